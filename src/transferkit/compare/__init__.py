@@ -1,0 +1,1 @@
+"""Comparison of runs on one test set: table, refusals and reports."""

@@ -1,0 +1,220 @@
+"""Put trained models side by side, or refuse to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transferkit.compare import html_report, latex_report, markdown_report
+from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs
+from transferkit.compare.summary import list_banners, list_notes, write_title, write_verdict
+from transferkit.compare.table import align_text, build_table, format_cells
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Trained models side by side; `compare_runs` makes it.
+
+    It prints as a table. A notebook shows it as one.
+
+    Parameters
+    ----------
+    runs : tuple of Run
+        The runs under the names of the table. Those that diverged or were interrupted are listed, not compared.
+    baseline : str or None
+        The run from which differences are taken; None if no run finished.
+    table : DataFrame
+        One row a run, indexed by name, of plain numbers. Fractions from 0 to 1: ``accuracy``, ``accuracy_low`` and
+        ``accuracy_high`` (Wilson 95% interval), ``difference`` (accuracy minus the baseline's), ``f1_macro``, ``overfit_gap``
+        (training minus test accuracy). Others: ``status``, ``loss`` (nats), ``parameters``, ``trainable_parameters``,
+        ``train_seconds``, ``images_per_second``, ``train_size``, ``validation_size``, ``labels_per_class``, ``epochs``,
+        ``augment``, ``tuning_trials``, ``selection``. NaN where not recorded.
+    tests : DataFrame
+        Statistical tests of the differences, one row a pair. Empty: they are not computed yet.
+    """
+
+    runs: tuple[Run, ...]
+    baseline: str | None
+    table: "pd.DataFrame"
+    tests: "pd.DataFrame"
+
+    @property
+    def verdict(self) -> str:
+        """What the table shows, in English, and what it does not: significance is not computed yet."""
+        return write_verdict(self.runs, self.baseline, "en")
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know in order not to misread the table, in English."""
+        return list_notes(self.runs, self.baseline, "en")
+
+    def to_markdown(self, language: str = "en") -> str:
+        """Return a report that can be pasted into a GitHub issue.
+
+        Parameters
+        ----------
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            Markdown: the verdict and table; then what was trained on which data, how, from which weights; how to read it;
+            versions and hardware.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+        """
+        return markdown_report.write_markdown(self.runs, self.table, self.baseline, language)
+
+    def to_html(self, path: Path | str | None = None, language: str = "en") -> str:
+        """Return the report as one HTML page that needs no other file and no network.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where the page is written as well.
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            The page, with the plots inside, for screens of any width, light or dark, and for paper.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+
+        Warns
+        -----
+        TransferKitWarning
+            If Korean is asked for and no font with Hangul is installed: the plots' labels are English then.
+        """
+        return html_report.write_html(self.runs, self.table, self.baseline, language, path)
+
+    def to_latex(self, language: str = "en") -> str:
+        """Return the table for a LaTeX document that uses ``booktabs`` (Korean: ``kotex`` as well).
+
+        Parameters
+        ----------
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            A ``table`` environment with caption.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+        """
+        return latex_report.write_latex(self.runs, self.table, self.baseline, language)
+
+    def plot(self, *, language: str = "en") -> "Figure":
+        """Draw the accuracies, and the curves of the runs that have a history.
+
+        Parameters
+        ----------
+        language : {"en", "ko"}, default "en"
+            Language of the labels.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Save it with ``figure.savefig(file)``.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+
+        Warns
+        -----
+        TransferKitWarning
+            If Korean is asked for and no font with Hangul is installed; the labels are English then.
+        """
+        from transferkit.plots.overview import plot_overview
+
+        return plot_overview(self.runs, language=language)
+
+    def _repr_html_(self) -> str:
+        return html_report.write_fragment(self.runs, self.table, self.baseline, "en")
+
+    def __repr__(self) -> str:
+        lines = [
+            write_title(self.runs, "en"),
+            "",
+            align_text(format_cells(self.runs, self.table, self.baseline, "en")).replace("−", "-"),
+            "",
+            *(list_banners(self.runs, "en") or [self.verdict]),
+        ]
+        return "\n".join(lines)
+
+
+def compare_runs(
+    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str, *, baseline: str | None = None
+) -> Comparison:
+    """Put trained models side by side, or refuse where that would be unfair.
+
+    Neither Keras nor TensorFlow is needed.
+
+    Parameters
+    ----------
+    runs : sequence of Run, mapping of str to Run, or path
+        What is compared; a mapping's keys replace the names, a path is a folder of saved runs. One run gives a table only.
+        Several runs (seeds) under one name cannot be compared yet.
+    baseline : str, optional
+        Name of the run from which differences are taken. The first completed one if None.
+
+    Returns
+    -------
+    Comparison
+        With ``table``, ``verdict``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
+
+    Raises
+    ------
+    UnfairComparisonError
+        If there is no run; if two runs have one name, or one run is given twice; if test images, their number, their labels,
+        class names or class order differ; if probabilities are missing, not finite or do not add up to 1; or if the
+        baseline is not completed. The message says which runs and why.
+    UnknownNameError
+        If no run has the baseline's name.
+    InvalidInputError
+        If something else than runs is given.
+    RunError
+        If a saved run is missing or damaged.
+
+    Notes
+    -----
+    Diverged and interrupted runs are listed and counted, not compared. Runs that were trained under different conditions
+    (label budget, epochs, augmentation, tuning, versions) are compared, with a column or note that says so. A run whose
+    weights were selected on the test images gets a banner, and there is no verdict.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> common = {"class_names": ("cat", "dog"), "test_labels": np.array([0, 1, 1, 0]), "seed": 0}
+    >>> common["dataset"] = {"name": "pets", "test_fingerprint": "3fa9"}
+    >>> good = Run(name="good", test_probabilities=np.eye(2)[[0, 1, 1, 0]], **common)
+    >>> poor = Run(name="poor", test_probabilities=np.eye(2)[[0, 1, 0, 0]], **common)
+    >>> compare_runs([poor, good]).table["difference"].tolist()
+    [0.0, 0.25]
+    """
+    import pandas as pd
+
+    groups = collect_runs(runs)
+    listed = tuple(run for group in groups.values() for run in group)
+    check_fair(listed)
+    chosen = choose_baseline(listed, baseline)
+    return Comparison(runs=listed, baseline=chosen, table=build_table(listed, chosen), tests=pd.DataFrame())

@@ -1,0 +1,208 @@
+"""Which runs may be compared, and why others may not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
+from transferkit.runs.metrics import check_probabilities
+from transferkit.runs.run import Run
+from transferkit.runs.storage import load_runs
+
+Runs = Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str
+
+_HOW_TO_GIVE: Final = "Give runs, a dict of name to run, or the folder of saved runs."
+
+
+def collect_runs(runs: Runs) -> dict[str, list[Run]]:
+    """Return the runs of each name, in the order given.
+
+    Parameters
+    ----------
+    runs : Run, sequence of Run, mapping, or path
+        A mapping's keys are the names, its values a run or a list of runs; a path is a folder of saved runs.
+
+    Returns
+    -------
+    dict of str to list of Run
+        Each run carries the name under which it is listed.
+
+    Raises
+    ------
+    InvalidInputError
+        If something else is given.
+    UnfairComparisonError
+        If there is no run, a name stands for two runs, or a run is given twice.
+    RunError
+        If a saved run cannot be read.
+    """
+    if isinstance(runs, str | Path):
+        runs = load_runs(runs)
+    if isinstance(runs, Run):
+        runs = [runs]
+    if isinstance(runs, Mapping):
+        groups = {str(name): _as_list(name, group) for name, group in runs.items()}
+    elif isinstance(runs, Sequence):
+        groups = _group_by_name(runs)
+    else:
+        raise InvalidInputError(f"runs cannot be a {type(runs).__name__}. {_HOW_TO_GIVE}")
+    if not groups:
+        raise UnfairComparisonError(f"there is no run to compare. {_HOW_TO_GIVE}")
+    _refuse_repeated(groups)
+    return {name: [replace(run, name=name) for run in group] for name, group in groups.items()}
+
+
+def _as_list(name: object, group: Any) -> list[Run]:
+    found = [group] if isinstance(group, Run) else list(group) if isinstance(group, list | tuple) else []
+    if not found or not all(isinstance(run, Run) for run in found):
+        raise InvalidInputError(f"{name!r} must stand for a Run; got {group!r:.80}. {_HOW_TO_GIVE}")
+    if len(found) > 1:  # several seeds of one recipe: the table and the tests for them are yet to come
+        raise InvalidInputError(
+            f"{name!r} stands for {len(found)} runs, but several runs (seeds) under one name cannot be compared yet. "
+            "Give each run a name of its own."
+        )
+    return found
+
+
+def _group_by_name(runs: Sequence[Any]) -> dict[str, list[Run]]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if not isinstance(run, Run):
+            raise InvalidInputError(f"a list of runs cannot hold a {type(run).__name__}. {_HOW_TO_GIVE}")
+        if run.name in groups and groups[run.name][0] is not run and not _is_same(groups[run.name][0], run):
+            raise UnfairComparisonError(
+                f"two runs are called {run.name!r}. Give a dict of name to run, so that the table can tell them apart."
+            )
+        groups.setdefault(run.name, []).append(run)
+    return groups
+
+
+def _is_same(a: Run, b: Run) -> bool:
+    return a is b or (bool(a.key) and a.key == b.key and a.seed == b.seed)
+
+
+def _refuse_repeated(groups: Mapping[str, Sequence[Run]]) -> None:
+    listed = [(name, run) for name, group in groups.items() for run in group]
+    for i, (name, run) in enumerate(listed):
+        for other_name, other in listed[:i]:
+            if _is_same(run, other):
+                names = repr(name) if name == other_name else f"{other_name!r} and {name!r}"
+                raise UnfairComparisonError(
+                    f"{names}: one and the same run (key and seed are equal) is given twice. Counting it twice would "
+                    "feign a second training; give it once."
+                )
+
+
+def check_fair(runs: Sequence[Run]) -> None:
+    """Refuse runs that were not tested alike.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Runs with distinct names.
+
+    Raises
+    ------
+    UnfairComparisonError
+        If classes, test images, number of test images or labels differ, or the probabilities of a completed run are
+        missing, not finite, or not probabilities. The message says which runs.
+    """
+    _refuse_difference(runs, lambda run: run.class_names, "have other class names, or the same in another order, than")
+    completed = [run for run in runs if run.status == "completed"]
+    for run in completed:
+        _check_predictions(run)
+    _refuse_difference(completed, lambda run: len(run.test_labels), "were tested on another number of images than")
+    if len(completed) > 1:
+        unknown = [run.name for run in completed if not run.dataset.get("test_fingerprint")]
+        if unknown:
+            raise UnfairComparisonError(
+                f"{_quoted(unknown)}: no fingerprint of the test images is recorded, so nobody can tell whether they are "
+                "the same. Make the run with dataset=data.describe()."
+            )
+    fingerprinted = [run for run in runs if run.dataset.get("test_fingerprint")]
+    _refuse_difference(fingerprinted, lambda run: run.dataset["test_fingerprint"], "were tested on other images than")
+    _refuse_difference(completed, lambda run: run.test_labels.tobytes(), "have other test labels than", show=False)
+
+
+def _check_predictions(run: Run) -> None:
+    if len(run.test_probabilities) != len(run.test_labels) or not len(run.test_labels):
+        raise UnfairComparisonError(f"run {run.name!r} has no test probabilities. Train or evaluate it again.")
+    try:
+        check_probabilities(run.test_probabilities, what=f"the test probabilities of run {run.name!r}")
+    except InvalidInputError as error:
+        raise UnfairComparisonError(str(error)) from None
+
+
+def _refuse_difference(runs: Sequence[Run], value: Callable[[Run], Any], says: str, *, show: bool = True) -> None:
+    if not runs:
+        return
+    first, *others = runs
+    expected = value(first)
+    different = [run for run in others if value(run) != expected]
+    if different:
+        given = f" ({_short(value(different[0]))}, not {_short(expected)})" if show else ""
+        raise UnfairComparisonError(
+            f"{_quoted(run.name for run in different)} {says} {first.name!r}{given}. "
+            "Compare only runs that were made with the same Dataset."
+        )
+
+
+def _short(value: object) -> str:
+    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    if len(text) == 64 and " " not in text:
+        return f"{text[:12]}.."  # a fingerprint
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _quoted(names: Any) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def choose_baseline(runs: Sequence[Run], baseline: str | None) -> str | None:
+    """Return the name of the run that the others are measured against.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        The runs listed.
+    baseline : str, optional
+        A name; the first completed run if None.
+
+    Returns
+    -------
+    str or None
+        None if no run is completed.
+
+    Raises
+    ------
+    UnknownNameError
+        If no run has that name.
+    UnfairComparisonError
+        If that run is not completed.
+    """
+    completed = [run.name for run in runs if run.status == "completed"]
+    if baseline is None:
+        return completed[0] if completed else None
+    names = [run.name for run in runs]
+    if baseline not in names:
+        raise UnknownNameError("baseline", baseline, names)
+    if baseline not in completed:
+        status = runs[names.index(baseline)].status
+        raise UnfairComparisonError(f"the baseline {baseline!r} is {status!r}, so nothing can be measured against it.")
+    return baseline
+
+
+def selected_on_test(runs: Sequence[Run]) -> list[str]:
+    """Return the names of the runs whose weights were chosen by their test result."""
+    return [run.name for run in runs if run.selection == "test"]
+
+
+def trained_on_test(runs: Sequence[Run]) -> list[str]:
+    """Return the names of the runs whose training images are their test images."""
+    return [
+        run.name
+        for run in runs
+        if run.dataset.get("train_fingerprint")
+        and run.dataset["train_fingerprint"] == run.dataset.get("test_fingerprint")
+    ]

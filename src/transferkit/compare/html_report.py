@@ -1,0 +1,206 @@
+"""The report as one HTML page that needs neither network nor scripts nor any other file."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, Final
+
+from transferkit import files
+from transferkit.compare.summary import (
+    describe_data,
+    describe_environment,
+    describe_training,
+    describe_weights,
+    list_banners,
+    list_notes,
+    write_title,
+    write_verdict,
+)
+from transferkit.compare.table import format_cells
+from transferkit.compare.texts import texts_in
+from transferkit.plots.accuracy import draw_accuracy
+from transferkit.plots.confusion import draw_confusion
+from transferkit.plots.curves import METRICS, draw_curves, has_curve
+from transferkit.plots.style import plot_texts
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
+_WIDTH: Final = 4.7  # inches: on a phone the drawing is hardly reduced, so its letters stay legible
+
+_PAGE: Final = Template("""<!DOCTYPE html>
+<html lang="$language">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>$title</title>
+<style>
+:root { --paper: #ffffff; --ink: #1c1e21; --faint: #5f6670; --line: #d9dde2; --mark: #f2f5f9; --warn: #fff1d6; --warn-ink: #5c3b00; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #15181c; --ink: #e6e8eb; --faint: #a0a8b2; --line: #363c44; --mark: #1f242a; --warn: #46340f; --warn-ink: #ffe3ac; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", "Noto Sans CJK KR",
+  "NanumGothic", sans-serif; overflow-wrap: break-word; word-break: keep-all; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
+h2 { font-size: 1.12rem; margin: 2.2rem 0 .6rem; }
+.banner { background: var(--warn); color: var(--warn-ink); padding: .8rem 1rem; border-radius: .4rem; font-weight: 600; }
+.verdict { font-size: 1.05rem; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
+table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .5rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+thead th { background: var(--mark); font-weight: 600; white-space: normal; min-width: 4.6rem; vertical-align: bottom; }
+tbody th { font-weight: 600; white-space: normal; }
+th:first-child { text-align: left; min-width: 11rem; position: sticky; left: 0; }
+tbody th { background: var(--paper); }
+tbody tr:last-child > * { border-bottom: 0; }
+.interval { color: var(--faint); font-size: .86em; }
+td.left-out { text-align: left; color: var(--faint); font-style: italic; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem; align-items: start; }
+figure { margin: 0; break-inside: avoid; }
+figcaption { font-weight: 600; margin-bottom: .3rem; }
+figure svg { display: block; width: 100%; height: auto; max-width: 40rem; color: var(--ink); }
+ul { padding-left: 1.2rem; margin: 0; }
+li { margin: .3rem 0; overflow-wrap: anywhere; }
+.faint { color: var(--faint); font-size: .9rem; }
+@media (max-width: 40rem) {
+  th:first-child { min-width: 7.5rem; max-width: 8.5rem; }
+}
+@media print {
+  :root { --paper: #ffffff; --ink: #000000; --faint: #444444; --line: #bbbbbb; --mark: #f3f3f3; --warn: #ffffff; --warn-ink: #000000; }
+  body { padding: 0; max-width: none; font-size: 10pt; }
+  .banner { border: 2px solid #000000; }
+  .scroll { overflow: visible; border: 0; }
+  table { font-size: 7.5pt; }
+  th, td { white-space: normal; padding: .25rem .3rem; }
+  thead th, th:first-child { min-width: 0; position: static; }
+  .plots { grid-template-columns: 1fr 1fr; }
+  h2 { break-after: avoid; }
+}
+</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+$body
+</main>
+</body>
+</html>
+""")
+
+
+def write_html(
+    runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str, path: Path | str | None
+) -> str:
+    """Return the page, and write it if a path is given."""
+    texts = texts_in(language)
+    parts = [_opening(runs, baseline, language), f'<div class="scroll">{_table(runs, table, baseline, language)}</div>']
+    parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(runs, language)}</div>']
+    parts += _section(texts["section_data"], describe_data(runs, language))
+    parts += _section(texts["section_training"], [(run.name, describe_training(run, language)) for run in runs])
+    parts += _section(texts["section_weights"], [(run.name, describe_weights(run, language)) for run in runs])
+    parts += _section(texts["section_notes"], list_notes(runs, baseline, language))
+    if environment := describe_environment(runs):
+        parts += [
+            f"<h2>{escape(texts['section_environment'])}</h2>",
+            f'<p class="faint">{escape(", ".join(environment))}</p>',
+        ]
+    title = escape(write_title(runs, language))
+    page = _PAGE.substitute(language=language, title=title, body="\n".join(parts))
+    if path is not None:
+        files.write_text(Path(path).expanduser(), page)
+    return page
+
+
+def write_fragment(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
+    """Return verdict and table for a notebook."""
+    opening = _opening(runs, baseline, language)
+    return f'<div>{opening}<div style="overflow-x: auto">{_table(runs, table, baseline, language)}</div></div>'
+
+
+def _opening(runs: Sequence[Run], baseline: str | None, language: str) -> str:
+    if banners := list_banners(runs, language):
+        return "\n".join(f'<p class="banner" role="alert"><strong>{escape(banner)}</strong></p>' for banner in banners)
+    return f'<p class="verdict">{escape(write_verdict(runs, baseline, language))}</p>'
+
+
+def _table(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
+    heading, *rows = format_cells(runs, table, baseline, language)
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
+    body = []
+    for run, (name, *cells) in zip(runs, rows, strict=True):
+        marked = [_cell(cell, left_out=run.status != "completed" and place == 0) for place, cell in enumerate(cells)]
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(marked)}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _cell(cell: str, *, left_out: bool) -> str:
+    if left_out:
+        return f'<td class="left-out">{escape(cell)}</td>'
+    text = re.sub(r" (\[.*\])$", r' <span class="interval">\1</span>', escape(cell))
+    return f"<td>{text}</td>"
+
+
+def _section(title: str, items: Sequence[str | tuple[str, str]]) -> list[str]:
+    lines = [
+        f"<li>{escape(item)}</li>"
+        if isinstance(item, str)
+        else f"<li><strong>{escape(item[0])}</strong>: {escape(item[1])}</li>"
+        for item in items
+    ]
+    return [f"<h2>{escape(title)}</h2>", f"<ul>{''.join(lines)}</ul>"]
+
+
+def _plots(runs: Sequence[Run], language: str) -> str:
+    """Return the plots as inline SVG, their text in the page's colour."""
+    texts = texts_in(language)
+    listed = list(runs)
+    completed = [run for run in listed if run.status == "completed"]
+    names = [name for run in listed for name in (run.name, *run.class_names)]
+    figures = []
+    with plot_texts(language, names) as labels:
+        figures.append(
+            _figure(
+                texts["plot_accuracy"],
+                0.9 + 0.5 * len(listed),
+                lambda ax: draw_accuracy(ax, listed, labels, names="above"),
+            )
+        )
+        for metric in METRICS:
+            if any(has_curve(run, metric) for run in listed):
+                title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(listed)
+                draw = _curve_drawer(listed, metric, labels)
+                figures.append(_figure(title, height, draw))
+        if completed and len(completed[0].class_names) <= 30:
+            best = max(completed, key=lambda run: float(run.metrics["accuracy"]))
+            height = 1.9 + 0.34 * len(best.class_names)
+            figures.append(_figure(texts["plot_confusion"], height, lambda ax: draw_confusion(ax, best, labels)))
+    return "\n".join(figures)
+
+
+def _curve_drawer(runs: list[Run], metric: str, labels: dict[str, str]) -> Callable[[Any], object]:
+    return lambda ax: draw_curves(ax, runs, metric, labels, legend="below")
+
+
+def _figure(title: str, height: float, draw: Callable[[Any], object]) -> str:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    stream = io.StringIO()
+    with rc_context(dict.fromkeys(ink, _INK) | {"svg.hashsalt": title, "axes.facecolor": "none"}):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        draw(figure.add_subplot())
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # it names schemas on the network
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"

@@ -1,0 +1,72 @@
+"""The report as Markdown for a GitHub issue."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from transferkit.compare.summary import (
+    describe_data,
+    describe_environment,
+    describe_training,
+    describe_weights,
+    list_banners,
+    list_notes,
+    write_title,
+    write_verdict,
+)
+from transferkit.compare.table import format_cells
+from transferkit.compare.texts import texts_in
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def escape(text: str) -> str:
+    r"""Return text that Markdown shows as it is: no markup, no HTML, no mention of a user, on one line.
+
+    Examples
+    --------
+    >>> print(escape("a|b *c* <d>"))
+    a\|b \*c\* \<d\>
+    """
+    one_line = " ".join(text.split())
+    marked = re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", one_line.replace("&", "&amp;"))
+    return marked.replace("@", "@<!-- -->")  # GitHub would notify the user of that name
+
+
+def write_markdown(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
+    """Return the report in Markdown."""
+    texts = texts_in(language)
+    lines = [f"## {escape(write_title(runs, language))}", ""]
+    banners = list_banners(runs, language)
+    for banner in banners:
+        lines += ["> [!WARNING]", f"> {escape(banner)}", ""]
+    if not banners:
+        lines += [escape(write_verdict(runs, baseline, language)), ""]
+    lines += [*_table(format_cells(runs, table, baseline, language)), ""]
+    lines += _section(texts["section_data"], describe_data(runs, language))
+    lines += _section(texts["section_training"], _named(runs, [describe_training(run, language) for run in runs]))
+    lines += _section(texts["section_weights"], _named(runs, [describe_weights(run, language) for run in runs]))
+    lines += _section(texts["section_notes"], list_notes(runs, baseline, language))
+    environment = describe_environment(runs)
+    if environment:
+        lines += _section(texts["section_environment"], [", ".join(environment)])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    heading, *others = ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
+    return [heading, "|---|" + "---:|" * (len(rows[0]) - 1), *others]
+
+
+def _named(runs: Sequence[Run], lines: list[str]) -> list[tuple[str, str]]:
+    return [(run.name, line) for run, line in zip(runs, lines, strict=True)]
+
+
+def _section(title: str, items: Sequence[str | tuple[str, str]]) -> list[str]:
+    lines = [
+        f"- {escape(item)}" if isinstance(item, str) else f"- **{escape(item[0])}**: {escape(item[1])}"
+        for item in items
+    ]
+    return [f"### {title}", "", *lines, ""]

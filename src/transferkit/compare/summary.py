@@ -1,0 +1,250 @@
+"""The sentences of a report: verdict, data, training, weights, notes, versions. No markup."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from transferkit.compare.fairness import selected_on_test, trained_on_test
+from transferkit.compare.table import decimals_for, differing_conditions, list_augmentations
+from transferkit.compare.texts import texts_in
+from transferkit.runs.run import Run
+
+_HARDWARE: Final = ("platform", "cpu", "accelerator", "cores", "memory")
+_RECIPE_ORDER: Final = (
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "warmup_epochs",
+    "label_smoothing",
+    "weight_decay",
+)
+_PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
+
+
+def write_title(runs: Sequence[Run], language: str) -> str:
+    """Return the heading of a report."""
+    texts = texts_in(language)
+    names = list(dict.fromkeys(str(run.dataset.get("name") or "") for run in runs))
+    dataset = ", ".join(name for name in names if name) or texts["unnamed_dataset"]
+    return texts["title_one" if len(runs) == 1 else "title_many"].format(count=len(runs), dataset=dataset)
+
+
+def list_banners(runs: Sequence[Run], language: str) -> list[str]:
+    """Return what bars a verdict: weights selected by, or trained on, the test images."""
+    texts = texts_in(language)
+    found = []
+    for key, names in (
+        ("banner_test_selection", selected_on_test(runs)),
+        ("banner_test_training", trained_on_test(runs)),
+    ):
+        if names:
+            found.append(texts[key].format(names=", ".join(names)))
+    return found
+
+
+def write_verdict(runs: Sequence[Run], baseline: str | None, language: str) -> str:
+    """Return what the table shows about the most accurate run, and what it does not show.
+
+    The comparison is with the baseline, or with the runner-up where the baseline itself is the most accurate.
+    """
+    texts = texts_in(language)
+    if banners := list_banners(runs, language):
+        return texts["verdict_none_barred"].format(reason=banners[0])
+    ranked = sorted((run for run in runs if run.status == "completed"), key=lambda run: -run.metrics["accuracy"])
+    if not ranked:
+        return texts["verdict_none_finished"]
+    if len(ranked) == 1:
+        return texts["verdict_one"]
+    best = ranked[0]
+    decimals = decimals_for(len(best.test_labels))
+    top = float(best.metrics["accuracy"])
+    tied = [run.name for run in ranked if run.metrics["accuracy"] == top]
+    if len(tied) > 1:
+        first = texts["verdict_tie"].format(accuracy=f"{top:.{decimals}%}", names=", ".join(tied))
+    else:
+        other = ranked[1] if best.name == baseline else next(run for run in ranked if run.name == baseline)
+        second = float(other.metrics["accuracy"])
+        first = texts["verdict_best"].format(
+            best=best.name,
+            accuracy=f"{top:.{decimals}%}",
+            other=other.name,
+            other_accuracy=f"{second:.{decimals}%}",
+            points=f"{100 * (top - second):.{decimals}f}",
+        )
+    return " ".join([first, texts["verdict_scope"], texts["verdict_significance"]])
+
+
+def describe_data(runs: Sequence[Run], language: str) -> list[str]:
+    """Return sentences on the data: one line where all runs share it, else one line each."""
+    texts = texts_in(language)
+    lines: dict[str, list[str]] = {}
+    for run in runs:
+        lines.setdefault(_describe_dataset(run, texts), []).append(run.name)
+    shared = len(lines) == 1
+    found = [line if shared else f"{', '.join(names)}: {line}" for line, names in lines.items()]
+    fingerprints = {run.dataset.get("test_fingerprint") for run in runs} - {None, ""}
+    return [
+        *found,
+        *(texts["data_fingerprint"].format(fingerprint=value[:16]) for value in sorted(map(str, fingerprints))),
+    ]
+
+
+def _describe_dataset(run: Run, texts: dict[str, str]) -> str:
+    data = run.dataset
+    test = data.get("test_size") or len(run.test_labels)
+    classes = len(run.class_names)
+    if data.get("train_size") is None:
+        return texts["data_test_only"].format(test=test, classes=classes)
+    validation = data.get("validation_size") or 0
+    sentences = [
+        texts["data_line"].format(
+            dataset=data.get("name") or texts["unnamed_dataset"],
+            train=data["train_size"],
+            validation=validation,
+            test=test,
+            classes=classes,
+        )
+    ]
+    if data.get("labels_per_class"):
+        sentences.append(texts["data_labels_per_class"].format(count=data["labels_per_class"]))
+    if not validation:
+        sentences.append(texts["data_no_validation"])
+    if data.get("source"):
+        sentences.append(texts["data_source"].format(source=data["source"]))
+    return " ".join(sentences)
+
+
+def describe_training(run: Run, language: str) -> str:
+    """Return one line on how a run was trained."""
+    texts = texts_in(language)
+    recipe = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
+    planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
+    parts = [_describe_phase(phase, planned.get(str(phase.get("name")), {}), texts) for phase in run.phases]
+    told = ("epochs", *_PHASE_RECIPE) if planned and run.phases else ("epochs",) if run.phases else ()
+    parts += _describe_options({key: value for key, value in recipe.items() if key not in told}, _RECIPE_ORDER, texts)
+    if "augment" in run.recipe:
+        names = list_augmentations(run)
+        parts.append(texts["recipe_augment"].format(value=names) if names else texts["recipe_no_augment"])
+    parts += [f"{key}={_plain(value)}" for key, value in recipe.items() if key not in (*_RECIPE_ORDER, "augment")]
+    if not parts:
+        parts.append(texts["recipe_unknown"])
+    if run.selection != "none" and (run.selected_epoch is not None or run.selection == "last"):
+        parts.append(texts[f"selection_{run.selection}"].format(epoch=run.selected_epoch))
+    if run.tuning_trials > 1:
+        parts.append(texts["tuning_trials"].format(count=run.tuning_trials))
+    parts.append(texts["seed"].format(seed=run.seed))
+    return "; ".join(parts)
+
+
+def _describe_options(options: dict[str, Any], order: Sequence[str], texts: dict[str, str]) -> list[str]:
+    return [texts[f"recipe_{name}"].format(value=_plain(options[name])) for name in order if name in options]
+
+
+def _describe_phase(phase: dict[str, Any], planned: dict[str, Any], texts: dict[str, str]) -> str:
+    """Return what a phase trained (`phase`) and at which rate (`planned`, empty if only the recipe knows)."""
+    name = str(phase.get("name", ""))
+    parts = [texts["phase"].format(name=texts.get(f"phase_{name}", name), epochs=phase.get("epochs", "?"))]
+    if phase.get("trainable_parameters") is not None:
+        parts.append(texts["phase_parameters"].format(parameters=phase["trainable_parameters"]))
+    options = {key: value for key, value in planned.items() if value not in (None, 0, "constant")}
+    return ", ".join([*parts, *_describe_options(options, _PHASE_RECIPE, texts)])
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)
+
+
+def describe_weights(run: Run, language: str) -> str:
+    """Return one line on where a run's initial weights came from."""
+    texts = texts_in(language)
+    provenance = run.model_info.get("provenance")
+    if not isinstance(provenance, dict) or not provenance.get("source"):
+        return texts["weights_unknown"]
+    source = str(provenance["source"])
+    if source == "random":
+        return texts["weights_random"]
+    backbone = str(provenance.get("backbone") or "")
+    if provenance.get("width") is not None:
+        backbone = f"{backbone} {float(provenance['width'])}"
+    values = {
+        "backbone": backbone,
+        "image_size": provenance.get("image_size") or "?",
+        "resolution": provenance.get("resolution") or "?",
+        "origin": texts.get(f"origin_{source}", source),
+    }
+    key = {"path": "weights_path", "user-model": "weights_user_model"}.get(source)
+    if key is None:
+        key = "weights_imagenet" if f"origin_{source}" in texts else "weights_other"
+    parts = [texts[key].format(**values)]
+    if provenance.get("file"):
+        parts.append(texts["weights_file"].format(file=provenance["file"]))
+    if provenance.get("sha256"):
+        parts.append(texts["weights_sha256"].format(sha256=str(provenance["sha256"])[:16]))
+    return ", ".join(parts)
+
+
+def list_notes(runs: Sequence[Run], baseline: str | None, language: str) -> list[str]:
+    """Return what a reader must know in order not to misread the table."""
+    texts = texts_in(language)
+    completed = [run for run in runs if run.status == "completed"]
+    notes = []
+    left_out = [f"{run.name} ({texts[run.status]})" for run in runs if run.status != "completed"]
+    if left_out:
+        notes.append(texts["note_left_out"].format(left_out=len(left_out), count=len(runs), names=", ".join(left_out)))
+    differing = [texts[f"column_{name}"] for name in differing_conditions(runs)]
+    if differing:
+        notes.append(texts["note_differ"].format(columns=", ".join(differing)))
+    elif len({run.dataset.get("train_fingerprint") for run in runs}) > 1:
+        notes.append(texts["note_train_data"])
+    versions = [
+        f"{name} {' / '.join(values)}" for name, values in _collect(runs, hardware=False).items() if len(values) > 1
+    ]
+    if versions:
+        notes.append(texts["note_versions"].format(versions=", ".join(versions)))
+    if any(len(values) > 1 for values in _collect(runs, hardware=True).values()):
+        notes.append(texts["note_hardware"])
+    notes += [texts["note_run"].format(name=run.name, note=note) for run in runs for note in run.notes]
+    if completed:
+        classes = len(completed[0].class_names)
+        notes.append(texts["note_interval"].format(test=len(completed[0].test_labels)))
+        if len(completed) > 1 and baseline is not None:
+            notes.append(texts["note_difference"].format(baseline=baseline))
+            notes.append(texts["note_significance"])
+        notes.append(texts["note_loss"].format(classes=classes, chance=math.log(classes)))
+        if any(run.overfit_gap is not None for run in completed):
+            notes.append(texts["note_gap"])
+    if any(run.images_per_second is not None for run in runs):
+        notes.append(texts["note_speed"])
+    return notes
+
+
+def describe_environment(runs: Sequence[Run]) -> list[str]:
+    """Return versions and hardware, each value once: ``keras 3.15.1``, ``cpu AMD EPYC``."""
+    found = _collect(runs, hardware=False) | _collect(runs, hardware=True)
+    return [f"{name} {' / '.join(values)}" for name, values in found.items()]
+
+
+def _collect(runs: Iterable[Run], *, hardware: bool) -> dict[str, list[str]]:
+    """Return the distinct values of each entry of the environments, in order of appearance."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        flat = {key: value for key, value in run.environment.items() if not isinstance(value, dict)}
+        for value in run.environment.values():
+            if isinstance(value, dict):  # versions in an object of their own
+                flat |= value
+        for key, value in flat.items():
+            if (key in _HARDWARE) != hardware or (value in (None, "") and key != "accelerator"):
+                continue
+            text = _plain(value or "none")  # no accelerator differs from a GPU
+            values = found.setdefault(str(key), [])
+            if text not in values:
+                values.append(text)
+    return found

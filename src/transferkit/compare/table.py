@@ -1,0 +1,247 @@
+"""From runs to the comparison table: plain numbers first, formatted cells second."""
+
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from transferkit.compare.texts import texts_in
+from transferkit.runs.metrics import wilson_interval
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS: Final = (
+    "accuracy",
+    "difference",
+    "loss",
+    "f1_macro",
+    "parameters",
+    "trainable_parameters",
+    "train_seconds",
+    "images_per_second",
+    "overfit_gap",
+)
+"""What is always printed."""
+
+CONDITIONS: Final = (
+    "train_size",
+    "validation_size",
+    "labels_per_class",
+    "epochs",
+    "augment",
+    "tuning_trials",
+    "selection",
+)
+"""What is printed only where the runs differ in it."""
+
+
+def count_epochs(run: Run) -> int | None:
+    """Return how many epochs were trained, by the history or else the recipe."""
+    if run.history:
+        return len(run.history)
+    value = run.recipe.get("epochs")
+    return int(value) if isinstance(value, int | float) else None
+
+
+def list_augmentations(run: Run) -> str:
+    """Return the names of the augmentations, separated by commas; empty if there are none."""
+    value = run.recipe.get("augment") or ()
+    return value if isinstance(value, str) else ", ".join(str(item) for item in value)
+
+
+def build_table(runs: Sequence[Run], baseline: str | None) -> "pd.DataFrame":
+    """Return one row a run with plain numbers: fractions from 0 to 1, seconds, counts; NaN where unknown.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Runs with distinct names that `check_fair` let pass.
+    baseline : str or None
+        The run from which differences are taken.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by name.
+    """
+    import pandas as pd
+
+    reference = next((float(run.metrics["accuracy"]) for run in runs if run.name == baseline), math.nan)
+    rows = [_results(run, reference) | _conditions(run) for run in runs]
+    return pd.DataFrame(rows, index=pd.Index([run.name for run in runs], name="name"))
+
+
+def _results(run: Run, reference: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"status": run.status}
+    if run.status == "completed":
+        metrics = run.metrics
+        total = len(run.test_labels)
+        low, high = wilson_interval(round(metrics["accuracy"] * total), total)
+        row |= {"accuracy": metrics["accuracy"], "accuracy_low": low, "accuracy_high": high}
+        row |= {"difference": metrics["accuracy"] - reference, "loss": metrics["loss"], "f1_macro": metrics["f1_macro"]}
+        gap = run.overfit_gap
+    else:
+        names = ("accuracy", "accuracy_low", "accuracy_high", "difference", "loss", "f1_macro")
+        row |= dict.fromkeys(names, math.nan)
+        gap = None
+    for name in ("parameters", "trainable_parameters", "train_seconds", "images_per_second"):
+        value = getattr(run, name)
+        row[name] = math.nan if value is None else value
+    row["overfit_gap"] = math.nan if gap is None else gap
+    return row
+
+
+def _conditions(run: Run) -> dict[str, Any]:
+    return {
+        "train_size": run.dataset.get("train_size"),
+        "validation_size": run.dataset.get("validation_size"),
+        "labels_per_class": run.dataset.get("labels_per_class"),
+        "epochs": count_epochs(run),
+        "augment": list_augmentations(run),
+        "tuning_trials": run.tuning_trials,
+        "selection": run.selection,
+    }
+
+
+def differing_conditions(runs: Sequence[Run]) -> list[str]:
+    """Return the names of the conditions in which the runs are not all alike."""
+    rows = [_conditions(run) for run in runs]
+    return [name for name in CONDITIONS if len({row[name] for row in rows}) > 1]
+
+
+def format_duration(seconds: float, texts: dict[str, str]) -> str:
+    """Return a duration in words.
+
+    Examples
+    --------
+    >>> format_duration(250, texts_in("en"))
+    '4 min 10 s'
+    """
+    if round(seconds, 1) < 60:
+        return texts["seconds"].format(seconds=seconds)
+    whole = round(seconds)
+    if whole < 3600:
+        return texts["minutes"].format(minutes=whole // 60, seconds=whole % 60)
+    minutes = round(seconds / 60)
+    return texts["hours"].format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def format_points(fraction: float, decimals: int) -> str:
+    """Return a signed difference in percentage points.
+
+    Examples
+    --------
+    >>> format_points(-0.0331, 2)
+    '−3.31'
+    """
+    text = f"{100 * fraction:+.{decimals}f}"
+    if not float(text):
+        text = text.lstrip("+-")  # neither +0.00 nor -0.00
+    return text.replace("-", "−")
+
+
+def decimals_for(test_size: int) -> int:
+    """Return how many decimals of a percentage the number of test images can carry."""
+    return 2 if test_size >= 5000 else 1
+
+
+def format_cells(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> list[list[str]]:
+    """Return the printed table: the heading first, then one row a run.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        The runs of the table, in its order.
+    table : DataFrame
+        What `build_table` returned.
+    baseline : str or None
+        The run marked as baseline.
+    language : {"en", "ko"}
+        Language of the heading and units.
+
+    Returns
+    -------
+    list of list of str
+        Cells; conditions in which all runs agree are left out.
+    """
+    texts = texts_in(language)
+    decimals = decimals_for(max(len(run.test_labels) for run in runs))
+    columns = [*RESULTS, *differing_conditions(runs)]
+    if len(runs) == 1:
+        columns.remove("difference")
+    heading = [texts["column_name"], *(texts[f"column_{name}"] for name in columns)]
+    rows = [heading]
+    for run, row in zip(runs, table.to_dict(orient="records"), strict=True):
+        values = {str(name): value for name, value in row.items()}
+        cells = [_format_cell(name, values, run.name == baseline, texts, decimals) for name in columns]
+        rows.append([run.name, *cells])
+    return rows
+
+
+def _format_cell(name: str, row: dict[str, Any], is_baseline: bool, texts: dict[str, str], decimals: int) -> str:
+    value = row[name]
+    if name == "accuracy":
+        if row["status"] != "completed":
+            return texts["not_comparable"].format(reason=texts[row["status"]])
+        low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
+        return f"{value:.{decimals}%} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    if name == "difference" and is_baseline:
+        return texts["baseline"]
+    if name == "augment":
+        return str(value) or texts["none"]
+    if name == "labels_per_class" and _is_missing(value):
+        return texts["all"]
+    if _is_missing(value):
+        return "–"
+    return _FORMATS[name](value, texts, decimals)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+_Format = Callable[[Any, dict[str, str], int], str]
+_COUNT: Final[_Format] = lambda value, _texts, _decimals: f"{int(value):,}"
+_FORMATS: Final[dict[str, _Format]] = {
+    "difference": lambda value, _, decimals: format_points(value, decimals),
+    "loss": lambda value, *_: f"{value:.4f}",
+    "f1_macro": lambda value, *_: f"{value:.4f}",
+    "parameters": _COUNT,
+    "trainable_parameters": _COUNT,
+    "train_seconds": lambda value, texts, _: format_duration(value, texts),
+    "images_per_second": lambda value, *_: f"{value:,.0f}",
+    "overfit_gap": lambda value, _, decimals: format_points(value, decimals),
+    "train_size": _COUNT,
+    "validation_size": _COUNT,
+    "labels_per_class": _COUNT,
+    "epochs": _COUNT,
+    "tuning_trials": _COUNT,
+    "selection": lambda value, texts, _: texts[f"selected_{value}"],
+}
+
+
+def align_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return the cells as lines of plain text, the first column left and the others right aligned.
+
+    Examples
+    --------
+    >>> print(align_text([["Model", "Loss"], ["cnn", "0.31"]]))
+    Model  Loss
+    cnn    0.31
+    """
+    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        first, *others = (
+            cell + " " * (width - _width(cell)) if place == 0 else " " * (width - _width(cell)) + cell
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes; Hangul takes two each."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else not unicodedata.combining(sign) for sign in text)

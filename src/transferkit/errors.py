@@ -1,0 +1,98 @@
+"""Every exception and warning that transferkit raises.
+
+TransferKitError
+├── InvalidInputError (ValueError)       an argument has a wrong type, shape or value
+│   └── UnknownNameError                 a name is not registered; lists close matches
+├── DataError (ValueError)               a file or an array holds something else than it should
+├── DownloadError (OSError)              no source could deliver a file
+├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
+├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
+├── DivergedError (ArithmeticError)      training produced NaN or infinity
+├── UnfairComparisonError (ValueError)   the runs cannot be compared
+└── MissingDependencyError (ImportError) an optional package is not installed
+
+TransferKitWarning (UserWarning)         the result is usable, with a reservation
+"""
+
+import sys
+import warnings
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class TransferKitError(Exception):
+    """Base class of every error that transferkit raises on purpose."""
+
+
+class InvalidInputError(TransferKitError, ValueError):
+    """An argument has a wrong type, shape or value."""
+
+
+class UnknownNameError(InvalidInputError):
+    """A name is not known; the message lists the close matches.
+
+    Parameters
+    ----------
+    kind : str
+        What the name stands for, for example ``"backbone"``.
+    name : str
+        The name that was given.
+    known : iterable of str
+        The names that exist.
+
+    Attributes
+    ----------
+    name : str
+        The name that was given.
+    known : tuple of str
+        The names that exist.
+    """
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        matches = get_close_matches(str(name), self.known, n=3)
+        hint = f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.")
+
+
+class DataError(TransferKitError, ValueError):
+    """A file or an array holds something else than it should."""
+
+
+class DownloadError(TransferKitError, OSError):
+    """No source could deliver a file; the message names each one that was tried."""
+
+
+class WeightsError(TransferKitError, RuntimeError):
+    """Pretrained weights cannot be had, or do not fit the network."""
+
+
+class RunError(TransferKitError, ValueError):
+    """A saved run is missing, damaged, or was made with other settings."""
+
+
+class DivergedError(TransferKitError, ArithmeticError):
+    """Training produced NaN or infinity."""
+
+
+class UnfairComparisonError(TransferKitError, ValueError):
+    """The runs cannot be compared; the message says which ones and why."""
+
+
+class MissingDependencyError(TransferKitError, ImportError):
+    """An optional package is not installed; the message says how to install it."""
+
+
+class TransferKitWarning(UserWarning):
+    """The result is usable, with a reservation that the message states."""
+
+
+def warn(message: str) -> None:
+    """Issue a `TransferKitWarning` that points at the line outside of transferkit that led to it."""
+    package = str(Path(__file__).parent)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, TransferKitWarning, stacklevel=level)

@@ -1,0 +1,1 @@
+"""Builders that return a compiled keras.Model on raw uint8 images."""

@@ -1,0 +1,1 @@
+"""Rebuild a saved model from plain files."""

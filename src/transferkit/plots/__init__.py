@@ -1,0 +1,1 @@
+"""Pictures of runs and data; matplotlib is imported when one is drawn."""

@@ -1,0 +1,80 @@
+"""Which class is taken for which."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transferkit.errors import RunError
+from transferkit.plots.style import list_runs, new_axes, plot_texts
+from transferkit.runs.metrics import check_probabilities, confusion_matrix
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_confusion(run: Run, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
+    """Draw the confusion matrix of a run on the test images: the truth on the rows, the prediction on the columns.
+
+    Each cell holds a number of images (zero is left empty) and is the darker, the larger its part of the row.
+
+    Parameters
+    ----------
+    run : Run
+        A completed run.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn. On a new figure if None.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes; save the picture with ``ax.figure.savefig(file)``.
+
+    Raises
+    ------
+    RunError
+        If the run has no test predictions.
+    InvalidInputError
+        If it is not a run, or its probabilities are not probabilities.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+    """
+    (chosen,) = list_runs([run])
+    if not len(chosen.test_probabilities):
+        raise RunError(f"run {chosen.name!r} has no test predictions, since it is {chosen.status!r}. Train it again.")
+    check_probabilities(chosen.test_probabilities, what=f"the test probabilities of run {chosen.name!r}")
+    with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
+        size = min(14.0, 2.4 + 0.42 * len(chosen.class_names))
+        target = new_axes(size + 0.6, size) if ax is None else ax
+        draw_confusion(target, chosen, labels)
+    return target
+
+
+def draw_confusion(ax: Any, run: Run, labels: dict[str, str]) -> None:
+    """Draw the matrix on `ax`."""
+    names = run.class_names
+    matrix = confusion_matrix(run.test_labels, run.test_probabilities.argmax(axis=1), num_classes=len(names))
+    totals = matrix.sum(axis=1, keepdims=True)
+    parts = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    ax.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= 30:  # more would not be legible
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            color = "white" if parts[i, j] > 0.55 else "#202020"
+            ax.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=color, fontsize="small")
+    if len(names) <= 60:
+        ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(names)), names)
+    ax.tick_params(length=0)
+    ax.set_xlabel(labels["predicted_class"])
+    ax.set_ylabel(labels["true_class"])
+    share = f"{np.trace(matrix) / matrix.sum():.2%}"
+    summary = labels["confusion_title"].format(accuracy=share, total=int(matrix.sum()))
+    ax.set_title(f"{textwrap.fill(run.name, 40)}\n{summary}", fontsize="medium")

@@ -1,0 +1,58 @@
+"""Accuracies and learning curves in one figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from transferkit.plots.accuracy import draw_accuracy
+from transferkit.plots.curves import METRICS, draw_curves, has_curve
+from transferkit.plots.style import list_runs, plot_texts
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_overview(runs: Run | Sequence[Run] | Mapping[str, Run], *, language: str = "en") -> "Figure":
+    """Draw the accuracies above, the curves of accuracy and loss below.
+
+    Parameters
+    ----------
+    runs : Run, sequence of Run, or mapping of str to Run
+        What is drawn; the curves are left out where no run has a history.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with ``figure.savefig(file)``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no run, or a run's probabilities are not probabilities.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+    """
+    chosen = list_runs(runs)
+    metrics = [metric for metric in METRICS if any(has_curve(run, metric) for run in chosen)]
+    with plot_texts(language, [run.name for run in chosen]) as labels:
+        import matplotlib.pyplot as plt
+
+        top = 1.0 + 0.36 * len(chosen)
+        rows = [["accuracy_dots"] * max(1, len(metrics)), *([metrics] if metrics else [])]
+        heights = [top, 3.8][: len(rows)]
+        figure, axes = plt.subplot_mosaic(
+            rows, figsize=(10 if metrics else 6.4, sum(heights)), height_ratios=heights, layout="constrained"
+        )
+        draw_accuracy(axes["accuracy_dots"], chosen, labels)
+        handles = [draw_curves(axes[metric], chosen, metric, labels, legend="none") for metric in metrics]
+        if handles:
+            longest = max(handles, key=len)
+            figure.legend(handles=longest, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    return figure

@@ -1,0 +1,132 @@
+"""What all plots share: colours, a font for Hangul, axes of their own."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from transferkit.errors import InvalidInputError, MissingDependencyError, TransferKitWarning
+from transferkit.plots.texts import LABELS, check_language
+from transferkit.runs.run import Run
+
+# Okabe & Ito (2008), "Color Universal Design", without black and yellow, which vanish on dark and on white paper.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+_MARKERS: Final = ("o", "s", "^", "v", "P", "X", "*")
+
+_HANGUL_FONTS: Final = (
+    "Noto Sans CJK KR",
+    "Noto Sans KR",
+    "NanumGothic",
+    "NanumBarunGothic",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "AppleGothic",
+    "Noto Sans CJK JP",  # matplotlib reads only the first face of the collection; it holds Hangul as well
+)
+_HANGUL_FILES: Final = ("NotoSansCJK-Regular", "NotoSansKR-Regular", "NanumGothic", "malgun", "AppleGothic")
+
+
+def color_of(index: int) -> str:
+    """Return the colour of the run at this place."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def marker_of(index: int) -> str:
+    """Return a marker that tells apart the runs that share a colour."""
+    return _MARKERS[index // len(PALETTE) % len(_MARKERS)]
+
+
+def find_hangul_font() -> str | None:
+    """Return the name of an installed font with Hangul, or None."""
+    from matplotlib import font_manager
+
+    known = set(font_manager.fontManager.get_font_names())
+    for name in _HANGUL_FONTS:
+        if name in known:
+            return name
+    # matplotlib keeps a list of fonts from its first start: one installed since then is not in it
+    for file in font_manager.findSystemFonts():
+        if Path(file).stem in _HANGUL_FILES:
+            font_manager.fontManager.addfont(file)
+            return str(font_manager.FontProperties(fname=file).get_name())
+    return None
+
+
+def has_hangul(texts: Iterable[str]) -> bool:
+    """Return whether any text holds Hangul."""
+    return any(
+        "\u1100" <= sign <= "\u11ff" or "\u3130" <= sign <= "\u318f" or "\uac00" <= sign <= "\ud7a3"
+        for text in texts
+        for sign in text
+    )
+
+
+@contextmanager
+def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[dict[str, str]]:
+    """Yield the labels in `language`, with a font that can draw them and `texts`, for as long as the plot is made.
+
+    Without such a font, warn and yield the English ones.
+    """
+    check_language(language)
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingDependencyError(
+            "plots need matplotlib, which is not installed. Run: pip install matplotlib"
+        ) from None
+
+    families = list(mpl.rcParams["font.family"])
+    if language == "ko" or has_hangul(texts):
+        font = find_hangul_font()
+        if font is None:
+            warnings.warn(
+                "no font with Hangul is installed, so the plot's labels are English. Install one, for instance with "
+                "`apt-get install fonts-nanum`, and draw again.",
+                TransferKitWarning,
+                stacklevel=5,
+            )
+            language = "en"
+        else:
+            families = [font, *families] if language == "ko" else [*families, font]
+    with mpl.rc_context({"font.family": families}):
+        yield LABELS[language]
+
+
+def new_axes(width: float, height: float) -> Any:
+    """Return the Axes of a new figure that pyplot shows in a notebook; sizes in inches."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def quiet_frame(ax: Any, *, grid: str | None = None) -> None:
+    """Remove the frame's upper and right line and draw a faint grid along one axis."""
+    ax.spines[["top", "right"]].set_visible(False)
+    if grid:
+        ax.grid(axis=grid, alpha=0.45, linewidth=0.8)
+        ax.set_axisbelow(True)
+
+
+def list_runs(runs: Run | Sequence[Run] | Mapping[str, Run]) -> list[Run]:
+    """Return the runs as a list, named by the keys of a mapping.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or something else among them.
+    """
+    if isinstance(runs, Run):
+        return [runs]
+    found: list[Any] = list(runs.values()) if isinstance(runs, Mapping) else list(runs)
+    for run in found:
+        if not isinstance(run, Run):
+            raise InvalidInputError(
+                f"runs must be Run objects; got {type(run).__name__}. Read saved ones with load_runs."
+            )
+    if not found:
+        raise InvalidInputError("there is no run to draw; give at least one.")
+    if isinstance(runs, Mapping):
+        return [replace(run, name=str(name)) for name, run in zip(runs, found, strict=True)]
+    return found

@@ -1,0 +1,476 @@
+"""Numbers that say how good predictions are; scikit-learn computes them.
+
+Labels are class indices, probabilities have one row an example and one column a class. Class order is the column order.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transferkit.errors import InvalidInputError
+
+ROW_SUM_TOLERANCE = 1e-3
+"""How far a row of probabilities may be from 1: wide enough for float16, too narrow for logits or sigmoids."""
+
+LOG_LOSS_CLIP = 1e-7
+"""Probabilities below this count as this in the log-loss, as in Keras."""
+
+CALIBRATION_BINS = 15
+"""Number of equal-width bins of the calibration error, as in Guo et al. (2017)."""
+
+
+def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str = "labels") -> NDArray[np.int64]:
+    """Return class indices as int64, or say what is wrong with them.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n,)
+        Class indices from 0.
+    num_classes : int, optional
+        Number of classes; the largest label must be below it. Not checked if None.
+    what : str, default "labels"
+        How the message names them.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The labels.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is more than one axis (one-hot, for instance), or a value is not an integer from 0 to ``num_classes - 1``.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise InvalidInputError(
+            f"{what} must have shape (n,); got {array.shape}. One-hot labels become indices with .argmax(axis=1)."
+        )
+    if array.size and array.dtype.kind not in "iu":
+        raise InvalidInputError(f"{what} must be integers; got dtype {array.dtype}. Class indices go from 0 upwards.")
+    if array.size and (int(array.min()) < 0 or (num_classes is not None and int(array.max()) >= num_classes)):
+        upper = "" if num_classes is None else f" to {num_classes - 1}"
+        raise InvalidInputError(f"{what} must go from 0{upper}; got values from {array.min()} to {array.max()}.")
+    return array.astype(np.int64, copy=False)
+
+
+def check_probabilities(probabilities: ArrayLike, *, what: str = "probabilities") -> NDArray[np.floating[Any]]:
+    """Return probabilities as floats, or say what is wrong with them.
+
+    Parameters
+    ----------
+    probabilities : array-like of float, shape (n, classes)
+        One row an example; each between 0 and 1, each row with sum 1 within 0.001.
+    what : str, default "probabilities"
+        How the message names them.
+
+    Returns
+    -------
+    ndarray of float, shape (n, classes)
+        The same values.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shape, a value or a sum is wrong.
+
+    Examples
+    --------
+    >>> check_probabilities([[0.25, 0.75]]).shape
+    (1, 2)
+    >>> check_probabilities([[2.5, -1.0]])
+    Traceback (most recent call last):
+    transferkit.errors.InvalidInputError: probabilities must lie between 0 and 1; got -1 to 2.5. ...
+    """
+    array = np.asarray(probabilities)
+    if array.ndim != 2 or array.shape[1] < 1:
+        raise InvalidInputError(f"{what} must have shape (n, classes); got {array.shape}. Give one column a class.")
+    if array.dtype.kind not in "fiu":
+        raise InvalidInputError(f"{what} must be numbers; got dtype {array.dtype}. Give what model.predict returns.")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    if not len(array):
+        return array
+    bad_rows = ~np.isfinite(array).all(axis=1)
+    if bad_rows.any():
+        raise InvalidInputError(
+            f"{what} must be finite; {bad_rows.sum()} of {len(array)} rows hold NaN or infinity, the first is row "
+            f"{bad_rows.argmax()}. The training probably diverged: lower the learning rate."
+        )
+    low, high = float(array.min()), float(array.max())
+    if low < -1e-6 or high > 1 + ROW_SUM_TOLERANCE:
+        raise InvalidInputError(
+            f"{what} must lie between 0 and 1; got {low:.4g} to {high:.4g}. Logits need a softmax first."
+        )
+    sums = array.sum(axis=1, dtype=np.float64)
+    off = np.abs(sums - 1)
+    if off.max() > ROW_SUM_TOLERANCE:
+        raise InvalidInputError(
+            f"each row of {what} must have the sum 1 (within {ROW_SUM_TOLERANCE}); row {off.argmax()} has "
+            f"{sums[off.argmax()]:.4g}. Use a softmax output, one column a class."
+        )
+    return array
+
+
+def _check_pair(y_true: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return checked labels, and probabilities whose rows have the sum 1 exactly."""
+    checked = check_probabilities(probabilities)
+    labels = check_labels(y_true, checked.shape[1], what="y_true")
+    _check_same_length(labels, checked)
+    exact = np.clip(checked.astype(np.float64), 0, 1)
+    return labels, exact / exact.sum(axis=1, keepdims=True)
+
+
+def _check_same_length(labels: NDArray[Any], predictions: NDArray[Any]) -> None:
+    if len(labels) != len(predictions):
+        raise InvalidInputError(
+            f"labels and predictions must be equally many; got {len(labels)} and {len(predictions)}. "
+            "Both must come from the same images in the same order."
+        )
+    if not len(labels):
+        raise InvalidInputError("no metric can be computed on 0 examples. Give at least one.")
+
+
+def _check_predictions(
+    y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    labels = check_labels(y_true, num_classes, what="y_true")
+    predictions = check_labels(y_pred, num_classes, what="y_pred")
+    _check_same_length(labels, predictions)
+    return labels, predictions
+
+
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the fraction of right predictions.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of int, shape (n,)
+        Class indices.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not equally many class indices, at least one.
+
+    Examples
+    --------
+    >>> accuracy([0, 1, 1, 2], [0, 1, 2, 2])
+    0.75
+    """
+    from sklearn.metrics import accuracy_score
+
+    labels, predictions = _check_predictions(y_true, y_pred, None)
+    return float(accuracy_score(labels, predictions))
+
+
+def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval for an accuracy: what the test images at hand leave open about it.
+
+    Parameters
+    ----------
+    correct, total : int
+        Number of right predictions, and of all.
+    confidence : float, default 0.95
+        How often such an interval holds the true accuracy.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end, within 0 and 1 (also at 0% and 100%).
+
+    Raises
+    ------
+    InvalidInputError
+        If `correct` is not from 0 to `total`, `total` is below 1, or `confidence` is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Wilson (1927), Journal of the American Statistical Association 22(158), 209-212.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(9130, 10_000)
+    >>> round(low, 4), round(high, 4)
+    (0.9073, 0.9184)
+    """
+    from scipy.stats import binomtest
+
+    if total < 1 or not 0 <= correct <= total:
+        raise InvalidInputError(f"correct must go from 0 to total, total from 1; got {correct} and {total}.")
+    if not 0 < confidence < 1:
+        raise InvalidInputError(f"confidence must lie between 0 and 1; got {confidence!r}. The usual one is 0.95.")
+    interval = binomtest(int(correct), int(total)).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def f1_per_class(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> NDArray[np.float64]:
+    """Return the F1 of each class against all others.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of int, shape (n,)
+        Class indices.
+    num_classes : int, optional
+        Number of classes; the largest index that occurs plus one if None.
+
+    Returns
+    -------
+    ndarray of float64, shape (classes,)
+        From 0 to 1; 0 for a class that neither occurs nor is predicted.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not equally many class indices, at least one.
+
+    Examples
+    --------
+    >>> f1_per_class([0, 1, 1], [0, 1, 0]).round(3).tolist()
+    [0.667, 0.667]
+    """
+    from sklearn.metrics import f1_score
+
+    labels, predictions = _check_predictions(y_true, y_pred, num_classes)
+    count = num_classes or int(max(labels.max(), predictions.max())) + 1
+    scores = f1_score(labels, predictions, labels=np.arange(count), average=None, zero_division=0)
+    return np.asarray(scores, dtype=np.float64)
+
+
+def f1_macro(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> float:
+    """Return the mean of `f1_per_class`, in which small classes weigh as much as large ones.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of int, shape (n,)
+        Class indices.
+    num_classes : int, optional
+        Number of classes; the largest index that occurs plus one if None.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not equally many class indices, at least one.
+
+    Examples
+    --------
+    >>> round(f1_macro([0, 1, 1], [0, 1, 0]), 3)
+    0.667
+    """
+    return float(f1_per_class(y_true, y_pred, num_classes=num_classes).mean())
+
+
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> NDArray[np.int64]:
+    """Count each pair of true class (row) and predicted class (column).
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of int, shape (n,)
+        Class indices.
+    num_classes : int, optional
+        Number of classes; the largest index that occurs plus one if None.
+
+    Returns
+    -------
+    ndarray of int64, shape (classes, classes)
+        ``matrix[i, j]`` examples of class ``i`` were called ``j``.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not equally many class indices, at least one.
+
+    Examples
+    --------
+    >>> confusion_matrix([0, 1, 1], [0, 1, 0]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    from sklearn.metrics import confusion_matrix as count_pairs
+
+    labels, predictions = _check_predictions(y_true, y_pred, num_classes)
+    count = num_classes or int(max(labels.max(), predictions.max())) + 1
+    return np.asarray(count_pairs(labels, predictions, labels=np.arange(count)), dtype=np.int64)
+
+
+def log_loss(y_true: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the mean negative logarithm (base e) of the probability given to the true class.
+
+    Probabilities below 1e-7 are raised to it, as Keras does, so that one confident error costs at most 16.1; then each
+    row is divided by its sum.
+
+    Parameters
+    ----------
+    y_true : array-like of int, shape (n,)
+        Class indices.
+    probabilities : array-like of float, shape (n, classes)
+        Rows with sum 1.
+
+    Returns
+    -------
+    float
+        From 0 (certain and right) to about 16.1; guessing among c classes gives ``log(c)``.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels or probabilities are not what is described above.
+
+    Examples
+    --------
+    >>> round(log_loss([0, 1], [[0.5, 0.5], [0.5, 0.5]]), 4)
+    0.6931
+    """
+    labels, exact = _check_pair(y_true, probabilities)
+    return _log_loss(labels, exact)
+
+
+def _log_loss(labels: NDArray[np.int64], exact: NDArray[np.float64]) -> float:
+    from sklearn.metrics import log_loss as cross_entropy
+
+    if exact.shape[1] == 1:
+        return 0.0  # scikit-learn refuses a single class, whose probability is always 1
+    clipped = np.maximum(exact, LOG_LOSS_CLIP)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    return float(cross_entropy(labels, clipped, labels=np.arange(exact.shape[1])))
+
+
+def brier_score(y_true: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the multiclass Brier score: squared distance to the one-hot truth, summed over classes, averaged over examples.
+
+    Parameters
+    ----------
+    y_true : array-like of int, shape (n,)
+        Class indices.
+    probabilities : array-like of float, shape (n, classes)
+        Rows with sum 1.
+
+    Returns
+    -------
+    float
+        From 0 (certain and right) to 2 (certain and wrong), for two classes as well: it is Brier's own definition,
+        twice the one that some libraries use for two classes.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels or probabilities are not what is described above.
+
+    References
+    ----------
+    .. [1] Brier (1950), Monthly Weather Review 78(1), 1-3.
+
+    Examples
+    --------
+    >>> brier_score([0, 1], [[1.0, 0.0], [1.0, 0.0]])
+    1.0
+    """
+    labels, exact = _check_pair(y_true, probabilities)
+    return _brier_score(labels, exact)
+
+
+def _brier_score(labels: NDArray[np.int64], exact: NDArray[np.float64]) -> float:
+    # scikit-learn's wants at least two classes and, for two, only the second column
+    residual = exact.copy()
+    residual[np.arange(len(labels)), labels] -= 1
+    return float(np.square(residual).sum(axis=1).mean())
+
+
+def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, *, bins: int = CALIBRATION_BINS) -> float:
+    """Return the expected calibration error: how far confidence is from accuracy, on average.
+
+    The predictions are sorted into equal-width bins by the probability of the predicted class (a bin holds its upper
+    edge); the result is the mean of ``|accuracy - mean confidence|`` over bins, weighted by how many examples each holds.
+
+    Parameters
+    ----------
+    y_true : array-like of int, shape (n,)
+        Class indices.
+    probabilities : array-like of float, shape (n, classes)
+        Rows with sum 1.
+    bins : int, default 15
+        Number of bins.
+
+    Returns
+    -------
+    float
+        From 0 (90% sure means right in 90% of cases) to 1. With few examples it is too large by chance.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels or probabilities are not what is described above, or `bins` is below 1.
+
+    References
+    ----------
+    .. [1] Guo et al. (2017), "On Calibration of Modern Neural Networks", ICML, section 2. arXiv:1706.04599
+
+    Examples
+    --------
+    >>> round(calibration_error([0, 1], [[0.9, 0.1], [0.9, 0.1]]), 3)
+    0.4
+    """
+    if bins < 1 or int(bins) != bins:
+        raise InvalidInputError(f"bins must be a whole number of at least 1; got {bins!r}. The usual number is 15.")
+    labels, exact = _check_pair(y_true, probabilities)
+    return _calibration_error(labels, exact, int(bins))
+
+
+def _calibration_error(labels: NDArray[np.int64], exact: NDArray[np.float64], bins: int) -> float:
+    confidence = exact.max(axis=1)
+    right = exact.argmax(axis=1) == labels
+    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
+    index = np.digitize(confidence, inner_edges, right=True)
+    gaps = np.bincount(index, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
+    """Compute every metric of a `Run` from probabilities.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n,)
+        True class indices.
+    probabilities : array-like of float, shape (n, classes)
+        Rows with sum 1 within 0.001.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``loss`` (`log_loss`), ``f1_macro``, ``f1_per_class`` (list of float), ``brier`` (0 to 2) and
+        ``calibration_error`` (15 bins). The predicted class is the most probable one, the first of equals.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels or probabilities are not what is described above.
+
+    Examples
+    --------
+    >>> metrics = compute_metrics([0, 1], [[0.8, 0.2], [0.6, 0.4]])
+    >>> metrics["accuracy"], round(metrics["brier"], 2)
+    (0.5, 0.4)
+    """
+    y_true, exact = _check_pair(labels, probabilities)
+    num_classes = exact.shape[1]
+    y_pred = exact.argmax(axis=1)
+    per_class = f1_per_class(y_true, y_pred, num_classes=num_classes)
+    return {
+        "accuracy": accuracy(y_true, y_pred),
+        "loss": _log_loss(y_true, exact),
+        "f1_macro": float(per_class.mean()),
+        "f1_per_class": per_class.tolist(),
+        "brier": _brier_score(y_true, exact),
+        "calibration_error": _calibration_error(y_true, exact, CALIBRATION_BINS),
+    }

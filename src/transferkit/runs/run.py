@@ -1,0 +1,226 @@
+"""Run: the record of one training."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transferkit.errors import InvalidInputError, RunError, UnknownNameError
+from transferkit.runs.metrics import check_labels, compute_metrics
+
+SELECTIONS: Final = ("validation", "last", "test", "none")
+STATUSES: Final = ("completed", "diverged", "interrupted")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()  # the caller's own array stays writable
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run:
+    """The record of one training: what was trained on what, how, and what it predicts on the test images.
+
+    `transferkit.train` and `transferkit.fine_tune` return one, `transferkit.load_run` reads one from disk. Any other
+    classifier becomes one from its test probabilities, so that it can be compared as well.
+
+    Parameters
+    ----------
+    name : str
+        What tables and plots call it.
+    class_names : tuple of str
+        The classes in the order of the probability columns.
+    test_probabilities : ndarray of float32, shape (n, classes)
+        Softmax output on the test images in their order; shape ``(0, classes)`` unless `status` is ``"completed"``.
+    test_labels : ndarray of int64, shape (n,)
+        True classes of the test images.
+    validation_probabilities, validation_labels : ndarray, optional
+        The same for the validation images; empty if there are none.
+    dataset : dict
+        ``name``, ``source``, ``fingerprint``, ``train_fingerprint``, ``test_fingerprint``, ``train_size``,
+        ``validation_size``, ``test_size``, ``labels_per_class``, ``split_seed``, ``image_shape``.
+    history : list of dict
+        One row an epoch: ``epoch`` (from 1), ``phase``, ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy`` where there
+        is validation, ``learning_rate``, ``seconds``.
+    phases : list of dict
+        ``name``, ``epochs``, ``trainable_parameters``, ``seconds``, ``images`` (seen, all epochs), ``images_per_second``.
+    recipe : dict
+        How it was trained: ``epochs``, ``batch_size``, ``optimizer``, ``learning_rate``, ``schedule``, ``augment``, ...
+    model_info : dict
+        ``parameters``, ``trainable_parameters``, ``layers``, ``provenance`` of pretrained weights, ``engine``.
+    seed : int
+        The seed of initialisation, shuffling and augmentation.
+    selection : {"validation", "last", "test", "none"}, default "none"
+        What chose the epoch whose weights count. ``"test"`` bars a verdict.
+    selected_epoch : int, optional
+        That epoch, from 1.
+    status : {"completed", "diverged", "interrupted"}, default "completed"
+        How the training ended.
+    train_accuracy : float, optional
+        Accuracy of the final model on up to 10,000 training images without augmentation.
+    test_seconds : float, optional
+        Wall time of the prediction of the test images.
+    environment : dict
+        Versions, platform, CPU, accelerator, cores.
+    tuning_trials : int, default 1
+        How many settings were tried on validation before this one.
+    key : str, default ""
+        SHA-256 of everything that determines the result; two runs with the same key and seed are the same run.
+    created : str
+        Time in ISO 8601, UTC; now if not given.
+    notes : list of str
+        Reservations that every report shows.
+    model : keras.Model, optional
+        The trained model itself; neither compared nor written into the record.
+    path : Path, optional
+        The folder it was loaded from.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes do not fit together or labels are not class indices.
+    UnknownNameError
+        If `status` or `selection` is not one of the above.
+
+    Examples
+    --------
+    >>> run = Run(
+    ...     name="toy", class_names=("cat", "dog"), test_probabilities=np.eye(2), test_labels=np.array([0, 1]), seed=0
+    ... )
+    >>> run.metrics["accuracy"]
+    1.0
+    >>> run
+    Run('toy', completed, accuracy=1.0000, loss=0.0000, 0 epochs, seed 0)
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    test_probabilities: NDArray[np.float32]
+    test_labels: NDArray[np.int64]
+    validation_probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    validation_labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    dataset: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    model_info: dict[str, Any] = field(default_factory=dict)
+    seed: int
+    selection: str = "none"
+    selected_epoch: int | None = None
+    status: str = "completed"
+    train_accuracy: float | None = None
+    test_seconds: float | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    tuning_trials: int = 1
+    key: str = ""
+    created: str = field(default_factory=_now)
+    notes: list[str] = field(default_factory=list)
+    model: Any = field(default=None, repr=False)
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        name: object = self.name
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidInputError(f"a run's name must be a non-empty string; got {self.name!r}.")
+        if self.status not in STATUSES:
+            raise UnknownNameError("status", self.status, STATUSES)
+        if self.selection not in SELECTIONS:
+            raise UnknownNameError("selection", self.selection, SELECTIONS)
+        self._set("class_names", tuple(str(name) for name in self.class_names))
+        if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
+            raise InvalidInputError(f"class_names must be distinct and at least one; got {self.class_names}.")
+        for split in ("test", "validation"):
+            self._check_split(split)
+        if self.status == "completed" and not len(self.test_probabilities):
+            raise InvalidInputError(
+                f"run {self.name!r} is 'completed' but has no test probabilities. Give them, or say how it ended in status."
+            )
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_split(self, split: str) -> None:
+        classes = len(self.class_names)
+        probabilities = getattr(self, f"{split}_probabilities")
+        labels = getattr(self, f"{split}_labels")
+        probabilities = np.asarray(probabilities, dtype=np.float32)
+        if not probabilities.size:
+            probabilities = np.empty((0, classes), np.float32)
+        if probabilities.ndim != 2 or probabilities.shape[1] != classes:
+            raise InvalidInputError(
+                f"{split}_probabilities must have shape (n, {classes}), one column for each class name; "
+                f"got {probabilities.shape}."
+            )
+        labels = check_labels(labels, classes, what=f"{split}_labels")
+        if len(probabilities) not in (0, len(labels)):
+            raise InvalidInputError(
+                f"{split}_probabilities and {split}_labels must be equally many; got {len(probabilities)} and {len(labels)}."
+            )
+        self._set(f"{split}_probabilities", _read_only(probabilities))
+        self._set(f"{split}_labels", _read_only(labels))
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Test metrics, see `transferkit.runs.metrics.compute_metrics`; raises `RunError` if there are no predictions."""
+        if not len(self.test_probabilities):
+            raise RunError(f"run {self.name!r} has no test predictions, since it is {self.status!r}. Train it again.")
+        return compute_metrics(self.test_labels, self.test_probabilities)
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights of the model."""
+        return self._info("parameters")
+
+    @property
+    def trainable_parameters(self) -> int | None:
+        """Number of weights that the last phase trained."""
+        return self._info("trainable_parameters")
+
+    def _info(self, name: str) -> int | None:
+        value = self.model_info.get(name)
+        return None if value is None else int(value)
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Wall time of all phases; None if none is recorded."""
+        return _total(self.phases, "seconds")
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Training images per second over all phases; None if not recorded."""
+        seconds, images = _total(self.phases, "seconds"), _total(self.phases, "images")
+        return images / seconds if seconds and images else None
+
+    @property
+    def overfit_gap(self) -> float | None:
+        """Training accuracy minus test accuracy, both of the final model; None if either is unknown."""
+        if self.train_accuracy is None or not len(self.test_probabilities):
+            return None
+        return self.train_accuracy - float(self.metrics["accuracy"])
+
+    def save(self, path: Path | str, *, weights: bool = True, replace: bool = False) -> Path:
+        """Write the run as a folder of plain files; see `transferkit.runs.storage.save_run`."""
+        from transferkit.runs.storage import save_run
+
+        return save_run(self, path, weights=weights, replace=replace)
+
+    def __repr__(self) -> str:
+        try:
+            result = f", accuracy={self.metrics['accuracy']:.4f}, loss={self.metrics['loss']:.4f}"
+        except ValueError:  # no predictions, or none that are probabilities
+            result = ""
+        return f"Run({self.name!r}, {self.status}{result}, {len(self.history)} epochs, seed {self.seed})"
+
+
+def _total(rows: list[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return float(sum(values)) if values else None

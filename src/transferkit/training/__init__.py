@@ -1,0 +1,1 @@
+"""Training and evaluation: Keras fits, transferkit keeps the record."""

@@ -1,0 +1,90 @@
+"""Training batches whose order and augmentation depend on the seed and the epoch alone."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from transferkit.data.dataset import Labels, Split
+from transferkit.training import augmentation
+
+
+class Batches(keras.utils.PyDataset):
+    """Shuffled, augmented batches of a split.
+
+    Epoch e draws from ``default_rng([seed, e])``, so a training that was interrupted goes on as if it had not been, and no
+    global random state is touched.
+
+    Parameters
+    ----------
+    split : Split
+        uint8 images (n, height, width, channels) and int64 labels (n,).
+    batch_size : int
+        Images in a step. A single image left over joins the batch before it: alone it would give BatchNorm no variance.
+    augment : tuple of str
+        Names of augmentations.
+    smoothing : float
+        Share of a target that is spread over all classes.
+    num_classes : int
+        Number of classes.
+    seed, first_epoch : int
+        What the order is drawn from.
+    shuffle : bool, default True
+        Whether the order is drawn at all.
+    one_hot : bool, default False
+        Whether targets are rows of `num_classes` even without smoothing, instead of class indices.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        augment: tuple[str, ...] = (),
+        smoothing: float = 0.0,
+        num_classes: int,
+        seed: int,
+        first_epoch: int = 0,
+        shuffle: bool = True,
+        one_hot: bool = False,
+    ) -> None:
+        super().__init__()
+        self._split = split
+        self._batch_size = batch_size
+        self._augment = augment
+        self._smoothing = smoothing
+        self._num_classes = num_classes
+        self._seed = seed
+        self._epoch = first_epoch
+        self._shuffle = shuffle
+        self._one_hot = one_hot or smoothing > 0
+        self._draw_order()
+
+    def _draw_order(self) -> None:
+        count = len(self._split.labels)
+        rng = np.random.default_rng([self._seed, self._epoch])
+        self._order = rng.permutation(count) if self._shuffle else np.arange(count)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self._order), self._batch_size)
+        return max(1, full + (rest > 1))
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        start = index * self._batch_size
+        stop = None if index == len(self) - 1 else start + self._batch_size
+        chosen = np.sort(self._order[start:stop])  # ascending, since memory maps read fastest in order
+        images = np.asarray(self._split.images[chosen])
+        rng = np.random.default_rng([self._seed, self._epoch, index])
+        images = augmentation.apply(self._augment, images, rng)
+        labels = self._split.labels[chosen]
+        return images, self._smooth(labels) if self._one_hot else labels
+
+    def _smooth(self, labels: Labels) -> NDArray[np.float32]:
+        one_hot = np.eye(self._num_classes, dtype=np.float32)[labels]
+        return one_hot * (1 - self._smoothing) + self._smoothing / self._num_classes
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch's order."""
+        self._epoch += 1
+        self._draw_order()

@@ -1,0 +1,203 @@
+"""train and fine_tune: Keras's fit underneath, a Run as the result."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from transferkit.data.dataset import Dataset
+from transferkit.models.freezing import freeze, unfreeze
+from transferkit.runs.run import Run
+from transferkit.training.loop import Phase, Schedule, Settings, run_phases
+
+
+def train(
+    model: Any,
+    data: Dataset,
+    *,
+    epochs: int = 10,
+    seed: int = 0,
+    name: str | None = None,
+    batch_size: int = 64,
+    learning_rate: float | None = None,
+    schedule: Schedule = "constant",
+    warmup_epochs: float = 0.0,
+    augment: str | Iterable[str] = (),
+    label_smoothing: float = 0.0,
+    callbacks: Sequence[Any] = (),
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    verbose: bool = True,
+) -> Run:
+    """Train what is trainable in a compiled model and record everything about it.
+
+    Keras's ``fit`` does the work, with the optimiser and loss that the model is compiled with. The epoch with the highest
+    validation accuracy counts; without a validation split (``validation=0``) it is the last one, and nothing is chosen.
+    The test split is predicted once, at the end. The model keeps the weights that the run reports.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A compiled classifier on raw uint8 pixels with softmax output, from `build_cnn`, `build_transfer_model` or your own.
+    data : Dataset
+        Its training split trains, its validation split chooses, its test split is measured.
+    epochs : int, default 10
+        Passes over the training images.
+    seed : int, default 0
+        Draws order, augmentation and dropout. Initial weights have the `seed` of the model's builder.
+    name : str, optional
+        What tables and plots call the run; the model's name if None.
+    batch_size : int, default 64
+        Images in a step.
+    learning_rate : float, optional
+        Peak step size; the one that the model is compiled with if None.
+    schedule : {"constant", "cosine"}, default "constant"
+        Whether the rate stays or falls to zero along a half cosine (Loshchilov & Hutter 2017, doi:10.48550/arXiv.1608.03983).
+    warmup_epochs : float, default 0
+        Epochs, or a part of one, over which the rate rises linearly from zero; needs ``schedule="cosine"``.
+    augment : str or iterable of str, default ()
+        ``"flip"`` (left to right) and ``"shift"`` (up to 1/14 of the size: 2 px of 28); on training images only.
+    label_smoothing : float, default 0
+        Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
+    callbacks : sequence of keras.callbacks.Callback, optional
+        Passed on to ``fit``.
+    folder : path, optional
+        Save the run as ``folder/<name>`` and a checkpoint after each epoch: the same call finds a finished run again
+        instead of training, and goes on where a killed one stopped.
+    overwrite : bool, default False
+        Whether a finished run of other settings under that name is replaced; otherwise it is an error.
+    verbose : bool, default True
+        Whether a progress bar and a line an epoch are shown.
+
+    Returns
+    -------
+    Run
+        ``run.metrics`` holds the test results. ``run.status`` is ``"diverged"`` if the loss became NaN or infinite:
+        then there are no results, and the model has the weights of the last good epoch.
+
+    Raises
+    ------
+    InvalidInputError
+        If an option is out of its range or the model is not compiled.
+    DataError
+        If the images or classes do not fit the model.
+    RunError
+        If `folder` holds a finished run of that name with other settings.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=100)  # doctest: +SKIP
+    >>> tk.train(tk.build_cnn(), data, epochs=5, name="CNN")  # doctest: +SKIP
+    Run('CNN', completed, accuracy=0.8061, loss=0.5408, 5 epochs, seed 0)
+    """
+    phase = Phase("train", epochs, learning_rate, schedule, warmup_epochs)
+    settings = Settings(
+        seed=seed,
+        name=name,
+        batch_size=batch_size,
+        augment=augment,
+        label_smoothing=label_smoothing,
+        callbacks=callbacks,
+        folder=folder,
+        overwrite=overwrite,
+        verbose=verbose,
+    )
+    return run_phases(model, data, [phase], settings)
+
+
+def fine_tune(
+    model: Any,
+    data: Dataset,
+    *,
+    head_epochs: int = 1,
+    epochs: int = 5,
+    unfreeze_from: str | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    batch_size: int = 64,
+    head_learning_rate: float = 3e-3,
+    learning_rate: float = 1e-3,
+    schedule: Schedule = "cosine",
+    warmup_epochs: float = 0.5,
+    augment: str | Iterable[str] = (),
+    label_smoothing: float = 0.0,
+    callbacks: Sequence[Any] = (),
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    verbose: bool = True,
+) -> Run:
+    """Train the head of a pretrained model first, then the unfrozen model at a smaller rate.
+
+    A new head sends large random gradients into the backbone; training it first keeps them from destroying what
+    pretraining learned (Kumar et al. 2022, doi:10.48550/arXiv.2202.10054). Both phases stand in one history.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_transfer_model`, or with one nested network as its backbone.
+    data : Dataset
+        See `train`.
+    head_epochs : int, default 1
+        Epochs with the backbone frozen; 0 leaves the phase out.
+    epochs : int, default 5
+        Epochs with the backbone unfrozen.
+    unfreeze_from : str, optional
+        Name of the first backbone layer that trains in the second phase; all of them if None.
+    seed, name, batch_size, augment, label_smoothing, callbacks, folder, overwrite, verbose
+        See `train`.
+    head_learning_rate : float, default 3e-3
+        Constant step size of the head phase.
+    learning_rate : float, default 1e-3
+        Peak step size of the second phase.
+    schedule : {"cosine", "constant"}, default "cosine"
+        Of the second phase.
+    warmup_epochs : float, default 0.5
+        Linear rise at the start of the second phase.
+
+    Returns
+    -------
+    Run
+        With the phases ``"head"`` and ``"all"`` (``"upper layers"`` if `unfreeze_from` is given).
+
+    Raises
+    ------
+    InvalidInputError, DataError, RunError
+        See `train`.
+    UnknownNameError
+        If the backbone has no layer `unfreeze_from`; the message lists close matches.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist()  # doctest: +SKIP
+    >>> model = tk.build_transfer_model("mobilenet")  # doctest: +SKIP
+    >>> run = tk.fine_tune(model, data, epochs=7, augment="flip", label_smoothing=0.1)  # doctest: +SKIP
+    """
+    body = "all" if unfreeze_from is None else "upper layers"
+    phases = [
+        Phase("head", head_epochs, head_learning_rate, "constant", 0.0, _freeze_backbone),
+        Phase(body, epochs, learning_rate, schedule, warmup_epochs, _unfreezer(unfreeze_from)),
+    ]
+    settings = Settings(
+        seed=seed,
+        name=name,
+        batch_size=batch_size,
+        augment=augment,
+        label_smoothing=label_smoothing,
+        callbacks=callbacks,
+        folder=folder,
+        overwrite=overwrite,
+        verbose=verbose,
+    )
+    return run_phases(model, data, [phase for phase in phases if phase.epochs or phase.name != "head"], settings)
+
+
+def _freeze_backbone(model: Any) -> None:
+    freeze(model)
+
+
+def _unfreezer(from_layer: str | None) -> Callable[[Any], None]:
+    def prepare(model: Any) -> None:
+        unfreeze(model, from_layer)
+
+    return prepare

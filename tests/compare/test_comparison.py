@@ -1,0 +1,169 @@
+"""The table, the verdict, and that all of it works without Keras."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transferkit.compare.comparison import compare_runs
+
+
+def test_table_holds_plain_numbers(weak, strong):
+    table = compare_runs([weak, strong]).table
+    accuracy = [float(np.mean(r.test_probabilities.argmax(1) == r.test_labels)) for r in (weak, strong)]
+    assert table["accuracy"].tolist() == pytest.approx(accuracy)
+    assert table["difference"].tolist() == pytest.approx([0, accuracy[1] - accuracy[0]])
+    assert table["overfit_gap"].tolist() == pytest.approx([0.99 - a for a in accuracy])
+    assert table["train_seconds"].tolist() == [3.0, 3.0]
+    assert table["images_per_second"].tolist() == pytest.approx([5000 / 3] * 2)
+    assert table["epochs"].tolist() == [5, 5]
+    for name in ("accuracy", "accuracy_low", "loss", "parameters", "trainable_parameters", "overfit_gap"):
+        assert table[name].dtype.kind in "fi"
+
+
+def test_interval_is_wilsons(weak):
+    from statsmodels.stats.proportion import proportion_confint
+
+    row = compare_runs([weak]).table.loc["weak"]
+    n = len(weak.test_labels)
+    expected = proportion_confint(round(row["accuracy"] * n), n, method="wilson")
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(expected)
+
+
+def test_baseline_may_be_chosen(weak, strong):
+    comparison = compare_runs({"a": weak, "b": strong}, baseline="b")
+    assert comparison.baseline == "b"
+    assert comparison.table.loc["b", "difference"] == 0
+    assert comparison.table.loc["a", "difference"] < 0
+
+
+def test_tests_are_empty_not_faked(weak, strong):
+    assert compare_runs([weak, strong]).tests.empty
+
+
+def test_verdict_says_what_the_table_shows_and_no_more(weak, strong):
+    for runs in ([weak, strong], [strong, weak]):
+        verdict = compare_runs(runs).verdict
+        assert verdict.startswith("Highest test accuracy: “strong” with ")
+        assert "points above “weak”" in verdict
+        assert "compares these two trained models, not the recipes that made them" in verdict
+        assert "significance is not computed yet" in verdict
+
+
+def test_equal_accuracies_are_a_tie(strong):
+    verdict = compare_runs([strong, replace(strong, name="twin", seed=1)]).verdict
+    assert "is shared by strong, twin" in verdict
+
+
+def test_one_run_gives_a_table_only(weak):
+    comparison = compare_runs(weak)
+    assert comparison.verdict == "One run finished, so nothing is compared."
+    assert "Difference" not in repr(comparison)
+
+
+def test_extremes_are_drawn_and_written(weak):
+    labels = weak.test_labels
+    right = replace(weak, name="right", key="r", test_probabilities=np.eye(10)[labels])
+    wrong = replace(weak, name="wrong", key="w", test_probabilities=np.eye(10)[(labels + 1) % 10])
+    comparison = compare_runs([right, wrong])
+    assert comparison.table["accuracy"].tolist() == [1, 0]
+    assert "100.0% [" in repr(comparison)
+    comparison.plot(language="ko")
+    comparison.to_html()
+
+
+def test_a_single_test_image_is_enough(weak):
+    one = replace(weak, test_probabilities=weak.test_probabilities[:1], test_labels=weak.test_labels[:1])
+    assert len(compare_runs([one]).to_html()) > 1000
+
+
+def test_conditions_show_only_where_they_differ(weak, strong):
+    assert "Epochs" not in repr(compare_runs([weak, strong]))
+    other = replace(
+        strong,
+        history=strong.history[:3],
+        recipe=strong.recipe | {"augment": []},
+        tuning_trials=20,
+        selection="last",
+        dataset=strong.dataset | {"labels_per_class": 10, "train_size": 100},
+    )
+    comparison = compare_runs([weak, other])
+    text = repr(comparison)
+    for column in (
+        "Training images",
+        "Labels per class",
+        "Epochs",
+        "Augmentation",
+        "Settings tried",
+        "Epoch chosen by",
+    ):
+        assert column in text
+    assert any(note.startswith("Not trained alike: Training images") for note in comparison.notes)
+
+
+def test_differing_versions_and_hardware_are_noted(weak, strong):
+    other = replace(strong, environment=strong.environment | {"keras": "3.16.0", "accelerator": "H100"})
+    notes = " ".join(compare_runs([weak, other]).notes)
+    assert "keras 3.15.1 / 3.16.0" in notes
+    assert "different hardware" in notes
+    assert "software" not in " ".join(compare_runs([weak, strong]).notes)
+
+
+def test_other_training_images_are_noted(weak, strong):
+    other = replace(strong, dataset=strong.dataset | {"train_fingerprint": "d" * 64})
+    assert "not trained on the same training images" in " ".join(compare_runs([weak, other]).notes)
+
+
+def test_runs_are_read_from_a_folder(tmp_path, weak, strong):
+    for run in (weak, strong):
+        run.save(tmp_path / "my runs" / run.name)
+    for folder in (tmp_path / "my runs", str(tmp_path / "my runs")):
+        comparison = compare_runs(folder, baseline="weak")
+        assert comparison.table["accuracy"].tolist() == compare_runs([strong, weak]).table["accuracy"].tolist()
+
+
+def test_many_models_are_compared(weak):
+    runs = {f"model {i}": replace(weak, seed=i, key="") for i in range(60)}
+    assert len(compare_runs(runs).to_markdown().splitlines()) > 60
+
+
+def test_names_of_double_width_are_aligned(weak, strong):
+    lines = repr(compare_runs({"미세 조정": weak, "b": strong})).splitlines()
+    assert [line.index("%") for line in lines[3:5]] == [lines[3].index("%"), lines[3].index("%") + 4]
+
+
+def test_global_random_state_and_plot_settings_are_untouched(weak, strong):
+    import matplotlib as mpl
+
+    state, settings = np.random.get_state()[1].copy(), dict(mpl.rcParams)  # noqa: NPY002
+    comparison = compare_runs([weak, strong])
+    comparison.plot(language="ko")
+    comparison.to_html(language="ko")
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    assert dict(mpl.rcParams) == settings
+
+
+def test_the_same_runs_give_the_same_report(weak, strong):
+    first, second = (compare_runs([weak, strong]) for _ in range(2))
+    assert first.to_html() == second.to_html()
+    assert first.to_markdown("ko") == second.to_markdown("ko")
+
+
+def test_saved_runs_are_compared_and_drawn_without_keras(tmp_path, weak, strong):
+    for run in (weak, strong):
+        run.save(tmp_path / "runs" / run.name)
+    code = f"""
+import sys
+for name in ("keras", "tensorflow"):
+    sys.modules[name] = None
+from transferkit.compare.comparison import compare_runs
+from transferkit.plots.confusion import plot_confusion
+comparison = compare_runs({str(tmp_path / "runs")!r})
+comparison.to_html({str(tmp_path / "report.html")!r}, language="ko")
+comparison.to_markdown(), comparison.to_latex(), comparison.plot(), repr(comparison)
+plot_confusion(comparison.runs[0])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    assert "<!DOCTYPE html>" in (tmp_path / "report.html").read_text(encoding="utf-8")

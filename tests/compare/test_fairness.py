@@ -1,0 +1,152 @@
+"""Every comparison that would be unfair is refused, and says why."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transferkit.compare.comparison import compare_runs
+from transferkit.errors import InvalidInputError, RunError, UnfairComparisonError, UnknownNameError
+
+
+def other_data(run, **changes):
+    return run.dataset | changes
+
+
+def test_no_run_is_refused():
+    for nothing in ([], {}):
+        with pytest.raises(UnfairComparisonError, match="no run"):
+            compare_runs(nothing)
+
+
+def test_other_test_images_are_refused(weak, strong):
+    changed = replace(strong, dataset=other_data(strong, test_fingerprint="c" * 64))
+    with pytest.raises(
+        UnfairComparisonError, match=r"'strong' were tested on other images than 'weak' \(cccccccccccc\.\., not"
+    ):
+        compare_runs([weak, changed])
+
+
+def test_test_images_of_unknown_identity_are_refused(weak, strong):
+    unknown = replace(strong, dataset=other_data(strong, test_fingerprint=None))
+    with pytest.raises(UnfairComparisonError, match="'strong': no fingerprint"):
+        compare_runs([weak, unknown])
+
+
+def test_another_class_order_is_refused(weak, strong):
+    swapped = replace(strong, class_names=strong.class_names[::-1])
+    with pytest.raises(UnfairComparisonError, match="another order"):
+        compare_runs([weak, swapped])
+
+
+def test_another_number_of_test_images_is_refused(weak, strong):
+    shorter = replace(strong, test_probabilities=strong.test_probabilities[:-1], test_labels=strong.test_labels[:-1])
+    with pytest.raises(UnfairComparisonError, match="another number of images"):
+        compare_runs([weak, shorter])
+
+
+def test_other_labels_are_refused(weak, strong):
+    labels = strong.test_labels.copy()
+    labels[0] = (labels[0] + 1) % 10
+    with pytest.raises(UnfairComparisonError, match="other test labels"):
+        compare_runs([weak, replace(strong, test_labels=labels)])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda p: p * np.nan, "finite"),
+        (lambda p: np.where(p == p.max(), np.inf, p), "finite"),
+        (lambda p: p * 0.9, "sum 1"),
+        (lambda p: np.log(np.maximum(p, 1e-6)), "softmax"),
+    ],
+    ids=["nan", "infinity", "sums", "logits"],
+)
+def test_what_is_no_probability_is_refused_even_in_a_single_run(weak, spoil, says):
+    spoilt = replace(weak, test_probabilities=spoil(weak.test_probabilities))
+    with pytest.raises(UnfairComparisonError, match=f"run 'weak'.*{says}|'weak' .*{says}"):
+        compare_runs([spoilt])
+
+
+def test_one_run_counted_twice_is_refused(weak):
+    for twice in ([weak, weak], {"a": weak, "b": weak}, {"a": weak, "b": replace(weak, name="copy")}):
+        with pytest.raises(UnfairComparisonError, match="given twice"):
+            compare_runs(twice)
+
+
+def test_runs_without_a_key_are_told_apart_by_identity(weak):
+    keyless = replace(weak, key="")
+    assert len(compare_runs({"a": keyless, "b": replace(weak, key="")}).table) == 2
+    with pytest.raises(UnfairComparisonError, match="given twice"):
+        compare_runs({"a": keyless, "b": keyless})
+
+
+def test_the_same_key_with_another_seed_is_another_run(weak):
+    assert len(compare_runs({"a": weak, "b": replace(weak, seed=1)}).table) == 2
+
+
+def test_two_runs_of_one_name_are_refused(weak, strong):
+    with pytest.raises(UnfairComparisonError, match="two runs are called 'weak'"):
+        compare_runs([weak, replace(strong, name="weak")])
+
+
+def test_several_seeds_under_one_name_are_yet_to_come(weak):
+    with pytest.raises(InvalidInputError, match="cannot be compared yet"):
+        compare_runs({"weak": [weak, replace(weak, seed=1)]})
+    assert list(compare_runs({"weak": [weak]}).table.index) == ["weak"]
+
+
+@pytest.mark.parametrize("wrong", [3, None, [1], {"a": 1}, {"a": []}, {"a": "weak"}, [None]])
+def test_what_is_no_run_is_refused(wrong):
+    with pytest.raises(InvalidInputError, match="Give runs"):
+        compare_runs(wrong)
+
+
+def test_an_unknown_baseline_lists_close_matches(weak, strong):
+    with pytest.raises(UnknownNameError, match="Did you mean 'strong'"):
+        compare_runs([weak, strong], baseline="strng")
+
+
+def test_a_diverged_baseline_is_refused(weak, diverged):
+    with pytest.raises(UnfairComparisonError, match="'broken' is 'diverged'"):
+        compare_runs([weak, diverged], baseline="broken")
+
+
+def test_a_missing_folder_is_a_run_error(tmp_path):
+    with pytest.raises(RunError, match="does not exist"):
+        compare_runs(tmp_path / "nothing")
+
+
+def test_a_run_selected_on_test_data_gets_a_banner_and_no_verdict(weak, strong):
+    cheat = replace(strong, selection="test")
+    comparison = compare_runs([weak, cheat])
+    assert comparison.verdict.startswith("No verdict: Selected on test data: strong")
+    markdown, page = comparison.to_markdown(), comparison.to_html()
+    assert "> [!WARNING]\n> Selected on test data: strong" in markdown
+    assert 'class="banner"' in page
+    for text in (repr(comparison), markdown, page):
+        assert "Selected on test data" in text
+        assert "Highest test accuracy" not in text
+
+
+def test_a_run_trained_on_its_test_images_gets_a_banner(weak, strong):
+    leaked = replace(strong, dataset=other_data(strong, train_fingerprint=strong.dataset["test_fingerprint"]))
+    assert compare_runs([weak, leaked]).verdict.startswith("No verdict: Trained on the test images: strong")
+
+
+def test_a_diverged_run_is_listed_and_counted_but_not_compared(weak, strong, diverged):
+    comparison = compare_runs([diverged, weak, strong])
+    assert comparison.baseline == "weak"
+    assert comparison.table.loc["broken", "status"] == "diverged"
+    assert np.isnan(comparison.table.loc["broken", "accuracy"])
+    assert "not comparable: diverged" in repr(comparison)
+    assert any(note.startswith("Listed but not compared, 1 of 3 runs: broken (diverged)") for note in comparison.notes)
+    assert "broken" not in comparison.verdict
+
+
+def test_only_diverged_runs_give_a_table_without_verdict(diverged):
+    comparison = compare_runs([diverged, replace(diverged, name="other", key="x", status="interrupted")])
+    assert comparison.baseline is None
+    assert comparison.verdict == "No run finished, so nothing is compared."
+    comparison.to_markdown("ko")
+    comparison.to_html(language="ko")

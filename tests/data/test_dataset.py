@@ -1,0 +1,187 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from transferkit.data.dataset import Dataset
+from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
+
+
+@pytest.fixture
+def arrays(rng):
+    images = rng.integers(0, 256, (90, 8, 8, 1), dtype=np.uint8)
+    labels = np.arange(90) % 3
+    return (images[:60], labels[:60]), (images[60:], labels[60:])
+
+
+def test_unpacks_like_keras_with_validation_between(arrays):
+    dataset = Dataset.from_arrays(*arrays, validation=12)
+    (x_train, y_train), (x_val, y_val), (x_test, y_test) = dataset
+    assert [len(x_train), len(x_val), len(x_test)] == [48, 12, 30]
+    assert np.bincount(y_val).tolist() == [4, 4, 4]
+    assert np.array_equal(x_test, arrays[1][0])
+    assert np.array_equal(y_test, arrays[1][1])
+    assert y_train.dtype == y_val.dtype == np.int64
+
+
+def test_without_validation_the_split_is_empty_and_nothing_is_copied(arrays):
+    dataset = Dataset.from_arrays(*arrays)
+    assert dataset.validation.images.shape == (0, 8, 8, 1)
+    assert dataset.validation.labels.shape == (0,)
+    assert np.shares_memory(dataset.train.images, arrays[0][0])
+    assert not dataset.train.images.flags.writeable
+    assert arrays[0][0].flags.writeable
+
+
+def test_fraction_and_pair_make_validation_too(arrays):
+    assert len(Dataset.from_arrays(*arrays, validation=0.2).validation.labels) == 12
+    images, labels = arrays[0]
+    dataset = Dataset.from_arrays((images[:40], labels[:40]), arrays[1], (images[40:], labels[40:]))
+    assert len(dataset.validation.labels) == 20
+
+
+def test_describe_is_plain_json_with_the_agreed_keys(arrays):
+    facts = Dataset.from_arrays(*arrays, validation=12, name="blocks", seed=3).describe()
+    assert json.loads(json.dumps(facts)) == facts
+    assert set(facts) == {
+        "name", "source", "fingerprint", "train_fingerprint", "test_fingerprint", "train_size", "validation_size", "test_size",
+        "labels_per_class", "split_seed", "image_shape",
+    }  # fmt: skip
+    assert facts["image_shape"] == [8, 8, 1]
+    assert facts["split_seed"] == 3
+
+
+def test_fingerprint_depends_on_content_and_order_only(arrays):
+    (x, y), test = arrays
+    base = Dataset.from_arrays((x, y), test)
+    assert Dataset.from_arrays((x.copy(), y.astype(np.uint8)), test, name="other").fingerprint == base.fingerprint
+    changed = x.copy()
+    changed[5, 3, 3, 0] ^= 1
+    assert Dataset.from_arrays((changed, y), test).fingerprint != base.fingerprint
+    assert Dataset.from_arrays((x[::-1], y[::-1]), test).fingerprints["train"] != base.fingerprints["train"]
+    assert Dataset.from_arrays((x, y), test, class_names=["a", "b", "c"]).fingerprint != base.fingerprint
+    assert Dataset.from_arrays((x[::-1], y[::-1]), test).fingerprints["test"] == base.fingerprints["test"]
+
+
+def test_fingerprint_of_a_memory_map_equals_that_of_memory(arrays, tmp_path):
+    (x, y), test = arrays
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    dataset = Dataset.from_arrays((mapped, y), test)
+    assert isinstance(dataset.train.images, np.memmap)
+    assert dataset.fingerprint == Dataset.from_arrays((x, y), test).fingerprint
+
+
+def test_subsets_are_nested_and_leave_the_test_split(arrays):
+    dataset = Dataset.from_arrays(*arrays)
+    small, large = dataset.subset(3, seed=1), dataset.subset(10, seed=1)
+    assert np.bincount(large.train.labels).tolist() == [10, 10, 10]
+    assert large.labels_per_class == 10
+    rows = {image.tobytes() for image in large.train.images}
+    assert all(image.tobytes() in rows for image in small.train.images)
+    assert small.fingerprints["test"] == dataset.fingerprints["test"]
+    with pytest.raises(InvalidInputError, match="Choose 20 or less"):
+        dataset.subset(21)
+
+
+def test_repr_is_one_short_line(arrays):
+    assert (
+        repr(Dataset.from_arrays(*arrays, name="blocks"))
+        == "Dataset('blocks', 3 classes, 8x8x1, train 60, validation 0, test 30)"
+    )
+
+
+def test_survives_pickling_for_parallel_work(arrays):
+    dataset = Dataset.from_arrays(*arrays)
+    assert pickle.loads(pickle.dumps(dataset)).fingerprint == dataset.fingerprint
+
+
+def test_test_images_in_training_are_refused(arrays):
+    (x, y), (x_test, y_test) = arrays
+    mixed = np.concatenate([x_test[:5], x])
+    with pytest.raises(
+        DataError, match=r"5 of 30 test images are also training images \(test\[0\] = training\[0\].*allow_overlap=True"
+    ):
+        Dataset.from_arrays((mixed, np.concatenate([y_test[:5], y])), (x_test, y_test))
+    Dataset.from_arrays((mixed, np.concatenate([y_test[:5], y])), (x_test, y_test), allow_overlap=True)
+
+
+def test_same_arrays_twice_are_named_as_such(arrays):
+    with pytest.raises(DataError, match="was the same array given twice"):
+        Dataset.from_arrays(arrays[0], arrays[0])
+
+
+def test_validation_must_not_overlap_either_side(arrays):
+    train, test = arrays
+    with pytest.raises(DataError, match="validation images are also training"):
+        Dataset.from_arrays(train, test, (train[0][:6], train[1][:6]))
+    with pytest.raises(DataError, match="test images are also validation"):
+        Dataset.from_arrays(train, test, (test[0][:6], test[1][:6]))
+
+
+def test_duplicates_stay_on_one_side_of_a_carved_validation_split(arrays):
+    (x, y), test = arrays
+    doubled = np.repeat(x, 2, axis=0), np.repeat(y, 2)
+    dataset = Dataset.from_arrays(doubled, test, validation=20)
+    held = {image.tobytes() for image in dataset.validation.images}
+    assert held
+    assert not held & {image.tobytes() for image in dataset.train.images}
+
+
+def test_missing_class_in_training_is_an_error_and_elsewhere_a_warning(arrays):
+    (x, y), (x_test, y_test) = arrays
+    with pytest.raises(DataError, match="training split has no image of class 'c'"):
+        Dataset.from_arrays((x[y < 2], y[y < 2]), (x_test, y_test), class_names=["a", "b", "c"])
+    with pytest.warns(TransferKitWarning, match="test split has no image of class '2'") as caught:
+        Dataset.from_arrays((x, y), (x_test[y_test < 2], y_test[y_test < 2]))
+    assert caught[0].filename == __file__
+    with pytest.warns(TransferKitWarning, match="validation split has no image of class '2'"):
+        Dataset.from_arrays((x[:50], y[:50]), (x_test, y_test), (x[50:][y[50:] < 2], y[50:][y[50:] < 2]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"train": "x"}, InvalidInputError, "training data must be a pair"),
+        ({"test": (1, 2, 3)}, InvalidInputError, "test data must be a pair"),
+        ({"class_names": ["a", "b"]}, DataError, "2 at index 2"),
+        ({"class_names": ["a", "b", "a"]}, DataError, "more than once"),
+        ({"class_names": ["a", "b", "c", "d"]}, DataError, "no image of class 'd'"),
+        ({"seed": -1}, InvalidInputError, "seed"),
+        ({"validation": 60}, InvalidInputError, "leaves nothing to train on"),
+        ({"validation": "10"}, InvalidInputError, "validation"),
+    ],
+)
+def test_wrong_arguments_are_refused(arrays, changes, error, message):
+    train, test = arrays
+    with pytest.raises(error, match=message):
+        Dataset.from_arrays(**{"train": train, "test": test, **changes})
+
+
+def test_splits_of_different_sizes_are_refused(arrays):
+    train, (x_test, y_test) = arrays
+    with pytest.raises(
+        InvalidInputError, match=r"test images have shape \(8, 4, 1\), but training images have \(8, 8, 1\)"
+    ):
+        Dataset.from_arrays(train, (x_test[:, :, :4], y_test))
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_empty_splits_are_refused(arrays, part):
+    train, test = arrays
+    empty = (train[0][:0], train[1][:0])
+    with pytest.raises(DataError, match="are empty"):
+        Dataset.from_arrays(**{"train": train, "test": test, part: empty})
+
+
+def test_one_class_only_is_refused(arrays):
+    (x, y), (x_test, _) = arrays
+    with pytest.raises(DataError, match="one class only"):
+        Dataset.from_arrays((x, y * 0), (x_test, np.zeros(30, int)))
+
+
+def test_images_scaled_before_the_cast_are_warned_of(arrays):
+    (x, y), test = arrays
+    with pytest.warns(TransferKitWarning, match="hold only 0 and 1"):
+        Dataset.from_arrays(((x / 255).round().astype(np.uint8), y), test)

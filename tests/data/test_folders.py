@@ -1,0 +1,482 @@
+import json
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import transferkit as tk
+from transferkit import files
+from transferkit.data import folders
+from transferkit.data.decoding import Decoding, decode_image
+from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
+
+COUNTS = {"cat": 12, "dog": 10}
+
+
+def noise(seed, size=(20, 16), mode="RGB"):
+    """Return a random image of (width, height)."""
+    shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def fill(root, counts=None, *, offset=0):
+    """Write numbered PNG files, all different, into one subfolder per class."""
+    for number, (name, count) in enumerate((counts or COUNTS).items()):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            noise(offset + 1000 * number + index).save(root / name / f"{index:03}.png")
+    return root
+
+
+@pytest.fixture
+def animals(tmp_path):
+    return fill(tmp_path / "animals")
+
+
+def load(root, **options):
+    return tk.load_image_folder(root, **{"image_size": 8, **options})
+
+
+def store_folders():
+    return [path for path in (files.cache_home() / "folders").iterdir() if path.is_dir()]
+
+
+def contents(split):
+    return {image.tobytes() for image in split.images}
+
+
+# What comes out
+
+
+def test_splits_are_slices_of_one_read_only_memory_map(animals):
+    dataset = load(animals)
+    assert repr(dataset) == "Dataset('animals', 2 classes, 8x8x3, train 16, validation 3, test 3)"
+    assert dataset.class_names == ("cat", "dog")
+    for images, labels in dataset:
+        assert isinstance(images, np.memmap)
+        assert not images.flags.writeable
+        assert not labels.flags.writeable
+        assert labels.dtype == np.int64
+    assert dataset.train.images.base is dataset.test.images.base is not None
+    assert len(contents(dataset.train) | contents(dataset.validation) | contents(dataset.test)) == 22
+
+
+def test_images_and_labels_belong_together(animals):
+    dataset = load(animals, image_size=(16, 20))
+    for split in dataset:
+        for image, label in zip(split.images, split.labels, strict=True):
+            folder = animals / dataset.class_names[label]
+            assert any(np.array_equal(np.asarray(Image.open(file)), image) for file in folder.iterdir())
+
+
+def test_second_load_decodes_nothing(animals, monkeypatch):
+    first = load(animals)
+    monkeypatch.setattr("transferkit.data.folders.decode_all", lambda *_: pytest.fail("decoded again"))
+    assert load(animals).fingerprint == first.fingerprint
+
+
+def test_changed_files_and_options_are_noticed(animals):
+    first = load(animals)
+    noise(77).save(animals / "cat" / "000.png")
+    assert load(animals).fingerprint != first.fingerprint
+    (animals / "cat" / "001.png").unlink()
+    assert sum(len(split.labels) for split in load(animals)) == 21
+    assert load(animals, image_size=6).image_shape == (6, 6, 3)
+    assert load(animals, color_mode="grayscale").image_shape == (8, 8, 1)
+
+
+def test_seed_decides_the_splits(animals):
+    first, same, other = load(animals, seed=1), load(animals, seed=1), load(animals, seed=2)
+    assert contents(first.test) == contents(same.test)
+    assert contents(first.test) != contents(other.test)
+    assert other.split_seed == 2
+
+
+def test_counts_zero_validation_and_label_budget(animals):
+    dataset = load(animals, validation=0, test=6, labels_per_class=3, name="pets")
+    assert [len(split.labels) for split in dataset] == [6, 0, 6]
+    assert dataset.name == "pets"
+    assert dataset.labels_per_class == 3
+    assert contents(load(animals, validation=0, test=6, labels_per_class=2).train) < contents(dataset.train)
+
+
+@pytest.mark.parametrize("damage", ["labels.npy", "index.json", "images.npy"])
+@pytest.mark.parametrize("how", ["cut", "delete"])
+def test_damaged_store_is_rebuilt(animals, damage, how):
+    before = load(animals).fingerprint
+    file = store_folders()[0] / damage
+    if how == "cut":
+        file.write_bytes(file.read_bytes()[:-10])
+    else:
+        file.unlink()
+    assert load(animals).fingerprint == before
+
+
+def test_interrupted_decoding_leaves_nothing_behind(animals, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transferkit.data.folders.decode_all", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            load(animals)
+    assert store_folders() == []
+    assert len(load(animals).train.labels) == 16
+
+
+def test_what_a_killed_process_left_is_removed(animals):
+    load(animals)
+    store = store_folders()[0]
+    left = store.with_name(f".{store.name}.abc.tmp")
+    left.mkdir()
+    (store / "labels.npy").unlink()
+    load(animals)
+    assert not left.exists()
+
+
+def test_concurrent_loads_decode_once(animals, monkeypatch):
+    calls = []
+    decode_all = folders.decode_all
+    monkeypatch.setattr(folders, "decode_all", lambda *inputs: (calls.append(1), decode_all(*inputs))[1])
+    with ThreadPoolExecutor(4) as pool:
+        prints = {dataset.fingerprint for dataset in pool.map(lambda _: load(animals), range(4))}
+    assert len(prints) == len(calls) == 1
+
+
+# Files of every kind
+
+
+def test_every_format_and_nested_unicode_names_are_read(tmp_path):
+    root = tmp_path / "my images"
+    for name in ("고양이", "dög & cat"):
+        (root / name / "sub folder").mkdir(parents=True)
+        for index, suffix in enumerate((".jpg", ".JPEG", ".png", ".bmp", ".gif", ".webp")):
+            noise(index + len(name)).save(root / name / "sub folder" / f"bild ü {index}{suffix}")
+    dataset = load(root, test=2, validation=2)
+    assert dataset.class_names == ("dög & cat", "고양이")
+    assert sum(len(split.labels) for split in dataset) == 12
+
+
+def test_hidden_files_and_other_kinds_are_left_out_and_counted(animals):
+    for name in ("cat/.DS_Store", "cat/._000.png", "cat/notes.txt", "labels.csv"):
+        (animals / name).write_bytes(b"x")
+    (animals / ".git").mkdir()
+    (animals / "__MACOSX" / "cat").mkdir(parents=True)
+    dataset = load(animals)
+    assert dataset.class_names == ("cat", "dog")
+    assert "22 images, 0 skipped, 2 other files" in dataset.source
+
+
+def test_images_that_would_be_lost_silently_are_warned_of(animals):
+    (animals / "cat" / "scan.tiff").write_bytes(b"x")
+    noise(5).save(animals / "loose.png")
+    with pytest.warns(TransferKitWarning, match=r"2 image files are left out.*scan\.tiff.*loose\.png") as caught:
+        load(animals)
+    assert caught[0].filename == __file__
+
+
+def decoded(image, path, **options):
+    image.save(path, **options)
+    return decode_image(path, Decoding(4, 4, "rgb", "stretch", 10**6))
+
+
+def test_transparency_becomes_white(tmp_path):
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([0, 0, 255])
+    assert (decoded(clear, tmp_path / "a.png") == 255).all()
+    assert (decoded(clear, tmp_path / "a.webp", lossless=True) == 255).all()
+    assert decoded(half, tmp_path / "b.png")[0, 0].tolist() == [255, 127, 127]
+    assert (decoded(Image.new("LA", (4, 4), (0, 0)), tmp_path / "c.png") == 255).all()
+    assert (decoded(palette, tmp_path / "d.png", transparency=0) == 255).all()
+    assert (decoded(palette, tmp_path / "e.gif", transparency=0) == 255).all()
+    assert decoded(palette, tmp_path / "f.png")[0, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_exif_orientation_is_respected(tmp_path, suffix):
+    image = Image.new("RGB", (8, 4), "black")
+    image.paste("white", (4, 0, 8, 4))  # the right half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise: the right half becomes the lower one
+    array = decoded(image, tmp_path / f"x{suffix}", exif=exif)
+    assert array[0].mean() < 60
+    assert array[3].mean() > 195
+
+
+def test_first_frame_of_an_animation_counts(tmp_path):
+    red, blue = (Image.new("RGB", (4, 4), color) for color in ("red", "blue"))
+    array = decoded(red, tmp_path / "x.gif", save_all=True, append_images=[blue])
+    assert array[0, 0].tolist() == [255, 0, 0]
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    image = Image.fromarray(np.full((4, 4), 128 * 256, np.uint16))
+    assert decoded(image, tmp_path / "x.png")[0, 0].tolist() == [128, 128, 128]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr"])
+def test_other_colour_modes_are_read(tmp_path, mode):
+    suffix = ".jpg" if mode in ("CMYK", "YCbCr") else ".png"
+    array = decoded(Image.new("RGB", (9, 9), "white").convert(mode), tmp_path / f"x{suffix}")
+    assert array.shape == (4, 4, 3)
+    assert array.min() > 250
+
+
+def test_shrinking_is_antialiased(tmp_path):
+    board = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    array = decoded(Image.fromarray(board.astype(np.uint8)), tmp_path / "x.png")
+    assert np.abs(array.astype(int) - 127).max() < 10
+
+
+def test_fit_stretches_crops_or_pads(tmp_path):
+    image = Image.new("RGB", (12, 4), "red")
+    image.paste("blue", (4, 0, 8, 4))
+    image.save(tmp_path / "x.png")
+    stretch, crop, pad = (
+        decode_image(tmp_path / "x.png", Decoding(4, 4, "rgb", fit, 10**6)) for fit in ("stretch", "crop", "pad")
+    )
+    assert stretch[0, 0, 0] > 150
+    assert (crop == [0, 0, 255]).all()
+    assert (pad[0] == 255).all()
+    assert (pad[-1] == 255).all()
+
+
+def test_jpeg_draft_mode_keeps_the_picture(tmp_path):
+    gradient = np.linspace(0, 255, 640).astype(np.uint8)
+    Image.fromarray(np.tile(gradient, (480, 1))).save(tmp_path / "x.jpg", quality=95)
+    array = decode_image(tmp_path / "x.jpg", Decoding(16, 16, "grayscale", "stretch", 10**6))[..., 0]
+    expected = np.asarray(Image.open(tmp_path / "x.jpg").resize((16, 16), Image.Resampling.BILINEAR))
+    assert np.abs(array.astype(int) - expected).max() <= 3
+
+
+# Files that cannot be read
+
+BROKEN = {
+    "empty.png": b"",
+    "text.jpg": b"hello",
+    "page.png": b"<!DOCTYPE html><html></html>",
+    "pointer.png": b"version https://git-lfs.github.com/spec/v1\n",
+    "magic.png": b"\x89PNG\r\n\x1a\n",
+    "magic.gif": b"GIF89a",
+    "magic.bmp": b"BM" + bytes(20),
+}
+
+
+@pytest.fixture
+def broken(animals):
+    for name, content in BROKEN.items():
+        (animals / "cat" / name).write_bytes(content)
+    whole = (animals / "cat" / "000.png").read_bytes()
+    (animals / "cat" / "half.png").write_bytes(whole[: len(whole) // 2])
+    noise(3, (200, 200)).save(animals / "cat" / "half.jpg")
+    whole = (animals / "cat" / "half.jpg").read_bytes()
+    (animals / "cat" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (animals / "dog" / "broken link.png").symlink_to("nowhere.png")
+    return animals
+
+
+def test_all_unreadable_files_are_named_in_one_error(broken):
+    with pytest.raises(DataError) as error:
+        load(broken)
+    message = str(error.value)
+    assert "10 of 32 image files cannot be read" in message
+    for name in (*BROKEN, "half.png", "half.jpg", "broken link.png"):
+        assert name in message
+    for reason in ("an empty file", "a web page", "Git LFS pointer", "not an image of a known format"):
+        assert reason in message
+    assert "on_error='skip'" in message
+    assert store_folders() == []
+
+
+def test_unreadable_files_are_skipped_with_a_warning_each_time(broken, tmp_path):
+    for _ in range(2):
+        with pytest.warns(TransferKitWarning, match="skipped 10 of 32 image files") as caught:
+            dataset = load(broken, on_error="skip")
+        assert "half.jpg" in str(caught[0].message)
+    with pytest.raises(DataError, match="10 of 32"):
+        load(broken)
+    for name in (*BROKEN, "half.png", "half.jpg"):
+        (broken / "cat" / name).unlink()
+    (broken / "dog" / "broken link.png").unlink()
+    assert load(broken).fingerprint == dataset.fingerprint
+
+
+def test_huge_images_are_refused_before_they_are_decompressed(animals):
+    bomb = bytearray((animals / "cat" / "000.png").read_bytes())
+    bomb[16:24] = (20_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    (animals / "cat" / "bomb.png").write_bytes(bomb)
+    Image.new("1", (400, 400)).save(animals / "dog" / "large.png")
+    with pytest.raises(DataError) as error:
+        load(animals, max_pixels=100_000)
+    assert "bomb.png: it has more pixels than Pillow allows" in str(error.value)
+    assert "large.png: 400x400 pixels are more than max_pixels=100,000" in str(error.value)
+    with pytest.warns(TransferKitWarning, match=r"skipped 1 of 24.*bomb\.png"):
+        load(animals, on_error="skip")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root ignores permissions")
+def test_file_without_permission_is_named(animals):
+    (animals / "cat" / "000.png").chmod(0)
+    with pytest.raises(DataError, match=r"000\.png: PermissionError"):
+        load(animals)
+
+
+def test_class_that_loses_all_its_images_is_an_error(tmp_path):
+    root = fill(tmp_path / "x", {"cat": 20, "dog": 6})
+    for file in (root / "dog").iterdir():
+        file.write_bytes(b"broken")
+    with pytest.raises(DataError, match="no training image is left for class 'dog'"):
+        load(root, on_error="skip")
+
+
+# Folders of other forms
+
+
+def make_split_folders(root, names=("train", "val", "test")):
+    for number, (name, count) in enumerate(zip(names, (10, 4, 5), strict=True)):
+        fill(root / name, {"cat": count, "dog": count}, offset=100_000 * number)
+    return root
+
+
+def test_split_folders_are_taken_as_they_are(tmp_path):
+    dataset = load(make_split_folders(tmp_path / "x"), test=0.5)
+    assert [len(split.labels) for split in dataset] == [20, 8, 10]
+    assert dataset.class_names == ("cat", "dog")
+
+
+def test_missing_split_folders_are_held_out_of_training(tmp_path):
+    root = make_split_folders(tmp_path / "x", ("Train", "validation", "test"))
+    for file in (root / "validation").rglob("*.png"):
+        file.unlink()
+    for folder in (*(root / "validation").iterdir(), root / "validation"):
+        folder.rmdir()
+    assert [len(split.labels) for split in load(root, validation=4)] == [16, 4, 10]
+
+
+def test_class_that_is_in_the_test_folder_only_is_refused(tmp_path):
+    root = make_split_folders(tmp_path / "x")
+    fill(root / "test" / "more", {"bird": 1})
+    (root / "test" / "more" / "bird").rename(root / "test" / "bird")
+    (root / "test" / "more").rmdir()
+    with pytest.raises(DataError, match="class 'bird' is in test only"):
+        load(root)
+
+
+def test_class_missing_in_the_test_folder_is_a_warning(tmp_path):
+    root = make_split_folders(tmp_path / "x")
+    for file in (root / "test" / "dog").iterdir():
+        file.unlink()
+    with pytest.warns(TransferKitWarning, match="test split has no image of class 'dog'"):
+        load(root)
+
+
+def test_equal_images_in_two_split_folders_are_refused(tmp_path):
+    root = make_split_folders(tmp_path / "x")
+    noise(0).save(root / "test" / "cat" / "copy.bmp")  # equal pixels in another format
+    with pytest.raises(
+        DataError, match=r"1 of 11 test images are also train images \(test/cat/copy\.bmp = train/cat/000\.png\)"
+    ):
+        load(root)
+    assert len(load(root, allow_overlap=True).test.labels) == 11
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    root = make_split_folders(tmp_path / "x")
+    (root / "valid").mkdir()
+    with pytest.raises(DataError, match=r"two folders for one split: .*val, valid"):
+        load(root)
+
+
+def test_duplicates_stay_in_one_split(tmp_path):
+    root = fill(tmp_path / "x", {"cat": 20, "dog": 20})
+    for file in list(root.rglob("*.png")):
+        Image.open(file).save(file.with_suffix(".bmp"))
+    dataset = load(root, validation=8, test=8)
+    assert [len(split.labels) for split in dataset] == [64, 8, 8]
+    parts = [contents(split) for split in dataset]
+    assert not parts[0] & parts[1]
+    assert not parts[0] & parts[2]
+    assert not parts[1] & parts[2]
+
+
+def test_image_in_two_classes_is_named_and_only_trained_on(animals):
+    noise(0).save(animals / "dog" / "liar.png")
+    with pytest.warns(TransferKitWarning, match=r"1 images lie in more than one class.*cat/000\.png = dog/liar\.png"):
+        dataset = load(animals)
+    twice = np.asarray(noise(0).resize((8, 8), Image.Resampling.BILINEAR)).tobytes()
+    assert twice in contents(dataset.train)
+    assert twice not in contents(dataset.test) | contents(dataset.validation)
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "message"),
+    [
+        ({"cat": 5}, {}, "one class only"),
+        ({"cat": 5, "dog": 0}, {}, "no images of class 'dog'"),
+        ({"cat": 1, "dog": 1}, {}, "makes no test image"),
+        ({"cat": 3, "dog": 2}, {"test": 2, "validation": 2}, "too few images: 5 in 2 classes"),
+        ({"cat": 10, "dog": 10}, {"test": 0}, "makes no test image"),
+        ({"cat": 10, "dog": 10}, {"validation": 0.01}, "makes no validation image"),
+    ],
+)
+def test_too_few_images_are_explained(tmp_path, counts, options, message):
+    with pytest.raises(DataError, match=message):
+        load(fill(tmp_path / "x", counts), **options)
+
+
+def test_folders_without_classes_are_explained(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        load(tmp_path / "absent")
+    (tmp_path / "x").mkdir()
+    with pytest.raises(DataError, match="has no classes: it has no subfolders"):
+        load(tmp_path / "x")
+    noise(0).save(tmp_path / "x" / "a.png")
+    with pytest.raises(DataError, match="1 images lie in it directly"):
+        load(tmp_path / "x")
+    with pytest.raises(DataError, match="is a file"):
+        load(tmp_path / "x" / "a.png")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"image_size": 0}, {"image_size": (8, 8, 3)}, {"image_size": 8.5}, {"image_size": True}, {"color_mode": "bgr"},
+        {"fit": "squash"}, {"on_error": "ignore"}, {"max_pixels": 0}, {"seed": -1}, {"validation": 1.5}, {"test": -1},
+        {"labels_per_class": 0},
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused(animals, options):
+    with pytest.raises(InvalidInputError):
+        load(animals, **options)
+
+
+def test_numpy_numbers_are_options_too(animals):
+    dataset = load(animals, image_size=np.int64(8), validation=np.int64(3), test=np.float32(0.2), seed=np.int32(1))
+    assert json.dumps(dataset.describe())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX")
+def test_file_name_that_is_not_utf8_is_read(animals):
+    raw = os.fsencode(animals / "cat") + b"/caf\xe9.png"
+    with open(raw, "wb") as stream:  # noqa: PTH123 - bytes
+        noise(9).save(stream, "PNG")
+    assert sum(len(split.labels) for split in load(animals)) == 23
+
+
+def test_full_disk_is_said_before_anything_is_decoded(animals, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(DataError, match=r"0\.0 GB are free there.*TRANSFERKIT_HOME"):
+        load(animals)
+
+
+def test_unwritable_cache_is_a_data_error_with_a_cure(animals, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot be kept in .*set TRANSFERKIT_HOME"):
+        load(animals)

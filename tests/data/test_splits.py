@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transferkit.data.splits import check_seed, pick_per_class, resolve_size, split_holdout
+from transferkit.errors import InvalidInputError
+
+label_vectors = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(
+    lambda values: np.array(values, dtype=np.int64)
+)
+seeds = st.integers(0, 2**32)
+
+
+@given(label_vectors, st.data(), seeds)
+def test_holdout_is_a_partition_of_the_exact_size(labels, data, seed):
+    size = data.draw(st.integers(0, len(labels)))
+    kept, held = split_holdout(labels, size, seed=seed)
+    assert len(held) == size
+    assert np.array_equal(np.sort(np.concatenate([kept, held])), np.arange(len(labels)))
+    assert np.all(np.diff(kept) > 0)
+    assert np.all(np.diff(held) > 0)
+
+
+@given(label_vectors, st.data(), seeds)
+def test_holdout_is_stratified_and_leaves_each_class_an_image(labels, data, seed):
+    counts = np.bincount(labels)
+    size = data.draw(st.integers(0, int(np.sum(np.maximum(counts - 1, 0)))))
+    kept, held = split_holdout(labels, size, seed=seed)
+    assert set(labels[kept]) == set(labels)
+    share = counts * size / len(labels)
+    taken = np.bincount(labels[held], minlength=len(counts))
+    roomy = share <= counts - 1  # elsewhere the last image stays, and others give more
+    if roomy.all():
+        assert np.all(np.abs(taken - share) < 1)
+
+
+@given(st.integers(1, 6), st.integers(2, 30), st.data(), seeds)
+def test_subsets_are_nested_and_balanced(num_classes, per_class, data, seed):
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(num_classes), per_class))
+    small = data.draw(st.integers(1, per_class))
+    large = data.draw(st.integers(small, per_class))
+    inside, outside = pick_per_class(labels, small, seed=seed), pick_per_class(labels, large, seed=seed)
+    assert np.isin(inside, outside).all()
+    assert np.bincount(labels[outside]).tolist() == [large] * num_classes
+
+
+@given(label_vectors, st.data(), seeds)
+def test_equal_images_stay_on_one_side(labels, data, seed):
+    groups = np.array(data.draw(st.lists(st.integers(0, 9), min_size=len(labels), max_size=len(labels))))
+    groups = np.unique(groups, return_inverse=True)[1]
+    size = data.draw(st.integers(0, len(labels)))
+    kept, held = split_holdout(labels, size, seed=seed, groups=groups)
+    assert not set(groups[kept]) & set(groups[held])
+    assert len(kept) + len(held) == len(labels)
+    assert len(held) <= size
+
+
+def test_seeds_decide_and_nothing_else_does():
+    labels = np.arange(1000) % 10
+    first = split_holdout(labels, 100, seed=0)[1]
+    assert np.array_equal(first, split_holdout(labels, 100, seed=0)[1])
+    assert not np.array_equal(first, split_holdout(labels, 100, seed=1)[1])
+
+
+def test_global_random_state_is_untouched():
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    split_holdout(np.arange(100) % 3, 10, seed=0)
+    pick_per_class(np.arange(100) % 3, 10, seed=0)
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_smaller_holdout_lies_inside_larger_one():
+    labels = np.arange(1000) % 10
+    assert set(split_holdout(labels, 100, seed=3)[1]) < set(split_holdout(labels, 200, seed=3)[1])
+
+
+def test_too_many_per_class_names_the_class():
+    with pytest.raises(InvalidInputError, match="class 1 has 2 training images"):
+        pick_per_class(np.array([0, 0, 0, 1, 1]), 3, seed=0)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, True, "3", None])
+def test_labels_per_class_must_be_positive_int(bad):
+    with pytest.raises(InvalidInputError, match="labels_per_class"):
+        pick_per_class(np.array([0, 1]), bad, seed=0)
+
+
+@pytest.mark.parametrize("bad", [-1, 1.0, True, None, "0"])
+def test_seed_must_be_an_int(bad):
+    with pytest.raises(InvalidInputError, match="seed must be an int"):
+        check_seed(bad)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, 0), (7, 7), (0.15, 15), (0.0, 0), (np.int64(3), 3), (np.float32(0.5), 50)]
+)
+def test_sizes_are_counts_or_fractions(size, expected):
+    assert resolve_size(size, 100, name="validation") == expected
+
+
+@pytest.mark.parametrize("bad", [-1, -0.1, 1.0, 2.5, True, None, "10", 100, float("nan"), float("inf")])
+def test_bad_sizes_are_refused(bad):
+    with pytest.raises(InvalidInputError, match="validation"):
+        resolve_size(bad, 100, name="validation")
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**63))
+def test_large_seeds_work(seed):
+    assert len(split_holdout(np.array([0, 1, 0, 1]), 2, seed=seed)[1]) == 2

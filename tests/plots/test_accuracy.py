@@ -1,0 +1,63 @@
+"""Accuracy dots and the confusion matrix."""
+
+import numpy as np
+import pytest
+
+from transferkit.errors import InvalidInputError, RunError, UnknownNameError
+from transferkit.plots.accuracy import plot_accuracy
+from transferkit.plots.confusion import plot_confusion
+from transferkit.runs.metrics import confusion_matrix, wilson_interval
+
+
+def row_names(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def test_dots_and_intervals_are_those_of_the_runs(fine, coarse):
+    ax = plot_accuracy([coarse, fine])
+    for run, (interval, dot) in zip((coarse, fine), (ax.lines[:2], ax.lines[2:4]), strict=True):
+        accuracy, n = run.metrics["accuracy"], len(run.test_labels)
+        assert dot.get_xdata()[0] == accuracy
+        np.testing.assert_allclose(interval.get_xdata(), wilson_interval(round(accuracy * n), n))
+        assert f"{accuracy:.1%}" in [text.get_text() for text in ax.texts]
+    assert row_names(ax) == ["coarse", "fine"]
+    assert ax.yaxis_inverted()  # the first run is on top
+
+
+def test_order_by_accuracy_puts_the_best_on_top_and_the_diverged_below(fine, coarse, diverged):
+    ax = plot_accuracy([diverged, coarse, fine], order="accuracy")
+    assert row_names(ax) == ["fine", "coarse", "broken"]
+    assert "diverged" in [text.get_text() for text in ax.texts]
+    assert "발산" in [text.get_text() for text in plot_accuracy([fine, diverged], language="ko").texts]
+    with pytest.raises(UnknownNameError, match="order"):
+        plot_accuracy(fine, order="loss")
+
+
+def test_numbers_stay_inside_the_axes(fine, coarse):
+    ax = plot_accuracy([fine, coarse])
+    ax.figure.canvas.draw()
+    right = ax.get_window_extent().x1
+    assert all(text.get_window_extent().x1 <= right for text in ax.texts)
+
+
+def test_confusion_matrix_has_the_truth_on_the_rows(coarse):
+    ax = plot_confusion(coarse)
+    matrix = confusion_matrix(coarse.test_labels, coarse.test_probabilities.argmax(1), num_classes=10)
+    np.testing.assert_allclose(ax.images[0].get_array(), matrix / matrix.sum(axis=1, keepdims=True))
+    assert sum(int(text.get_text()) for text in ax.texts) == len(coarse.test_labels)
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("True class", "Predicted class")
+    assert plot_confusion(coarse, language="ko").get_ylabel() == "실제 클래스"
+
+
+def test_a_class_that_never_occurs_is_an_empty_row(make_run):
+    run = make_run()
+    without = run.test_labels != 3
+    part = make_run(test_probabilities=run.test_probabilities[without], test_labels=run.test_labels[without])
+    assert np.all(np.asarray(plot_confusion(part).images[0].get_array())[3] == 0)
+
+
+def test_confusion_of_a_run_without_predictions_is_an_error(diverged, fine):
+    with pytest.raises(RunError, match="'broken' has no test predictions"):
+        plot_confusion(diverged)
+    with pytest.raises(InvalidInputError, match="Run objects"):
+        plot_confusion(fine.test_probabilities)

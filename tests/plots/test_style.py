@@ -1,0 +1,58 @@
+"""Fonts, languages, colours."""
+
+import warnings
+
+import pytest
+
+from transferkit.errors import TransferKitWarning
+from transferkit.plots import style
+from transferkit.plots.accuracy import plot_accuracy
+from transferkit.plots.texts import LABELS
+
+
+def test_both_languages_have_the_same_labels():
+    assert LABELS["en"].keys() == LABELS["ko"].keys()
+
+
+def test_without_a_hangul_font_labels_are_english_and_the_cure_is_said(fine, monkeypatch):
+    monkeypatch.setattr(style, "find_hangul_font", lambda: None)
+    with pytest.warns(TransferKitWarning, match="apt-get install fonts-nanum") as caught:
+        ax = plot_accuracy(fine, language="ko")
+    assert ax.get_xlabel() == LABELS["en"]["test_accuracy"]
+    assert caught[0].filename == __file__
+
+
+def test_hangul_is_drawn_without_missing_glyphs(fine):
+    if style.find_hangul_font() is None:
+        pytest.skip("no font with Hangul is installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for language in ("en", "ko"):
+            ax = plot_accuracy({"미세 조정 −1": fine}, language=language)
+            ax.figure.canvas.draw()
+    assert ax.get_xlabel() == LABELS["ko"]["test_accuracy"]
+
+
+def test_a_font_installed_after_matplotlibs_first_start_is_found(monkeypatch):
+    from matplotlib import font_manager
+
+    files = [file for file in font_manager.findSystemFonts() if file.endswith("NanumGothic.ttf")]
+    if not files:
+        pytest.skip("Nanum is not installed")
+    added = []
+    monkeypatch.setattr(font_manager.fontManager, "get_font_names", list)
+    monkeypatch.setattr(font_manager.fontManager, "addfont", added.append)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: files)
+    assert style.find_hangul_font() == "NanumGothic"
+    assert added == files[:1]
+
+
+def test_hangul_is_recognised():
+    assert style.has_hangul(["abc", "가"])
+    assert not style.has_hangul(["abc", "é", "漢"])
+
+
+def test_colours_repeat_with_another_marker():
+    n = len(style.PALETTE)
+    assert style.color_of(n) == style.color_of(0)
+    assert style.marker_of(n) != style.marker_of(0)

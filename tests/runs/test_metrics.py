@@ -1,0 +1,158 @@
+"""Metrics against oracles that are written differently."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transferkit.errors import InvalidInputError
+from transferkit.runs import metrics
+
+
+@st.composite
+def predictions(draw):
+    """Draw labels and probabilities, with ties, zeros and ones among them."""
+    n, classes = draw(st.integers(1, 40)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    raw = rng.dirichlet(np.full(classes, draw(st.sampled_from([0.05, 1.0, 20.0]))), size=n)
+    if draw(st.booleans()):
+        raw = np.eye(classes)[raw.argmax(axis=1)]
+    return rng.integers(0, classes, n), raw.astype(draw(st.sampled_from([np.float32, np.float64])))
+
+
+@settings(deadline=None, max_examples=60)
+@given(predictions())
+def test_all_metrics_equal_plain_loops(case):
+    labels, probabilities = case
+    found = metrics.compute_metrics(labels, probabilities)
+    n, classes = probabilities.shape
+    rows = [[float(p) for p in row] for row in probabilities]
+    rows = [[p / sum(row) for p in row] for row in rows]
+    guesses = [row.index(max(row)) for row in rows]
+    right = [guess == label for guess, label in zip(guesses, labels, strict=True)]
+    assert found["accuracy"] == pytest.approx(sum(right) / n)
+
+    losses = []
+    for row, label in zip(rows, labels, strict=True):
+        raised = [max(p, 1e-7) for p in row]
+        losses.append(-math.log(raised[label] / sum(raised)))
+    assert found["loss"] == pytest.approx(math.fsum(losses) / n, abs=1e-9)
+
+    brier = [sum((p - (c == label)) ** 2 for c, p in enumerate(row)) for row, label in zip(rows, labels, strict=True)]
+    assert found["brier"] == pytest.approx(math.fsum(brier) / n)
+
+    f1 = []
+    for c in range(classes):
+        hits = sum(g == c == label for g, label in zip(guesses, labels, strict=True))
+        wrong = sum((g == c) != (label == c) for g, label in zip(guesses, labels, strict=True))
+        f1.append(2 * hits / (2 * hits + wrong) if hits or wrong else 0.0)
+    assert found["f1_per_class"] == pytest.approx(f1)
+    assert found["f1_macro"] == pytest.approx(sum(f1) / classes)
+
+    edges = np.linspace(0, 1, 16)
+    total = 0.0
+    for low, high in pairwise(edges):
+        inside = [i for i, row in enumerate(rows) if low < max(row) <= high]
+        if inside:
+            confidence = sum(max(rows[i]) for i in inside) / len(inside)
+            total += len(inside) / n * abs(sum(right[i] for i in inside) / len(inside) - confidence)
+    assert found["calibration_error"] == pytest.approx(total, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(predictions())
+def test_single_functions_equal_compute_metrics(case):
+    labels, probabilities = case
+    found = metrics.compute_metrics(labels, probabilities)
+    guesses = probabilities.argmax(axis=1)
+    assert metrics.accuracy(labels, guesses) == found["accuracy"]
+    assert metrics.log_loss(labels, probabilities) == found["loss"]
+    assert metrics.brier_score(labels, probabilities) == found["brier"]
+    assert metrics.calibration_error(labels, probabilities) == found["calibration_error"]
+    assert metrics.f1_macro(labels, guesses, num_classes=probabilities.shape[1]) == found["f1_macro"]
+
+
+def test_brier_equals_scikit_learn(rng):
+    from sklearn.metrics import brier_score_loss
+
+    probabilities = rng.dirichlet(np.ones(4), size=200)
+    labels = rng.integers(0, 4, 200)
+    assert metrics.brier_score(labels, probabilities) == pytest.approx(
+        brier_score_loss(labels, probabilities, labels=[0, 1, 2, 3])
+    )
+
+
+def test_confusion_matrix_has_the_truth_on_the_rows():
+    matrix = metrics.confusion_matrix([0, 0, 1, 2], [0, 1, 1, 0], num_classes=4)
+    assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert matrix.dtype == np.int64
+
+
+def test_log_loss_of_a_confident_error_is_finite_and_capped():
+    assert metrics.log_loss([1], [[1.0, 0.0]]) == pytest.approx(-math.log(1e-7), rel=1e-6)
+
+
+def test_perfect_and_hopeless_predictions():
+    perfect = metrics.compute_metrics([0, 1, 2], np.eye(3))
+    assert (perfect["accuracy"], perfect["brier"], perfect["calibration_error"]) == (1, 0, 0)
+    assert metrics.compute_metrics([1, 2, 0], np.eye(3))["brier"] == 2
+
+
+def test_labels_of_classes_that_never_occur_count_in_macro_f1():
+    assert metrics.f1_macro([0, 0], [0, 0], num_classes=2) == 0.5
+
+
+def test_float16_softmax_is_accepted(rng):
+    probabilities = rng.dirichlet(np.ones(10), size=50).astype(np.float16)
+    assert 0 <= metrics.compute_metrics(np.zeros(50, int), probabilities)["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "says"),
+    [
+        ([0], [[0.5, np.nan]], "finite"),
+        ([0], [[np.inf, 0.0]], "finite"),
+        ([0], [[1.5, -0.5]], "softmax"),
+        ([0], [[0.5, 0.4]], "sum 1"),
+        ([0], [[0.0, 0.0]], "sum 1"),
+        ([0], [0.5, 0.5], r"shape \(n, classes\)"),
+        ([0], np.empty((1, 0)), r"shape \(n, classes\)"),
+        ([0], [["a", "b"]], "numbers"),
+        ([0, 1], [[0.5, 0.5]], "equally many"),
+        ([], np.empty((0, 2)), "0 examples"),
+        ([2], [[0.5, 0.5]], "from 0 to 1"),
+        ([-1], [[0.5, 0.5]], "from 0 to 1"),
+        ([0.0], [[0.5, 0.5]], "integers"),
+        (["cat"], [[0.5, 0.5]], "integers"),
+        ([[1, 0]], [[0.5, 0.5]], "argmax"),
+    ],
+)
+def test_what_is_no_label_or_probability_is_refused(labels, probabilities, says):
+    with pytest.raises(InvalidInputError, match=says):
+        metrics.compute_metrics(np.asarray(labels), probabilities)
+
+
+@pytest.mark.parametrize("bins", [0, -1, 1.5])
+def test_calibration_refuses_odd_numbers_of_bins(bins):
+    with pytest.raises(InvalidInputError, match="bins"):
+        metrics.calibration_error([0], [[1.0, 0.0]], bins=bins)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_wilson_interval_equals_statsmodels(total, part, confidence):
+    from statsmodels.stats.proportion import proportion_confint
+
+    correct = int(part * total)
+    low, high = metrics.wilson_interval(correct, total, confidence=confidence)
+    assert (low, high) == pytest.approx(proportion_confint(correct, total, 1 - confidence, method="wilson"), abs=1e-9)
+    assert 0 <= low <= correct / total <= high <= 1
+
+
+@pytest.mark.parametrize(("correct", "total", "confidence"), [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)])
+def test_wilson_interval_refuses_impossible_counts(correct, total, confidence):
+    with pytest.raises(InvalidInputError):
+        metrics.wilson_interval(correct, total, confidence=confidence)

@@ -1,0 +1,108 @@
+"""The Run record."""
+
+import numpy as np
+import pytest
+
+from transferkit.errors import InvalidInputError, RunError, UnknownNameError
+from transferkit.runs.run import Run
+
+
+def make(**options):
+    fields = {
+        "name": "toy",
+        "class_names": ("cat", "dog"),
+        "test_probabilities": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]),
+        "test_labels": np.array([0, 1, 1]),
+        "seed": 3,
+    }
+    return Run(**(fields | options))
+
+
+def test_arrays_become_float32_and_int64_and_read_only():
+    labels = np.array([0, 1, 1], np.uint8)
+    run = make(test_labels=labels)
+    assert run.test_probabilities.dtype == np.float32
+    assert run.test_labels.dtype == np.int64
+    with pytest.raises(ValueError, match="read-only"):
+        run.test_probabilities[0] = 0
+    labels[0] = 1  # the caller's own array stays writable
+
+
+def test_validation_may_be_absent():
+    run = make()
+    assert run.validation_probabilities.shape == (0, 2)
+    assert run.validation_labels.shape == (0,)
+
+
+def test_metrics_are_computed_once():
+    run = make()
+    assert run.metrics is run.metrics
+    assert run.metrics["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_totals_add_up_over_the_phases():
+    run = make(
+        phases=[{"seconds": 1.5, "images": 300}, {"seconds": 2.5, "images": 500}],
+        model_info={"parameters": 10, "trainable_parameters": np.int64(4)},
+        train_accuracy=1.0,
+    )
+    assert (run.train_seconds, run.images_per_second, run.parameters, run.trainable_parameters) == (4.0, 200.0, 10, 4)
+    assert run.overfit_gap == pytest.approx(1 / 3)
+
+
+def test_what_was_not_recorded_is_none():
+    run = make()
+    facts = (run.train_seconds, run.images_per_second, run.parameters, run.trainable_parameters, run.overfit_gap)
+    assert facts == (None,) * 5
+
+
+def test_runs_are_compared_by_identity_and_are_hashable():
+    run = make()
+    assert run != make()
+    assert {run: 1}[run] == 1
+
+
+def test_repr_is_one_line_without_the_model():
+    text = repr(make(model=object()))
+    assert "\n" not in text
+    assert "object" not in text
+    assert text == "Run('toy', completed, accuracy=0.6667, loss=0.4149, 0 epochs, seed 3)"
+
+
+def test_a_run_without_result_has_a_repr_but_no_metrics():
+    run = make(status="diverged", test_probabilities=np.empty((0, 2)))
+    assert repr(run) == "Run('toy', diverged, 0 epochs, seed 3)"
+    assert run.overfit_gap is None
+    with pytest.raises(RunError, match="'diverged'"):
+        _ = run.metrics
+
+
+def test_nan_probabilities_do_not_break_repr():
+    assert "completed" in repr(make(test_probabilities=np.full((3, 2), np.nan)))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"name": "  "}, "name"),
+        ({"name": None}, "name"),
+        ({"class_names": ("cat", "cat")}, "distinct"),
+        ({"class_names": ()}, "at least one"),
+        ({"class_names": ("a", "b", "c")}, r"\(n, 3\)"),
+        ({"test_probabilities": np.zeros(3)}, r"\(n, 2\)"),
+        ({"test_probabilities": np.full((2, 2), 0.5)}, "equally many"),
+        ({"test_probabilities": np.empty((0, 2))}, "no test probabilities"),
+        ({"test_labels": np.array([0, 1, 2])}, "from 0 to 1"),
+        ({"test_labels": np.eye(3)}, "argmax"),
+        ({"validation_probabilities": np.full((2, 2), 0.5), "validation_labels": np.array([1])}, "equally many"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(options, says):
+    with pytest.raises(InvalidInputError, match=says):
+        make(**options)
+
+
+@pytest.mark.parametrize("field", ["status", "selection"])
+def test_unknown_words_list_the_known_ones(field):
+    with pytest.raises(UnknownNameError, match="Known: "):
+        make(**{field: "finished"})
