@@ -204,20 +204,38 @@ def _refuse_web_page(file: Path) -> None:
         raise DownloadError("the server sent a web page (a login or error page?) instead of the file")
 
 
-def download(url: str, path: Path, *, sha256: str | None = None, md5: str | None = None) -> None:
+def download(
+    url: str,
+    path: Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Download `url` to `path` through pooch, verified before it appears under its name.
+
+    Parameters
+    ----------
+    url : str
+        Where from.
+    path : Path
+        The final name.
+    sha256, md5 : str, optional
+        The content's hash, as far as its publisher states one.
+    check : callable, optional
+        Called with the temporary file, to raise if that is not what it should be. Needed where no hash is known.
 
     Raises
     ------
     DownloadError
-        If the network is forbidden or fails, or the content has another hash.
+        If the network is forbidden or fails, or the content has another hash or fails the check.
     """
     import pooch
 
     if is_offline():
         raise DownloadError(f"{url} was not asked for, since TRANSFERKIT_OFFLINE is set.")
     known_hash = f"sha256:{sha256}" if sha256 else f"md5:{md5}" if md5 else None
-    if known_hash is None:
+    if known_hash is None and check is None:
         raise DownloadError(f"{url} has no known hash; only verified files are kept.")
     pooch.get_logger().setLevel("WARNING")
     try:
@@ -228,6 +246,8 @@ def download(url: str, path: Path, *, sha256: str | None = None, md5: str | None
             def fetch(source: str, file: Any, owner: Any) -> None:
                 http(source, file, owner)
                 _refuse_web_page(Path(file))
+                if check is not None:
+                    check(Path(file))
 
             pooch.retrieve(url, known_hash, fname=path.name, path=path.parent, downloader=fetch)
     except Exception as error:  # requests, urllib3 and pooch each raise their own

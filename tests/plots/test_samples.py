@@ -27,7 +27,7 @@ def test_pairs_of_arrays_are_drawn_too(digits):
 
 
 def test_classes_with_few_images_leave_places_empty(digits):
-    images, labels = digits.test
+    images = digits.test.images
     figure = plot_samples((images[:3], np.array([0, 0, 2])), per_class=2)
     assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 0]
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transferkit.errors import InvalidInputError
+from transferkit.models.arguments import check_positive
 
 
 @contextmanager
@@ -13,8 +13,7 @@ def seeded(seed: int) -> Iterator[None]:
 
     Keras draws them from Python's global ``random`` module, so its state is put aside and back.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidInputError(f"seed must be an integer of 0 or more; got {seed!r}.")
+    check_positive("seed", seed, at_least=0)
     state = random.getstate()
     random.seed(seed)
     try:

@@ -6,8 +6,18 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models._seeding import seeded
+from transferkit.models.arguments import (
+    check_all_positive,
+    check_fraction,
+    check_input_shape,
+    check_positive,
+    check_rate,
+    compile_classifier,
+)
+
+_PRESETS = ("course", "modern")
 
 
 def build_cnn(
@@ -21,25 +31,93 @@ def build_cnn(
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> Any:
-    """Build and compile a convolutional network that takes raw pixels."""
+    """Build and compile a convolutional network that takes raw pixels.
+
+    Parameters
+    ----------
+    input_shape : tuple of int, default (28, 28, 1)
+        Height, width and channels (1 or 3) of the images.
+    num_classes : int, default 10
+        Classes to tell apart; labels are integers from 0.
+    preset : {"course", "modern"}, default "course"
+        ``"course"``: 5x5 convolutions without padding, each followed by 2x2 max pooling, then a dense layer and dropout.
+        ``"modern"``: pairs of 3x3 convolutions with batch normalisation, average pooling over the whole map, and dropout.
+        Train it with flips and shifts.
+    filters : sequence of int, optional
+        Channels of each convolution (course) or pair of them (modern). (32, 64) and (32, 64, 128) if None: 184,586 and 289,066
+        parameters on 28x28 grey images.
+    dense_units : int, optional
+        Width of the dense layer of the course's network; 128 if None. The modern one has none.
+    dropout : float, optional
+        Fraction of values dropped before the last layer; 0.5 (course) or 0.3 (modern) if None.
+    learning_rate : float, default 1e-3
+        Of AdamW.
+    seed : int, default 0
+        Initial weights and dropout follow from it alone; no global random state is touched.
+
+    Returns
+    -------
+    keras.Model
+        Functional, compiled with AdamW, ``SparseCategoricalCrossentropy`` and ``accuracy``; softmax in float32.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is wrong, or the images are too small for so many convolutions.
+    UnknownNameError
+        If there is no such preset.
+
+    See Also
+    --------
+    transferkit.build_transfer_model : Start from a network that others trained.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> tk.build_cnn(preset="modern", filters=(16, 32)).name  # doctest: +SKIP
+    'modern_cnn'
+    """
+    if preset not in _PRESETS:
+        raise UnknownNameError("preset", preset, _PRESETS)
+    widths = ((32, 64) if preset == "course" else (32, 64, 128)) if filters is None else filters
+    check_input_shape(input_shape)
+    check_positive("num_classes", num_classes, at_least=2)
+    check_all_positive("filters", widths)
+    if dropout is None:
+        dropout = 0.5 if preset == "course" else 0.3
+    check_fraction("dropout", dropout)
+    check_rate("learning_rate", learning_rate)
+    if preset == "course":
+        _check_course_size(input_shape, len(widths))
+        check_positive("dense_units", 128 if dense_units is None else dense_units)
+    elif dense_units is not None:
+        raise InvalidInputError(
+            f"the modern network has no dense layer; got dense_units={dense_units!r}. Leave it out."
+        )
     with seeded(seed):
         inputs = keras.Input(input_shape, dtype="float32", name="images")
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(inputs)
-        if preset == "course":
-            x = _course_body(x, filters or (32, 64), dense_units or 128)
-        elif preset == "modern":
-            x = _modern_body(x, filters or (32, 64, 128))
-        else:
-            raise InvalidInputError(f"preset must be one of 'course', 'modern'; got {preset!r}.")
-        x = layers.Dropout(0.5 if dropout is None else dropout, seed=seed, name="dropout")(x)
+        x = _course_body(x, widths, dense_units or 128) if preset == "course" else _modern_body(x, widths)
+        x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
         outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="predictions")(x)
         model = keras.Model(inputs, outputs, name=f"{preset}_cnn")
-    model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=["accuracy"],
-    )
+    compile_classifier(model, learning_rate)
     return model
+
+
+def _check_course_size(input_shape: tuple[int, int, int], convolutions: int) -> None:
+    if None in input_shape:
+        raise InvalidInputError(
+            f"the course's network needs a fixed size of image; got input_shape={input_shape}. Use preset='modern'."
+        )
+    side = min(input_shape[:2])
+    for _ in range(convolutions):
+        side = (side - 4) // 2
+    if side < 1:
+        raise InvalidInputError(
+            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for {convolutions} convolutions of 5x5 with "
+            "pooling. Give fewer filters, larger images, or preset='modern'."
+        )
 
 
 def _course_body(x: Any, filters: Sequence[int], dense_units: int) -> Any:
@@ -58,5 +136,5 @@ def _modern_body(x: Any, filters: Sequence[int]) -> Any:
             x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
             x = layers.Activation("relu", name=f"{name}_relu")(x)
         if block < len(filters):
-            x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+            x = layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
     return layers.GlobalAveragePooling2D(name="pool")(x)

@@ -1,71 +1,236 @@
 """Which part of a model trains."""
 
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
+import rich
 
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.models.compiling import recompile
 
 
-def find_backbone(model: Any) -> Any:
-    """Return the nested network named ``backbone``, or the only nested one."""
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    named = [layer for layer in nested if layer.name == "backbone"]
-    if named:
-        return named[0]
-    if len(nested) == 1:
-        return nested[0]
-    raise InvalidInputError(
-        f"the model {model.name!r} has {len(nested)} nested networks; expected one, or one named 'backbone'."
-    )
+def freeze(
+    model: Any,
+    until: bool | str = True,
+    *,
+    batch_norm: bool = True,
+    learning_rate: float | None = None,
+    verbose: bool = True,
+) -> Any:
+    """Freeze the backbone of a model, or the lower part of it.
 
+    Frozen layers neither learn nor update the statistics of their batch normalisation: they run in inference mode. The model
+    is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change otherwise.
 
-def set_frozen(backbone: Any, until: bool | str, *, batch_norm: bool = True) -> None:
-    """Freeze the whole backbone (True), nothing (False), or everything up to and including a layer."""
-    backbone.trainable = until is not True
-    if until is True:
-        return
-    if isinstance(until, str):
-        names = [layer.name for layer in backbone.layers]
-        if until not in names:
-            raise UnknownNameError("layer", until, names)
-        for layer in backbone.layers[: names.index(until) + 1]:
-            layer.trainable = False
-    if not batch_norm:
-        for layer in backbone.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+    Parameters
+    ----------
+    model : keras.Model
+        With one nested network: the layer named ``backbone``, or the only one. The head always trains.
+    until : bool or str, default True
+        True freezes the whole backbone, False nothing. The name of one of its layers, or of a block such as ``"block3"``,
+        freezes everything up to it and including it.
+    batch_norm : bool, default True
+        Whether batch normalisation trains in the part that is not frozen. See Notes.
+    learning_rate : float, optional
+        Of the new optimiser; the old one's if None.
+    verbose : bool, default True
+        Whether to print which part trains.
 
+    Returns
+    -------
+    keras.Model
+        The same model. If it was never compiled, it stays so.
 
-def _recompile(model: Any, learning_rate: float | None) -> None:
-    optimizer = model.optimizer
-    config = optimizer.get_config()
-    if learning_rate is not None:
-        config["learning_rate"] = learning_rate
-    settings = model.get_compile_config() or {}
-    compiled = {k: keras.saving.deserialize_keras_object(v) for k, v in settings.items() if k not in ("optimizer",)}
-    model.compile(optimizer=type(optimizer).from_config(config), **compiled)
+    Raises
+    ------
+    InvalidInputError
+        If no backbone can be told apart.
+    UnknownNameError
+        If the backbone has no layer or block of that name; the message lists close matches.
 
+    See Also
+    --------
+    transferkit.unfreeze : Let the backbone train again.
 
-def freeze(model: Any, until: bool | str = True, *, batch_norm: bool = True, learning_rate: float | None = None) -> Any:
-    """Freeze the backbone of a built model."""
+    Notes
+    -----
+    Batch normalisation trains wherever its layer trains. Images such as Fashion-MNIST are far from ImageNet, and at batches of
+    32 or more their own statistics are worth more than ImageNet's. Pass ``batch_norm=False`` for batches under about 16, or
+    a few dozen images in all.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> model = tk.build_transfer_model("mobilenet", freeze=False)  # doctest: +SKIP
+    >>> model = tk.freeze(model, "conv_pw_5_relu")  # doctest: +SKIP
+    """
     set_frozen(find_backbone(model), until, batch_norm=batch_norm)
-    _recompile(model, learning_rate)
-    return model
+    return _finish(model, learning_rate, verbose=verbose)
 
 
 def unfreeze(
-    model: Any, from_layer: str | None = None, *, batch_norm: bool = True, learning_rate: float | None = None
+    model: Any,
+    from_layer: str | None = None,
+    *,
+    batch_norm: bool = True,
+    learning_rate: float | None = None,
+    verbose: bool = True,
 ) -> Any:
-    """Let the backbone of a built model train, all of it or from a layer on."""
+    """Let the backbone of a model train, all of it or its upper part.
+
+    The model is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change otherwise. The
+    optimiser starts afresh.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one nested network: the layer named ``backbone``, or the only one.
+    from_layer : str, optional
+        Name of the first layer (or block) that trains; everything before it is frozen. All of it trains if None.
+    batch_norm : bool, default True
+        Whether batch normalisation trains too. See the Notes of `transferkit.freeze`.
+    learning_rate : float, optional
+        Of the new optimiser; the old one's if None.
+    verbose : bool, default True
+        Whether to print which part trains.
+
+    Returns
+    -------
+    keras.Model
+        The same model. If it was never compiled, it stays so.
+
+    Raises
+    ------
+    InvalidInputError
+        If no backbone can be told apart.
+    UnknownNameError
+        If the backbone has no layer or block of that name; the message lists close matches.
+
+    See Also
+    --------
+    transferkit.freeze : Freeze it again.
+    transferkit.fine_tune : Train the head, unfreeze, train the rest.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> model = tk.build_transfer_model("mobilenet")  # doctest: +SKIP
+    >>> model = tk.unfreeze(model, "conv_dw_12", learning_rate=1e-4)  # doctest: +SKIP
+    """
     backbone = find_backbone(model)
     if from_layer is None:
         set_frozen(backbone, False, batch_norm=batch_norm)
     else:
-        names = [layer.name for layer in backbone.layers]
-        if from_layer not in names:
-            raise UnknownNameError("layer", from_layer, names)
-        index = names.index(from_layer)
-        set_frozen(backbone, names[index - 1] if index else False, batch_norm=batch_norm)
-    _recompile(model, learning_rate)
+        first = _span(backbone, from_layer)[0]
+        _set_trainable(backbone, backbone.layers[first:], batch_norm=batch_norm)
+    return _finish(model, learning_rate, verbose=verbose)
+
+
+def find_backbone(model: Any) -> Any:
+    """Return the nested network named ``backbone``, or the only nested one.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or several without that name.
+    """
+    nested = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, keras.Model)]
+    for layer in nested:
+        if layer.name == "backbone":
+            return layer
+    if len(nested) == 1:
+        return nested[0]
+    found = f"{len(nested)} nested networks" if nested else "no nested network"
+    raise InvalidInputError(
+        f"the model {getattr(model, 'name', model)!r} has {found}; expected one as its backbone, or one named 'backbone'. "
+        "Set layer.trainable and compile by hand, or build it with build_transfer_model."
+    )
+
+
+def set_frozen(backbone: Any, until: bool | str, *, batch_norm: bool = True) -> None:
+    """Freeze a backbone without compiling; the arguments are those of `freeze`."""
+    if not isinstance(until, (bool, str)):
+        raise InvalidInputError(f"freeze must be True, False or the name of a layer; got {until!r}.")
+    if until is True:
+        backbone.trainable = False
+        return
+    first = 0 if until is False else _span(backbone, until)[1] + 1
+    _set_trainable(backbone, backbone.layers[first:], batch_norm=batch_norm)
+
+
+def describe_trainable(model: Any) -> str:
+    """Return one sentence that says which part of a model trains.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With a backbone, as in `freeze`.
+
+    Returns
+    -------
+    str
+        For example ``"mobilenet: the backbone is frozen; 10,250 of 3,239,114 parameters train."``.
+    """
+    backbone = find_backbone(model)
+    weighted = [layer for layer in backbone.layers if layer.weights]
+    training = [layer for layer in weighted if _learns(layer)]
+    if not training:
+        part = "the backbone is frozen"
+    else:
+        normalised = [layer for layer in weighted if isinstance(layer, keras.layers.BatchNormalization)]
+        first = training[0].name
+        part = "all of the backbone trains" if training[0] is weighted[0] else f"the backbone trains from {first!r} on"
+        if normalised and not any(_learns(layer) for layer in normalised):
+            part = f"{part}, batch normalisation stays frozen"
+    return f"{model.name}: {part}; {_count(model.trainable_weights):,} of {_count(model.weights):,} parameters train."
+
+
+def _learns(layer: Any) -> bool:
+    return bool(layer.trainable_weights)
+
+
+def _count(variables: Iterable[Any]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _set_trainable(backbone: Any, training: Sequence[Any], *, batch_norm: bool) -> None:
+    backbone.trainable = True  # of the nested network itself: a frozen one hides all that trains inside it
+    chosen = {id(layer) for layer in training}
+    for layer in backbone.layers:
+        layer.trainable = id(layer) in chosen
+    if not batch_norm:
+        for layer in leaves(backbone):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+
+def leaves(network: Any) -> Iterator[Any]:
+    """Yield every layer of a network that is no network itself."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
+
+
+def _span(backbone: Any, name: str) -> tuple[int, int]:
+    """Return the indices of the first and last layer that `name` stands for: a layer, or the layers of a block."""
+    names = [layer.name for layer in backbone.layers]
+    if name in names:
+        return names.index(name), names.index(name)
+    block = re.compile(re.escape(name) + r"(?!\d)")  # block_1 is no prefix of block_12
+    inside = [index for index, other in enumerate(names) if block.match(other)] if name else []
+    if not inside:
+        raise UnknownNameError(f"layer of {backbone.name!r}", name, names)
+    return inside[0], inside[-1]
+
+
+def _finish(model: Any, learning_rate: float | None, *, verbose: bool) -> Any:
+    if getattr(model, "compiled", False):
+        recompile(model, learning_rate=learning_rate)
+    if verbose:
+        rich.get_console().print(describe_trainable(model), highlight=False, markup=False, soft_wrap=True)
     return model

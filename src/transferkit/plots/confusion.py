@@ -77,4 +77,4 @@ def draw_confusion(ax: Any, run: Run, labels: dict[str, str]) -> None:
     ax.set_ylabel(labels["true_class"])
     share = f"{np.trace(matrix) / matrix.sum():.2%}"
     summary = labels["confusion_title"].format(accuracy=share, total=int(matrix.sum()))
-    ax.set_title(f"{textwrap.fill(run.name, 40)}\n{summary}", fontsize="medium")
+    ax.set_title(f"{textwrap.fill(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)

@@ -85,7 +85,7 @@ def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[dict[str, s
                 "no font with Hangul is installed, so the plot's labels are English. Install one, for instance with "
                 "`apt-get install fonts-nanum`, and draw again.",
                 TransferKitWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
             language = "en"
         else:

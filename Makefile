@@ -1,0 +1,40 @@
+# Each target does all its own set-up in .venv; nothing else on the machine is changed, except that the Debian package
+# with Fashion-MNIST is installed where the data cannot be downloaded.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: assignment assignment-full test test-slow lint docs clean
+
+assignment: $(VENV)/.data
+	$(RUN) examples/assignment.py
+
+assignment-full: $(VENV)/.data
+	$(RUN) examples/assignment.py --full
+
+test: $(VENV)/.data
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.data
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/.data
+	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --editable ".[test,lint,docs]"
+	touch $@
+
+$(VENV)/.data: $(VENV)/.installed tools/fetch.sh
+	bash tools/fetch.sh $(RUN)
+	touch $@

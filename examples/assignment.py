@@ -1,0 +1,62 @@
+"""The assignment: a CNN and three MobileNets on Fashion-MNIST, and an honest comparison.
+
+    python examples/assignment.py           # 150 images of each class; a few minutes on a laptop without a GPU
+    python examples/assignment.py --full    # all 60,000 training images, recipes fixed beforehand; hours without a GPU
+
+Everything is saved under ``results/``; running it again finds finished runs and goes on where a killed one stopped.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import transferkit as tk
+
+parser = argparse.ArgumentParser(description="CNN and MobileNet on Fashion-MNIST, compared.")
+parser.add_argument("--full", action="store_true", help="train on all 60,000 training images")
+parser.add_argument("--folder", type=Path, help="where runs, plots and reports are saved")
+parser.add_argument("--language", choices=["en", "ko"], default="en", help="language of the report")
+arguments = parser.parse_args()
+
+full = arguments.full
+folder = arguments.folder or Path("results") / ("full" if full else "quick")
+start = time.perf_counter()
+
+
+def step(text: str) -> None:
+    """Say what comes next, and how long the script has been running."""
+    print(f"\n[{time.perf_counter() - start:4.0f} s] {text}", flush=True)
+
+
+# The quick version learns from few images, where pretraining should help most, and chooses the best epoch on 500
+# validation images. The full one uses every training image: then nothing is left to choose by, and the last epoch counts.
+step("Data: Fashion-MNIST")
+data = tk.load_fashion_mnist(validation=0) if full else tk.load_fashion_mnist(labels_per_class=150, validation=500)
+print(data)
+
+# One recipe for all networks: mirrored and shifted images, smoothed labels, a learning rate that falls along a cosine.
+recipe = {"schedule": "cosine", "augment": ("flip", "shift"), "label_smoothing": 0.1, "seed": 0, "folder": folder}
+
+step("Step 1. A convolutional network, trained from nothing")
+cnn = tk.train(tk.build_cnn(), data, epochs=30 if full else 20, name="CNN", **recipe)
+
+step("Step 2a. MobileNet, pretrained on ImageNet, frozen; only the new 10-way softmax layer learns")
+model = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
+frozen = tk.train(model, data, epochs=10 if full else 20, learning_rate=3e-3, name="MobileNet, frozen", **recipe)
+
+step("Step 2b. The same network, fine-tuned: the new layer first, then all layers")
+model = tk.build_transfer_model("mobilenet", pretrained=True)
+fine_tuned = tk.fine_tune(model, data, epochs=7 if full else 3, name="MobileNet, fine-tuned", **recipe)
+
+step("Step 2c. The same network from scratch: no pretrained weights")
+model = tk.build_transfer_model("mobilenet", pretrained=False)
+scratch = tk.train(model, data, epochs=8 if full else 4, warmup_epochs=0.5, name="MobileNet, from scratch", **recipe)
+
+step("Step 3. The comparison")
+comparison = tk.compare_runs([cnn, frozen, fine_tuned, scratch], baseline="CNN")
+print(comparison)
+
+(folder / "report.md").write_text(comparison.to_markdown(language=arguments.language), encoding="utf-8")
+comparison.to_html(folder / "report.html", language=arguments.language)
+comparison.plot().savefig(folder / "comparison.png", dpi=150, bbox_inches="tight")
+step(f"Saved: {folder}/report.md (paste it into the issue), report.html, comparison.png, and the four runs")

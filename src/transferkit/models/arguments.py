@@ -1,0 +1,71 @@
+"""Checks that the builders share, each sentence written once."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from transferkit.errors import InvalidInputError
+
+
+def check_positive(name: str, value: object, *, at_least: int = 1) -> None:
+    """Raise unless `value` is an integer of `at_least` or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise InvalidInputError(f"{name} must be an integer of {at_least} or more; got {value!r}.")
+
+
+def check_all_positive(name: str, values: object) -> None:
+    """Raise unless `values` holds one positive integer or more."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or not tuple(values):
+        raise InvalidInputError(f"{name} must be one positive integer or more, such as (32, 64); got {values!r}.")
+    for value in values:
+        check_positive(f"each of {name}", value)
+
+
+def check_fraction(name: str, value: object) -> None:
+    """Raise unless `value` is a number of [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise InvalidInputError(f"{name} must be a number of 0 or more and below 1; got {value!r}.")
+
+
+def check_input_shape(shape: object) -> None:
+    """Raise unless `shape` is (height, width, channels) with 1 or 3 channels."""
+    if keras.config.image_data_format() != "channels_last":
+        raise InvalidInputError(
+            "images are (height, width, channels) here, and Keras is set to 'channels_first'. "
+            "Call keras.config.set_image_data_format('channels_last')."
+        )
+    hint = ""
+    if isinstance(shape, (tuple, list)) and len(shape) == 2:
+        hint = f" Grey images are {(*shape, 1)}."
+    elif isinstance(shape, (tuple, list)) and len(shape) == 3 and shape[0] in (1, 3) and shape[-1] not in (1, 3):
+        hint = f" Channels come last: {(*shape[1:], shape[0])}."
+    elif isinstance(shape, (tuple, list)) and len(shape) == 3 and shape[-1] == 4:
+        hint = " Drop the fourth (alpha) channel."
+    whole = isinstance(shape, (tuple, list)) and len(shape) == 3 and shape[-1] in (1, 3)
+    if not whole or any(isinstance(side, bool) or (side is not None and not _is_side(side)) for side in _sides(shape)):
+        raise InvalidInputError(f"input_shape must be (height, width, 1 or 3); got {shape!r}.{hint}")
+
+
+def _sides(shape: Any) -> Iterable[object]:
+    return shape[:2]
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def check_rate(name: str, value: object) -> None:
+    """Raise unless `value` is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InvalidInputError(f"{name} must be a finite number above 0; got {value!r}.")
+
+
+def compile_classifier(model: Any, learning_rate: float) -> None:
+    """Compile with AdamW, integer labels and the metric ``accuracy``."""
+    model.compile(
+        optimizer=keras.optimizers.AdamW(learning_rate, name="adamw"),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
