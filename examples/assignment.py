@@ -1,6 +1,6 @@
 """The assignment: a CNN and three MobileNets on Fashion-MNIST, and an honest comparison.
 
-    python examples/assignment.py           # 150 images of each class; a few minutes on a laptop without a GPU
+    python examples/assignment.py           # 100 images of each class; a few minutes on a laptop without a GPU
     python examples/assignment.py --full    # all 60,000 training images, recipes fixed beforehand; hours without a GPU
 
 Everything is saved under ``results/``; running it again finds finished runs and goes on where a killed one stopped.
@@ -31,7 +31,7 @@ def step(text: str) -> None:
 # The quick version learns from few images, where pretraining should help most, and chooses the best epoch on 500
 # validation images. The full one uses every training image: then nothing is left to choose by, and the last epoch counts.
 step("Data: Fashion-MNIST")
-data = tk.load_fashion_mnist(validation=0) if full else tk.load_fashion_mnist(labels_per_class=150, validation=500)
+data = tk.load_fashion_mnist(validation=0) if full else tk.load_fashion_mnist(labels_per_class=100, validation=500)
 print(data)
 
 # One recipe for all networks: mirrored and shifted images, smoothed labels, a learning rate that falls along a cosine.
@@ -42,7 +42,7 @@ cnn = tk.train(tk.build_cnn(), data, epochs=30 if full else 20, name="CNN", **re
 
 step("Step 2a. MobileNet, pretrained on ImageNet, frozen; only the new 10-way softmax layer learns")
 model = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
-frozen = tk.train(model, data, epochs=10 if full else 20, learning_rate=3e-3, name="MobileNet, frozen", **recipe)
+frozen = tk.train(model, data, epochs=10 if full else 8, learning_rate=3e-3, name="MobileNet, frozen", **recipe)
 
 step("Step 2b. The same network, fine-tuned: the new layer first, then all layers")
 model = tk.build_transfer_model("mobilenet", pretrained=True)

@@ -56,7 +56,11 @@ def digits() -> Dataset:
     images = np.kron(data.images * 15, np.ones((2, 2))).astype(np.uint8)[..., None]
     labels = data.target.astype(np.int64)
     return Dataset.from_arrays(
-        train=(images[:1200], labels[:1200]), test=(images[1200:], labels[1200:]), validation=200, name="digits", allow_overlap=True
+        train=(images[:1200], labels[:1200]),
+        test=(images[1200:], labels[1200:]),
+        validation=200,
+        name="digits",
+        allow_overlap=True,
     )
 
 

@@ -4,7 +4,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transferkit.compare.comparison import Comparison as Comparison
+    from transferkit.compare.comparison import compare_runs as compare_runs
     from transferkit.data.dataset import Dataset as Dataset
+    from transferkit.data.dataset import Split as Split
+    from transferkit.data.folders import load_image_folder as load_image_folder
+    from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
+    from transferkit.data.mnist import load_mnist as load_mnist
+    from transferkit.models.backbones import backbone_info as backbone_info
+    from transferkit.models.backbones import list_backbones as list_backbones
+    from transferkit.models.cnn import build_cnn as build_cnn
+    from transferkit.models.freezing import freeze as freeze
+    from transferkit.models.freezing import unfreeze as unfreeze
+    from transferkit.models.health import count_dead_features as count_dead_features
+    from transferkit.models.saving import load_model as load_model
+    from transferkit.models.transfer import build_transfer_model as build_transfer_model
+    from transferkit.plots.accuracy import plot_accuracy as plot_accuracy
+    from transferkit.plots.confusion import plot_confusion as plot_confusion
+    from transferkit.plots.curves import plot_curves as plot_curves
+    from transferkit.plots.samples import plot_samples as plot_samples
+    from transferkit.runs.run import Run as Run
+    from transferkit.runs.storage import load_run as load_run
+    from transferkit.runs.storage import load_runs as load_runs
+    from transferkit.training.evaluation import evaluate as evaluate
+    from transferkit.training.fitting import fine_tune as fine_tune
+    from transferkit.training.fitting import train as train
 
 __version__ = "0.1.0"
 
@@ -19,6 +43,7 @@ _EXPORTS = {
     "build_cnn": "models.cnn",
     "build_transfer_model": "models.transfer",
     "compare_runs": "compare.comparison",
+    "count_dead_features": "models.health",
     "evaluate": "training.evaluation",
     "fine_tune": "training.fitting",
     "freeze": "models.freezing",
@@ -29,11 +54,15 @@ _EXPORTS = {
     "load_model": "models.saving",
     "load_run": "runs.storage",
     "load_runs": "runs.storage",
+    "plot_accuracy": "plots.accuracy",
+    "plot_confusion": "plots.confusion",
+    "plot_curves": "plots.curves",
+    "plot_samples": "plots.samples",
     "train": "training.fitting",
     "unfreeze": "models.freezing",
 }
 
-__all__ = ["__version__", *_EXPORTS]
+__all__ = list(_EXPORTS)  # noqa: PLE0605 - one list of names, not two
 
 
 def __getattr__(name: str) -> Any:

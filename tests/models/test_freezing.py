@@ -68,7 +68,7 @@ def test_block_stands_for_its_layers_and_not_for_others_with_a_longer_number(mod
     assert training(model) == ["block2_conv", "block2_bn", "block12_conv"]
 
 
-@pytest.mark.parametrize("change", [lambda m, n: freeze(m, n), lambda m, n: unfreeze(m, n)])
+@pytest.mark.parametrize("change", [freeze, unfreeze])
 def test_unknown_layer_lists_close_matches_and_changes_nothing(model, change):
     before = training(model)
     with pytest.raises(UnknownNameError, match="Did you mean 'block2_relu'"):

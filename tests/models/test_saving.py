@@ -185,7 +185,9 @@ def test_folder_that_is_no_run_is_refused(tmp_path):
         load_model(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"class_name": "Dense"}', "{", '{"class_name": "Functional"}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"class_name": "Dense"}', "{", '{"class_name": "Functional"}', "[" * 100_000]
+)
 def test_configuration_of_no_model_is_refused(folder, text):
     files.write_text(folder / "model.json", text)
     files.write_manifest(folder)

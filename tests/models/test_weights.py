@@ -96,7 +96,7 @@ def test_download_is_kept_in_the_cache_of_keras(published, keras_home, no_wheel,
 
 
 def test_wheel_is_not_offered_for_a_network_that_it_does_not_carry(keras_home):
-    with pytest.raises(WeightsError, match="it carries mobilenet of width 1.0 only") as caught:
+    with pytest.raises(WeightsError, match=r"it carries mobilenet of width 1\.0 only") as caught:
         build_transfer_model("mobilenet", **SMALL)
     assert "transferkit[offline]" not in str(caught.value)
 
@@ -165,7 +165,7 @@ def test_path_that_does_not_exist_is_named(tmp_path):
 
 
 def test_width_without_weights_is_refused_before_any_work():
-    with pytest.raises(InvalidInputError, match="no ImageNet weights were published for 'mobilenet' of width 0.3"):
+    with pytest.raises(InvalidInputError, match=r"no ImageNet weights were published for 'mobilenet' of width 0\.3"):
         build_transfer_model("mobilenet", width=0.3)
 
 

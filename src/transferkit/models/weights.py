@@ -18,7 +18,7 @@ from transferkit.errors import DownloadError, WeightsError
 from transferkit.files import download, lock, sha256_file
 from transferkit.models import offline
 from transferkit.models.backbones import Backbone, WeightFile
-from transferkit.models.hdf5 import BadFileError, check_hdf5, check_signature, extract_weights, load_weights, most_bytes
+from transferkit.models.hdf5 import BadFileError, check_hdf5, extract_weights, list_arrays, load_weights, most_bytes
 
 logger = logging.getLogger("transferkit")
 
@@ -264,12 +264,12 @@ def _has_head(path: Path, network: Any) -> bool:
     """Return whether a file in the old layout holds more layers than the network, as those with a classifier do."""
     import h5py
 
-    check_signature(path)
     if path.name.endswith(".weights.h5"):
         return False
+    list_arrays(path)  # refuses links, which would be followed below
     try:
         with h5py.File(path, "r") as file:
-            group = file["model_weights"] if "model_weights" in file else file
+            group = file.get("model_weights", file)
             names = group.attrs.get("layer_names", ())
             layers = [name for name in names if len(group[name].attrs.get("weight_names", ()))]
     except (OSError, RuntimeError, KeyError, AttributeError, TypeError):

@@ -193,11 +193,11 @@ def fine_tune(
 
 
 def _freeze_backbone(model: Any) -> None:
-    freeze(model)
+    freeze(model, verbose=False)
 
 
 def _unfreezer(from_layer: str | None) -> Callable[[Any], None]:
     def prepare(model: Any) -> None:
-        unfreeze(model, from_layer)
+        unfreeze(model, from_layer, verbose=False)
 
     return prepare

@@ -2,7 +2,6 @@
 
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 from transferkit import files
 from transferkit.data.checks import check_input_shape
 from transferkit.data.dataset import Dataset
+from transferkit.data.splits import check_seed, is_int
 from transferkit.errors import (
     DataError,
     DivergedError,
@@ -92,14 +92,13 @@ class Settings:
     def check(self) -> None:
         """Raise `InvalidInputError` if a value is out of its range."""
         _check_count("batch_size", self.batch_size)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InvalidInputError(f"seed must be an integer of 0 or more; got {self.seed!r}.")
+        check_seed(self.seed)
         if not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
 
 
 def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_int(value) or value < 1:
         raise InvalidInputError(f"{name} must be an integer of 1 or more; got {value!r}.")
 
 
@@ -155,11 +154,9 @@ class _Training:
             self._fit_all(arrays)
         except DivergedError as error:
             status = "diverged"
-            warnings.warn(
+            warn(
                 f"run {self._name!r} diverged in epoch {len(self._progress.history) + 1}: {error} It has no result; lower the "
-                "learning rate or add warm-up.",
-                TransferKitWarning,
-                stacklevel=4,
+                "learning rate or add warm-up."
             )
             self._model.set_weights(self._best.weights or start)
         except KeyboardInterrupt:
@@ -206,15 +203,15 @@ class _Training:
     def _fit(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         settings, data, model = self._settings, self._data, self._model
         initial = max(first, self._progress.finished)
-        common = {"num_classes": data.num_classes, "seed": settings.seed}
         smoothing = settings.label_smoothing
         batches = Batches(
             data.train,
             batch_size=settings.batch_size,
             augment=settings.augmentations,
             smoothing=smoothing,
+            num_classes=data.num_classes,
+            seed=settings.seed,
             first_epoch=initial,
-            **common,
         )
         rate = _learning_rate(phase, model.optimizer, len(batches))
         if smoothing:
@@ -234,7 +231,14 @@ class _Training:
             *([bar] if settings.verbose else []),
             *settings.callbacks,
         ]
-        validation = Batches(data.validation, batch_size=256, shuffle=False, one_hot=smoothing > 0, **common)
+        validation = Batches(
+            data.validation,
+            batch_size=256,
+            num_classes=data.num_classes,
+            seed=settings.seed,
+            shuffle=False,
+            one_hot=smoothing > 0,
+        )
         try:
             model.fit(
                 batches,
