@@ -62,7 +62,7 @@ _EXPORTS = {
     "unfreeze": "models.freezing",
 }
 
-__all__ = list(_EXPORTS)  # noqa: PLE0605 - one list of names, not two
+__all__ = list(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:

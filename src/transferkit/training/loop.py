@@ -15,14 +15,7 @@ from transferkit import files
 from transferkit.data.checks import check_input_shape
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed, is_int
-from transferkit.errors import (
-    DataError,
-    DivergedError,
-    InvalidInputError,
-    RunError,
-    TransferKitWarning,
-    UnknownNameError,
-)
+from transferkit.errors import DataError, DivergedError, InvalidInputError, RunError, UnknownNameError, warn
 from transferkit.models.compiling import fresh_optimizer, recompile
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.run import Run
