@@ -3,7 +3,6 @@
 import keras
 import pytest
 
-from transferkit import build_cnn
 from transferkit.errors import InvalidInputError
 from transferkit.models.compiling import fresh_optimizer, recompile
 
@@ -23,6 +22,6 @@ def test_optimiser_under_mixed_precision_is_unwrapped():
 
 
 def test_model_that_was_never_compiled_is_refused():
-    model = keras.models.clone_model(build_cnn((16, 16, 1), filters=(4,)))
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(InvalidInputError, match=r"not compiled\. Call model\.compile"):
         recompile(model)

@@ -38,6 +38,7 @@ def test_fewer_than_two_images_are_refused(network, shape):
         count_dead_features(model, np.zeros(shape, np.uint8))
 
 
+@pytest.mark.slow
 def test_mobilenet_is_dead_below_64_pixels_and_alive_at_64(graph, fashion_mnist):
     images = fashion_mnist.train.images[:200]
     alive = count_dead_features(build_transfer_model("mobilenet"), images)

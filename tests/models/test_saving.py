@@ -150,7 +150,7 @@ def test_links_in_the_weights_are_refused(folder):
 def test_weights_of_another_model_are_refused(folder):
     build_cnn((16, 16, 1), filters=(4,), dense_units=8, num_classes=4).save_weights(folder / "model.weights.h5")
     files.write_manifest(folder)
-    with pytest.raises(RunError, match="model.weights.h5"):
+    with pytest.raises(RunError, match=r"model\.weights\.h5"):
         load_model(folder)
 
 

@@ -221,8 +221,8 @@ def _span(backbone: Any, name: str) -> tuple[int, int]:
     names = [layer.name for layer in backbone.layers]
     if name in names:
         return names.index(name), names.index(name)
-    block = re.compile(re.escape(name) + r"(?!\d)")  # block_1 is no prefix of block_12
-    inside = [index for index, other in enumerate(names) if block.match(other)] if name else []
+    block = re.compile(re.escape(name) + "[a-z]?_")  # block1 is block1_conv and block1a_conv, not block12_conv
+    inside = [index for index, other in enumerate(names) if name and block.match(other)]
     if not inside:
         raise UnknownNameError(f"layer of {backbone.name!r}", name, names)
     return inside[0], inside[-1]
