@@ -8,9 +8,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DownloadError
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("transferkit", deadline=None)
+settings.load_profile("transferkit")
 
 
 @pytest.fixture(autouse=True)

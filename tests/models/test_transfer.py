@@ -289,8 +289,8 @@ def test_exported_model_takes_raw_images(network, images, tmp_path):
 
     model = build_transfer_model(network, **TINY)
     model.export(tmp_path / "exported", verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "exported")).serve(images.astype("float32"))
-    np.testing.assert_allclose(served, model.predict(images, verbose=0), atol=1e-5)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(served.serve(images.astype("float32")), model.predict(images, verbose=0), atol=1e-5)
 
 
 def test_mixed_precision_keeps_pixels_and_probabilities_in_float32(images, labels):

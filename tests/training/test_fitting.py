@@ -1,0 +1,210 @@
+"""train and fine_tune on scikit-learn's digits: results, records, reuse, resumption and refusals."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.data.dataset import Dataset
+from transferkit.errors import DataError, InvalidInputError, RunError, TransferKitWarning, UnknownNameError
+
+FAST = {"epochs": 2, "batch_size": 32, "verbose": False}
+
+
+def small_cnn(**options):
+    return tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16, **options)
+
+
+def small_transfer():
+    """Return a real MobileNet of a quarter of the width, from scratch."""
+    return tk.build_transfer_model("mobilenet", pretrained=False, width=0.25, image_size=64, input_shape=(16, 16, 1))
+
+
+@pytest.fixture(scope="module")
+def run(digits):
+    return tk.train(small_cnn(), digits, name="CNN", **FAST | {"epochs": 6})
+
+
+def test_training_learns_the_digits(run):
+    assert run.status == "completed"
+    assert run.metrics["accuracy"] > 0.8
+
+
+def test_record_tells_what_was_done(run, digits):
+    assert run.selection == "validation"
+    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5, 6]
+    assert run.dataset["test_fingerprint"] == digits.fingerprints["test"]
+    assert run.phases[0]["images"] == 6 * len(digits.train.labels)
+    assert run.parameters == run.model.count_params()
+    assert run.environment["keras"] == keras.__version__
+    assert run.recipe["optimizer"] == "AdamW"
+
+
+def test_model_keeps_the_epoch_that_validation_chose(run, digits):
+    best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert run.selected_epoch == best["epoch"]
+    validation = tk.evaluate(run.model, digits.validation)
+    assert validation.metrics["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
+    np.testing.assert_allclose(run.model.predict(digits.test.images, verbose=0), run.test_probabilities, atol=1e-5)
+
+
+def test_same_seed_same_result_and_another_seed_another(digits):
+    first, again = (tk.train(small_cnn(), digits, seed=1, augment="shift", **FAST) for _ in range(2))
+    other = tk.train(small_cnn(), digits, seed=2, augment="shift", **FAST)
+    np.testing.assert_allclose(first.test_probabilities, again.test_probabilities, atol=1e-4)
+    assert np.abs(first.test_probabilities - other.test_probabilities).max() > 1e-3
+
+
+def test_global_random_state_is_left_alone(digits):
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    tk.train(small_cnn(), digits, augment="flip", **FAST)
+    assert random.getstate() == before[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_without_validation_the_last_epoch_counts(digits):
+    data = Dataset(
+        "digits", digits.class_names, digits.train, type(digits.test)(*(a[:0] for a in digits.test)), digits.test
+    )
+    run = tk.train(small_cnn(), data, **FAST)
+    assert run.selection == "last"
+    assert run.selected_epoch == 2
+    assert "val_loss" not in run.history[0]
+
+
+def test_label_smoothing_and_schedule_leave_the_model_compiled_as_it_was(digits):
+    model = small_cnn()
+    tk.train(model, digits, label_smoothing=0.1, schedule="cosine", warmup_epochs=0.5, learning_rate=2e-3, **FAST)
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    assert isinstance(model.loss, keras.losses.SparseCategoricalCrossentropy)
+    model.fit(digits.train.images[:64], digits.train.labels[:64], verbose=0)
+
+
+def test_finished_run_is_found_again(digits, tmp_path):
+    first = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
+    model = small_cnn()
+    again = tk.train(model, digits, name="CNN", folder=tmp_path, **FAST)
+    assert again.created == first.created
+    np.testing.assert_allclose(model.predict(digits.test.images, verbose=0), first.test_probabilities, atol=1e-5)
+    assert [run.name for run in tk.load_runs(tmp_path)] == ["CNN"]
+
+
+def test_finished_run_of_other_settings_is_neither_reused_nor_lost(digits, tmp_path):
+    tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
+    with pytest.raises(RunError, match="batch_size 32 .now 64"):
+        tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST | {"batch_size": 64})
+    replaced = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, overwrite=True, **FAST | {"batch_size": 64})
+    assert tk.load_run(tmp_path / "cnn").key == replaced.key
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Behave like a user who presses Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.stop_epoch, self.epoch = epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == self.stop_epoch and batch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, stop):
+    data = digits.subset(10)
+    options = {"head_epochs": 2, "epochs": 2, "batch_size": 16, "augment": "shift", "verbose": False, "name": "net"}
+    whole = tk.fine_tune(small_transfer(), data, **options)
+    with pytest.raises(KeyboardInterrupt):
+        tk.fine_tune(small_transfer(), data, folder=tmp_path, callbacks=[StopAfter(stop)], **options)
+    assert tk.load_run(tmp_path / "net").status == "interrupted"
+    resumed = tk.fine_tune(small_transfer(), data, folder=tmp_path, **options)
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+    np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
+    assert not list(tmp_path.glob(".*checkpoint*"))
+
+
+def test_divergence_is_recorded_and_never_a_result(digits, tmp_path):
+    model = small_cnn()
+    before = model.get_weights()
+    with pytest.warns(TransferKitWarning, match="diverged in epoch"):
+        run = tk.train(model, digits, name="wild", learning_rate=1e30, folder=tmp_path, **FAST)
+    assert run.status == "diverged"
+    assert run.test_probabilities.shape == (0, 10)
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+    assert len(before) == len(model.get_weights())
+    assert tk.load_run(tmp_path / "wild").status == "diverged"
+    assert not (tmp_path / "wild" / "model.weights.h5").exists()
+
+
+def test_fine_tune_trains_the_head_first_then_everything(digits):
+    model = small_transfer()
+    run = tk.fine_tune(model, digits.subset(20), head_epochs=1, epochs=1, batch_size=32, verbose=False)
+    head, body = run.phases
+    assert [row["phase"] for row in run.history] == ["head", "all"]
+    assert head["trainable_parameters"] < body["trainable_parameters"]
+    assert head["trainable_parameters"] == 256 * 10 + 10
+
+
+def test_user_callbacks_are_passed_through(digits):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)))
+    tk.train(small_cnn(), digits, callbacks=[callback], **FAST)
+    assert seen == [["accuracy", "loss", "val_accuracy", "val_loss"]] * 2
+
+
+def test_saved_run_rebuilds_its_model(digits, tmp_path):
+    run = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
+    model = tk.load_model(tmp_path / "cnn")
+    np.testing.assert_allclose(model.predict(digits.test.images, verbose=0), run.test_probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"epochs": 0}, "epochs must be an integer of 1 or more"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a finite number"),
+        ({"learning_rate": 0.0}, "learning_rate must be a finite number"),
+        ({"schedule": "linear"}, "unknown schedule 'linear'"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be"),
+        ({"seed": -1}, "seed"),
+        ({"warmup_epochs": 0.5}, "needs schedule='cosine'"),
+        ({"schedule": "cosine", "warmup_epochs": 2}, "less than the 2 epochs"),
+        ({"augment": "rotate"}, "unknown augmentation"),
+    ],
+)
+def test_bad_option_is_refused_before_training(digits, options, match):
+    with pytest.raises((InvalidInputError, UnknownNameError), match=match):
+        tk.train(small_cnn(), digits, **FAST | options)
+
+
+def test_data_that_do_not_fit_the_model_are_refused(digits):
+    with pytest.raises(DataError, match="input_shape"):
+        tk.train(tk.build_cnn(filters=(4,), dense_units=8), digits, **FAST)
+    with pytest.raises(DataError, match="num_classes=10"):
+        tk.train(small_cnn(num_classes=7), digits, **FAST)
+    with pytest.raises(InvalidInputError, match="from_arrays"):
+        tk.train(small_cnn(), (digits.train, digits.test), **FAST)
+
+
+def test_model_that_is_not_compiled_is_refused(digits):
+    compiled = small_cnn()
+    with pytest.raises(InvalidInputError, match=r"Call model\.compile"):
+        tk.train(keras.Model(compiled.inputs, compiled.outputs), digits, **FAST)
+
+
+def test_evaluate_refuses_scaled_pixels(run, digits):
+    with pytest.raises(DataError, match="uint8"):
+        tk.evaluate(run.model, (digits.test.images / 255.0, digits.test.labels))
+
+
+def test_batch_larger_than_the_training_set_is_one_step(digits):
+    run = tk.train(small_cnn(), digits.subset(3), **FAST | {"batch_size": 4096})
+    assert run.status == "completed"
