@@ -1,7 +1,8 @@
 """The registry of image backbones: plain facts about every family of ``keras.applications``, without importing Keras.
 
-Sizes were measured on Keras 3.15.1: `Backbone.default_size` is a round number at which the last feature map is at least 2x2
-pixels. Licences of weights are those that Keras's documentation states for its files, and ``"unknown"`` where it states none.
+Sizes were measured on Keras 3.15.1: `Backbone.default_size` is a round number at which the last feature map is at least
+2x2 pixels. Licences of weights are those that Keras's documentation states for its files, and ``"unknown"`` where it
+states none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,8 +55,8 @@ class Backbone:
     keras_name : str
         The function of ``keras.applications`` that builds it.
     preprocessing : {"tf", "caffe", "torch", "none"}
-        What its weights expect, in Keras's words: ``"tf"`` is [-1, 1], ``"caffe"`` is BGR minus the ImageNet mean, ``"torch"``
-        is [0, 1] normalised with the ImageNet mean and deviation, ``"none"`` is done inside the network.
+        What its weights expect, in Keras's words: ``"tf"`` is [-1, 1], ``"caffe"`` is BGR minus the ImageNet mean,
+        ``"torch"`` is [0, 1] normalised with the ImageNet mean and deviation, ``"none"`` is done inside the network.
     minimum_size : int
         Fewest pixels a side with which the network can be built.
     default_size : int

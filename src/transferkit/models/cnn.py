@@ -40,12 +40,12 @@ def build_cnn(
     num_classes : int, default 10
         Classes to tell apart; labels are integers from 0.
     preset : {"course", "modern"}, default "course"
-        ``"course"``: 5x5 convolutions without padding, each followed by 2x2 max pooling, then a dense layer and dropout.
-        ``"modern"``: pairs of 3x3 convolutions with batch normalisation, average pooling over the whole map, and dropout.
-        Train it with flips and shifts.
+        ``"course"``: 5x5 convolutions without padding, each followed by 2x2 max pooling, then a dense layer and
+        dropout. ``"modern"``: pairs of 3x3 convolutions with batch normalisation, average pooling over the whole map,
+        and dropout. Train it with flips and shifts.
     filters : sequence of int, optional
-        Channels of each convolution (course) or pair of them (modern). (32, 64) and (32, 64, 128) if None: 184,586 and 289,066
-        parameters on 28x28 grey images.
+        Channels of each convolution (course) or pair of them (modern). (32, 64) and (32, 64, 128) if None: 184,586 and
+        289,066 parameters on 28x28 grey images.
     dense_units : int, optional
         Width of the dense layer of the course's network; 128 if None. The modern one has none.
     dropout : float, optional
@@ -115,8 +115,8 @@ def _check_course_size(input_shape: tuple[int, int, int], convolutions: int) -> 
         side = (side - 4) // 2
     if side < 1:
         raise InvalidInputError(
-            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for {convolutions} convolutions of 5x5 with "
-            "pooling. Give fewer filters, larger images, or preset='modern'."
+            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for {convolutions} convolutions of 5x5 "
+            "with pooling. Give fewer filters, larger images, or preset='modern'."
         )
 
 

@@ -22,16 +22,16 @@ def freeze(
 ) -> Any:
     """Freeze the backbone of a model, or the lower part of it.
 
-    Frozen layers neither learn nor update the statistics of their batch normalisation: they run in inference mode. The model
-    is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change otherwise.
+    Frozen layers neither learn nor update the statistics of their batch normalisation: they run in inference mode. The
+    model is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change otherwise.
 
     Parameters
     ----------
     model : keras.Model
         With one nested network: the layer named ``backbone``, or the only one. The head always trains.
     until : bool or str, default True
-        True freezes the whole backbone, False nothing. The name of one of its layers, or of a block such as ``"block3"``,
-        freezes everything up to it and including it.
+        True freezes the whole backbone, False nothing. The name of one of its layers, or of a block such as
+        ``"block3"``, freezes everything up to it and including it.
     batch_norm : bool, default True
         Whether batch normalisation trains in the part that is not frozen. See Notes.
     learning_rate : float, optional
@@ -57,9 +57,9 @@ def freeze(
 
     Notes
     -----
-    Batch normalisation trains wherever its layer trains. Images such as Fashion-MNIST are far from ImageNet, and at batches of
-    32 or more their own statistics are worth more than ImageNet's. Pass ``batch_norm=False`` for batches under about 16, or
-    a few dozen images in all.
+    Batch normalisation trains wherever its layer trains. Images such as Fashion-MNIST are far from
+    ImageNet, and at batches of 32 or more their own statistics are worth more than ImageNet's. Pass
+    ``batch_norm=False`` for batches under about 16, or a few dozen images in all.
 
     Examples
     --------
@@ -81,8 +81,8 @@ def unfreeze(
 ) -> Any:
     """Let the backbone of a model train, all of it or its upper part.
 
-    The model is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change otherwise. The
-    optimiser starts afresh.
+    The model is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change
+    otherwise. The optimiser starts afresh.
 
     Parameters
     ----------
@@ -145,7 +145,8 @@ def find_backbone(model: Any) -> Any:
         return nested[0]
     found = f"{len(nested)} nested networks" if nested else "no nested network"
     raise InvalidInputError(
-        f"the model {getattr(model, 'name', model)!r} has {found}; expected one as its backbone, or one named 'backbone'. "
+        f"the model {getattr(model, 'name', model)!r} has {found}; expected one as its backbone, or one named "
+        "'backbone'. "
         "Set layer.trainable and compile by hand, or build it with build_transfer_model."
     )
 

