@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from transferkit.errors import DivergedError
-from transferkit.training.identity import leaf_layers
+from transferkit.models.freezing import leaves
 
 
 class DivergenceGuard(keras.callbacks.Callback):
@@ -33,7 +33,7 @@ class DropoutSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the state of all seed generators."""
-        generators = [layer.seed_generator for layer in leaf_layers(self.model) if hasattr(layer, "seed_generator")]
+        generators = [layer.seed_generator for layer in leaves(self.model) if hasattr(layer, "seed_generator")]
         for index, generator in enumerate(generators):
             rng = np.random.default_rng([self._seed, epoch, index])
             generator.state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))

@@ -2,29 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from transferkit import files
-
-
-def leaf_layers(model: Any) -> Iterator[Any]:
-    """Yield the layers of a model in order, those of nested networks in place of the network."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaf_layers(layer)
-        else:
-            yield layer
+from transferkit.models.freezing import leaves
 
 
 def model_digest(model: Any) -> str:
     """Return one SHA-256 over the layers (without names and seeds), what trains, and all weights."""
     layers = [
         [type(layer).__name__, layer.trainable, _without(layer.get_config(), ("name", "seed"))]
-        for layer in leaf_layers(model)
+        for layer in leaves(model)
     ]
     weights = files.sha256_arrays(*(np.asarray(array) for array in model.get_weights()))
     return _digest([layers, weights])

@@ -17,6 +17,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed, is_int
 from transferkit.errors import DataError, DivergedError, InvalidInputError, RunError, UnknownNameError, warn
 from transferkit.models.compiling import fresh_optimizer, recompile
+from transferkit.models.freezing import leaves
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.run import Run
 from transferkit.runs.storage import WEIGHTS, load_run
@@ -26,7 +27,7 @@ from transferkit.training.callbacks import BestWeights, DivergenceGuard, Dropout
 from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
 from transferkit.training.environment import describe_environment
 from transferkit.training.evaluation import timed_predict
-from transferkit.training.identity import leaf_layers, training_key
+from transferkit.training.identity import training_key
 
 Schedule = Literal["constant", "cosine"]
 _GAP_IMAGES = 10_000  # enough for the overfit gap to half a point, and cheap
@@ -341,7 +342,7 @@ def _describe_model(model: Any) -> dict[str, Any]:
         "name": model.name,
         "parameters": int(model.count_params()),
         "trainable_parameters": _count(model.trainable_weights),
-        "layers": sum(1 for _ in leaf_layers(model)),
+        "layers": sum(1 for _ in leaves(model)),
         "provenance": None if provenance is None else asdict(provenance),
         "engine": "keras",
     }
