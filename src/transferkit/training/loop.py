@@ -23,6 +23,7 @@ from transferkit.runs.run import Run
 from transferkit.runs.storage import WEIGHTS, load_run
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.batches import Batches
+from transferkit.training.batchnorm import STATISTICS_IMAGES, BatchNormStatistics, has_batchnorm
 from transferkit.training.callbacks import BestWeights, DivergenceGuard, DropoutSeeds, EpochHook, ProgressBar, Recorder
 from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
 from transferkit.training.environment import describe_environment
@@ -219,6 +220,7 @@ class _Training:
         callbacks = [
             DivergenceGuard(),
             DropoutSeeds(settings.seed),
+            *self._statistics(),
             Recorder(phase.name, self._progress.history),
             *([self._best] if self._validates else []),
             EpochHook(self._save_progress),
@@ -245,6 +247,19 @@ class _Training:
             )
         finally:
             bar.close()
+
+    def _statistics(self) -> list[Any]:
+        if not has_batchnorm(self._model):
+            return []
+        settings, data = self._settings, self._data
+        batches = Batches(
+            data.train,
+            batch_size=settings.batch_size,
+            augment=settings.augmentations,
+            num_classes=data.num_classes,
+            seed=settings.seed,
+        )
+        return [BatchNormStatistics(batches, batch_size=settings.batch_size, validates=self._validates)]
 
     def _save_progress(self, finished: int) -> None:
         self._progress.finished = finished
@@ -332,6 +347,7 @@ def _describe_recipe(model: Any, phases: Sequence[Phase], settings: Settings) ->
         "warmup_epochs": final.warmup_epochs,
         "augment": list(settings.augmentations),
         "label_smoothing": settings.label_smoothing,
+        "batchnorm_images": STATISTICS_IMAGES if has_batchnorm(model) else None,
         "phases": [phase.describe() for phase in phases],
     }
 

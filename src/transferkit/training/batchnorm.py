@@ -1,0 +1,89 @@
+"""BatchNorm statistics that belong to the weights they are used with ("precise BN").
+
+In training, BatchNorm uses each batch's own statistics; afterwards it uses a moving average, which mixes in those of weights
+long gone. After few or large steps that average is so wrong that a good network predicts at chance. Wu & Johnson (2021,
+doi:10.48550/arXiv.2105.07576, section 3) estimate it again with the weights as they are; so does this module.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from transferkit.models.freezing import leaves
+
+STATISTICS_IMAGES = 1024  # the paper finds about a thousand enough
+
+
+def has_batchnorm(model: Any) -> bool:
+    """Whether any layer of the model is a BatchNormalization."""
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(model))
+
+
+class BatchNormStatistics(keras.callbacks.Callback):
+    """Estimate the statistics of the BatchNorm layers that train from training batches: before each validation, or, when
+    there is none, at the end of each epoch. How the weights train is not changed by it.
+
+    Parameters
+    ----------
+    batches : PyDataset
+        The training batches; the first ones, of `STATISTICS_IMAGES` images together, are used.
+    batch_size : int
+        Images in a batch.
+    validates : bool
+        Whether the training validates.
+    """
+
+    def __init__(self, batches: Any, *, batch_size: int, validates: bool) -> None:
+        super().__init__()
+        count = min(len(batches), -(-STATISTICS_IMAGES // batch_size))
+        self._images = [batches[index][0] for index in range(count)]
+        self._validates = validates
+        self._layers: list[Any] = []
+        self._forward: Any = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Find the layers that train."""
+        self._layers = [
+            layer
+            for layer in leaves(self.model)
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        ]
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Estimate before validation."""
+        if self._layers:
+            self._estimate()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Estimate when there is no validation."""
+        if self._layers and not self._validates:
+            self._estimate()
+
+    def _estimate(self) -> None:
+        averages = [(layer.moving_mean, layer.moving_variance) for layer in self._layers]
+        means = [np.zeros(mean.shape) for mean, _ in averages]
+        squares = [np.zeros(mean.shape) for mean, _ in averages]
+        for images in self._images:
+            self._run(images)
+            for index, (mean, variance) in enumerate(averages):
+                batch_mean = np.asarray(mean, np.float64)
+                means[index] += batch_mean / len(self._images)
+                squares[index] += (np.asarray(variance, np.float64) + batch_mean**2) / len(self._images)
+        for (mean, variance), first, second in zip(averages, means, squares, strict=True):
+            mean.assign(first)
+            variance.assign(np.maximum(second - first**2, 0.0))
+
+    def _run(self, images: Any) -> None:
+        """Run one batch in training mode; afterwards the moving averages are that batch's own statistics."""
+        if self._forward is None:
+            self._forward = tf.function(lambda x: self.model(x, training=True), reduce_retracing=True)
+        momenta = [layer.momentum for layer in self._layers]
+        try:
+            for layer in self._layers:
+                layer.momentum = 0.0
+            self._forward(images)
+        finally:
+            for layer, momentum in zip(self._layers, momenta, strict=True):
+                layer.momentum = momentum
