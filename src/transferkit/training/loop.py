@@ -28,6 +28,7 @@ from transferkit.training.callbacks import BestWeights, DivergenceGuard, Dropout
 from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
 from transferkit.training.environment import describe_environment
 from transferkit.training.evaluation import timed_predict
+from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import training_key
 
 Schedule = Literal["constant", "cosine"]
@@ -236,15 +237,16 @@ class _Training:
             one_hot=smoothing > 0,
         )
         try:
-            model.fit(
-                batches,
-                epochs=last,
-                initial_epoch=initial,
-                validation_data=validation if self._validates else None,
-                shuffle=False,
-                callbacks=callbacks,
-                verbose=0,
-            )
+            with fused_batchnorm(model):
+                model.fit(
+                    batches,
+                    epochs=last,
+                    initial_epoch=initial,
+                    validation_data=validation if self._validates else None,
+                    shuffle=False,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
         finally:
             bar.close()
 
