@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
+    from transferkit.features.cache import clear_cache as clear_cache
+    from transferkit.features.cache import extract_features as extract_features
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
     from transferkit.models.cnn import build_cnn as build_cnn
@@ -42,9 +44,11 @@ _EXPORTS = {
     "backbone_info": "models.backbones",
     "build_cnn": "models.cnn",
     "build_transfer_model": "models.transfer",
+    "clear_cache": "features.cache",
     "compare_runs": "compare.comparison",
     "count_dead_features": "models.health",
     "evaluate": "training.evaluation",
+    "extract_features": "features.cache",
     "fine_tune": "training.fitting",
     "freeze": "models.freezing",
     "list_backbones": "models.backbones",

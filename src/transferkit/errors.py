@@ -4,6 +4,7 @@ TransferKitError
 ├── InvalidInputError (ValueError)       an argument has a wrong type, shape or value
 │   └── UnknownNameError                 a name is not registered; lists close matches
 ├── DataError (ValueError)               a file or an array holds something else than it should
+├── CacheError (OSError)                 computed features cannot be kept on disk
 ├── DownloadError (OSError)              no source could deliver a file
 ├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
 ├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
@@ -59,6 +60,10 @@ class UnknownNameError(InvalidInputError):
 
 class DataError(TransferKitError, ValueError):
     """A file or an array holds something else than it should."""
+
+
+class CacheError(TransferKitError, OSError):
+    """Computed features cannot be kept on disk; what was kept before is not lost."""
 
 
 class DownloadError(TransferKitError, OSError):

@@ -4,6 +4,7 @@ The only module that creates, replaces or deletes files by itself. Everything th
 complete or not at all: written to a temporary neighbour, flushed to disk, then renamed.
 """
 
+import errno
 import glob
 import hashlib
 import json
@@ -20,7 +21,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from transferkit.errors import DataError, DownloadError, TransferKitError
+from transferkit.errors import CacheError, DataError, DownloadError, TransferKitError
 
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 22
@@ -110,6 +111,55 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextmanager
+def open_for_appending(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading and writing, created empty if it does not exist. Hold a lock around it.
+
+    Raises
+    ------
+    CacheError
+        If the disk is full. What was written before and flushed stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.touch()
+        with path.open("r+b", buffering=0) as stream:
+            yield stream
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise CacheError(
+            f"the disk that holds {path.parent} is full; what is finished is kept there. Free some space, call "
+            "transferkit.clear_cache(), or set TRANSFERKIT_HOME to a folder on another disk."
+        ) from None
+
+
+def temporary_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Return an array on disk that disappears with its last user."""
+    with tempfile.TemporaryFile() as stream:
+        return np.memmap(stream, dtype, "w+", shape=shape) if all(shape) else np.empty(shape, dtype)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder, in bytes."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space of the disk that a folder is on, or will be on, in bytes."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that it holds; nothing happens if there is none."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -30,20 +30,31 @@ def recompile(
     """
     if not model.compiled or model.optimizer is None:
         raise InvalidInputError(f"the model {model.name!r} is not compiled. Call model.compile(...) first.")
-    config = model.get_compile_config() or {}
-    options = {
-        name: keras.saving.deserialize_keras_object(config[name])
-        for name in ("loss_weights", "metrics", "weighted_metrics")
-        if config.get(name) is not None
-    }
+    options = _metrics_of(model)
     if metrics is not None:
         options["metrics"] = metrics
+    fresh = fresh_optimizer(optimizer or model.optimizer, learning_rate)
+    _compile(model, model, fresh, model.loss if loss is None else loss, options)
+
+
+def compile_like(model: Any, other: Any) -> None:
+    """Compile `model` with the optimiser itself, the loss and the metrics of `other`, so that training one trains both."""
+    _compile(model, other, other.optimizer, other.loss, _metrics_of(other))
+
+
+def _metrics_of(model: Any) -> dict[str, Any]:
+    config = model.get_compile_config() or {}
+    names = ("loss_weights", "metrics", "weighted_metrics")
+    return {name: keras.saving.deserialize_keras_object(config[name]) for name in names if config.get(name) is not None}
+
+
+def _compile(model: Any, like: Any, optimizer: Any, loss: Any, options: dict[str, Any]) -> None:
     model.compile(
-        optimizer=fresh_optimizer(optimizer or model.optimizer, learning_rate),
-        loss=model.loss if loss is None else loss,
-        steps_per_execution=model.steps_per_execution,
-        jit_compile=model.jit_compile,
-        run_eagerly=model.run_eagerly,
+        optimizer=optimizer,
+        loss=loss,
+        steps_per_execution=like.steps_per_execution,
+        jit_compile=like.jit_compile,
+        run_eagerly=like.run_eagerly,
         **options,
     )
 

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.data.dataset import Labels, Split
+from transferkit.features.cache import FeatureCache
+from transferkit.features.store import Rows
 from transferkit.training import augmentation
 
 
@@ -34,6 +36,10 @@ class Batches(keras.utils.PyDataset):
         Whether the order is drawn at all.
     one_hot : bool, default False
         Whether targets are rows of `num_classes` even without smoothing, instead of class indices.
+    cache : FeatureCache, optional
+        Gives the features of the (augmented) images instead of the images.
+    views : int, optional
+        How many augmented views an image has; as many as chance makes if None.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class Batches(keras.utils.PyDataset):
         first_epoch: int = 0,
         shuffle: bool = True,
         one_hot: bool = False,
+        cache: FeatureCache | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__()
         self._split = split
@@ -59,26 +67,47 @@ class Batches(keras.utils.PyDataset):
         self._epoch = first_epoch
         self._shuffle = shuffle
         self._one_hot = one_hot or smoothing > 0
+        self._cache = cache
+        self._views = views
         self._draw_order()
+        if cache is not None and not augment:
+            self._rows = cache.locate(split.images)
 
     def _draw_order(self) -> None:
         count = len(self._split.labels)
         rng = np.random.default_rng([self._seed, self._epoch])
         self._order = rng.permutation(count) if self._shuffle else np.arange(count)
+        self._located: list[Rows] = []
 
     def __len__(self) -> int:
         full, rest = divmod(len(self._order), self._batch_size)
         return max(1, full + (rest > 1))
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
+        chosen = self._chosen(index)
+        labels = self._split.labels[chosen]
+        return self._inputs(index, chosen), self._smooth(labels) if self._one_hot else labels
+
+    def _chosen(self, index: int) -> NDArray[np.int64]:
         start = index * self._batch_size
         stop = None if index == len(self) - 1 else start + self._batch_size
-        chosen = np.sort(self._order[start:stop])  # ascending, since memory maps read fastest in order
-        images = np.asarray(self._split.images[chosen])
+        return np.sort(self._order[start:stop])  # ascending, since memory maps read fastest in order
+
+    def _inputs(self, index: int, chosen: NDArray[np.int64]) -> Any:
+        if self._cache is None:
+            return self._augmented(index)
+        if not self._augment:
+            return self._cache.take(self._rows[chosen])
+        if index >= len(self._located):  # the first batch of an epoch: find the features of all its images
+            located = self._cache.locate(self._augmented(i) for i in range(len(self)))
+            ends = np.cumsum([len(self._chosen(i)) for i in range(len(self))])
+            self._located = np.split(located, ends[:-1])
+        return self._cache.take(self._located[index])
+
+    def _augmented(self, index: int) -> Any:
+        images = np.asarray(self._split.images[self._chosen(index)])
         rng = np.random.default_rng([self._seed, self._epoch, index])
-        images = augmentation.apply(self._augment, images, rng)
-        labels = self._split.labels[chosen]
-        return images, self._smooth(labels) if self._one_hot else labels
+        return augmentation.apply(self._augment, images, rng, views=self._views)
 
     def _smooth(self, labels: Labels) -> NDArray[np.float32]:
         one_hot = np.eye(self._num_classes, dtype=np.float32)[labels]

@@ -21,12 +21,26 @@ def has_batchnorm(model: Any) -> bool:
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(model))
 
 
+def trains_batchnorm(network: Any) -> bool:
+    """Whether any BatchNormalization of the network trains."""
+    return bool(_training_layers(network))
+
+
+def _training_layers(network: Any) -> list[Any]:
+    return [
+        layer for layer in leaves(network) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+
+
 class BatchNormStatistics(keras.callbacks.Callback):
-    """Estimate the statistics of the BatchNorm layers that train from training batches: before each validation, or, when
-    there is none, at the end of each epoch. How the weights train is not changed by it.
+    """Estimate the statistics of the BatchNorm layers that train from training batches.
+
+    Before each validation, or, when there is none, at the end of each epoch. How the weights train is not changed by it.
 
     Parameters
     ----------
+    network : keras.Model
+        What is trained.
     batches : PyDataset
         The training batches; the first ones, of `STATISTICS_IMAGES` images together, are used.
     batch_size : int
@@ -35,55 +49,47 @@ class BatchNormStatistics(keras.callbacks.Callback):
         Whether the training validates.
     """
 
-    def __init__(self, batches: Any, *, batch_size: int, validates: bool) -> None:
+    def __init__(self, network: Any, batches: Any, *, batch_size: int, validates: bool) -> None:
         super().__init__()
         count = min(len(batches), -(-STATISTICS_IMAGES // batch_size))
-        self._images = [batches[index][0] for index in range(count)]
+        self._inputs = [batches[index][0] for index in range(count)]
+        self._network = network
         self._validates = validates
-        self._layers: list[Any] = []
+        self._layers = _training_layers(network)
         self._forward: Any = None
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Find the layers that train."""
-        self._layers = [
-            layer
-            for layer in leaves(self.model)
-            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        ]
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Estimate before validation."""
-        if self._layers:
-            self._estimate()
+        self._estimate()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Estimate when there is no validation."""
-        if self._layers and not self._validates:
+        if not self._validates:
             self._estimate()
 
     def _estimate(self) -> None:
         averages = [(layer.moving_mean, layer.moving_variance) for layer in self._layers]
         means = [np.zeros(mean.shape) for mean, _ in averages]
         squares = [np.zeros(mean.shape) for mean, _ in averages]
-        for images in self._images:
-            self._run(images)
+        for inputs in self._inputs:
+            self._run(inputs)
             for index, (mean, variance) in enumerate(averages):
                 batch_mean = np.asarray(mean, np.float64)
-                means[index] += batch_mean / len(self._images)
-                squares[index] += (np.asarray(variance, np.float64) + batch_mean**2) / len(self._images)
+                means[index] += batch_mean / len(self._inputs)
+                squares[index] += (np.asarray(variance, np.float64) + batch_mean**2) / len(self._inputs)
         for (mean, variance), first, second in zip(averages, means, squares, strict=True):
             mean.assign(first)
             variance.assign(np.maximum(second - first**2, 0.0))
 
-    def _run(self, images: Any) -> None:
+    def _run(self, inputs: Any) -> None:
         """Run one batch in training mode; afterwards the moving averages are that batch's own statistics."""
         if self._forward is None:
-            self._forward = tf.function(lambda x: self.model(x, training=True), reduce_retracing=True)
+            self._forward = tf.function(lambda x: self._network(x, training=True), reduce_retracing=True)
         momenta = [layer.momentum for layer in self._layers]
         try:
             for layer in self._layers:
                 layer.momentum = 0.0
-            self._forward(images)
+            self._forward(inputs)
         finally:
             for layer, momentum in zip(self._layers, momenta, strict=True):
                 layer.momentum = momentum

@@ -1,6 +1,5 @@
 """Predictions and metrics of a model on one split."""
 
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,9 +7,13 @@ from numpy.typing import NDArray
 
 from transferkit.data.checks import check_images, check_labels
 from transferkit.errors import InvalidInputError
+from transferkit.features.cache import pieces_of
+from transferkit.features.engine import convert_model
 from transferkit.runs.metrics import compute_metrics
+from transferkit.training.network import Engine, choose_network
 
 _BATCH_SIZE = 256
+_MANY_IMAGES, _LARGE_MODEL = 5_000, 1_000_000  # from where on LiteRT's conversion, some 10 s, pays
 
 
 class Evaluation(NamedTuple):
@@ -29,18 +32,23 @@ class Evaluation(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
-def predict(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities of all images, shape (n, classes); a memory map is read batch by batch."""
-    parts = [np.empty((0, model.output_shape[-1]), np.float32)]
-    parts += [model.predict_on_batch(images[i : i + _BATCH_SIZE]) for i in range(0, len(images), _BATCH_SIZE)]
-    return np.concatenate(parts).astype(np.float32, copy=False)
+def predict(model: Any, images: NDArray[np.uint8], *, engine: Engine = "auto") -> NDArray[np.float32]:
+    """Return the probabilities of all images, shape (n, classes); a memory map is read batch by batch.
+
+    A frozen part is computed once for each image and kept; a large model without one runs many images through LiteRT.
+    """
+    if not len(images):
+        return np.empty((0, model.output_shape[-1]), np.float32)
+    network = choose_network(model, images, engine=engine, expected=len(images))
+    if network.cache is None and engine != "plain" and len(images) >= _MANY_IMAGES and _is_large(model):
+        compute = convert_model(model, images[:_BATCH_SIZE])
+        if compute is not None:
+            return np.concatenate([compute(piece) for piece in pieces_of(images)])
+    return network.predict(images, batch_size=_BATCH_SIZE)
 
 
-def timed_predict(model: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
-    """Return the probabilities and the seconds that they took."""
-    start = time.perf_counter()
-    probabilities = predict(model, images)
-    return probabilities, time.perf_counter() - start
+def _is_large(model: Any) -> bool:
+    return int(model.count_params()) >= _LARGE_MODEL
 
 
 def evaluate(model: Any, split: Any) -> Evaluation:

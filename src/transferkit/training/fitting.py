@@ -7,7 +7,9 @@ from typing import Any
 from transferkit.data.dataset import Dataset
 from transferkit.models.freezing import freeze, unfreeze
 from transferkit.runs.run import Run
-from transferkit.training.loop import Phase, Schedule, Settings, run_phases
+from transferkit.training.loop import run_phases
+from transferkit.training.network import Engine
+from transferkit.training.options import Phase, Schedule, Settings
 
 
 def train(
@@ -23,6 +25,7 @@ def train(
     warmup_epochs: float = 0.0,
     augment: str | Iterable[str] = (),
     label_smoothing: float = 0.0,
+    engine: Engine = "auto",
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
     overwrite: bool = False,
@@ -58,6 +61,9 @@ def train(
         ``"flip"`` (left to right) and ``"shift"`` (up to 1/14 of the size: 2 px of 28); on training images only.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
+    engine : {"auto", "litert", "keras", "plain"}, default "auto"
+        What computes the layers that are frozen from the input on, once for each image and kept on disk: LiteRT with
+        XNNPACK on a CPU, Keras on an accelerator. ``"plain"`` computes them in every step, with the same result.
     callbacks : sequence of keras.callbacks.Callback, optional
         Passed on to ``fit``.
     folder : path, optional
@@ -97,6 +103,7 @@ def train(
         batch_size=batch_size,
         augment=augment,
         label_smoothing=label_smoothing,
+        engine=engine,
         callbacks=callbacks,
         folder=folder,
         overwrite=overwrite,
@@ -121,6 +128,7 @@ def fine_tune(
     warmup_epochs: float = 0.5,
     augment: str | Iterable[str] = (),
     label_smoothing: float = 0.0,
+    engine: Engine = "auto",
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
     overwrite: bool = False,
@@ -143,7 +151,7 @@ def fine_tune(
         Epochs with the backbone unfrozen.
     unfreeze_from : str, optional
         Name of the first backbone layer that trains in the second phase; all of them if None.
-    seed, name, batch_size, augment, label_smoothing, callbacks, folder, overwrite, verbose
+    seed, name, batch_size, augment, label_smoothing, engine, callbacks, folder, overwrite, verbose
         See `train`.
     head_learning_rate : float, default 3e-3
         Constant step size of the head phase.
@@ -184,6 +192,7 @@ def fine_tune(
         batch_size=batch_size,
         augment=augment,
         label_smoothing=label_smoothing,
+        engine=engine,
         callbacks=callbacks,
         folder=folder,
         overwrite=overwrite,

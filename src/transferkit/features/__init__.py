@@ -1,0 +1,1 @@
+"""The frozen part of a model: find it, run it fast, keep its output."""

@@ -1,0 +1,175 @@
+"""Rows of features on disk, each found by the content of the image that it belongs to.
+
+A store is one folder for one prefix and engine: ``rows.f32``, to which rows are appended chunk by chunk, and for each chunk
+an index file with the images' digests and the rows' checksum. An index file appears, atomically, after its rows are on disk:
+rows without one were never written.
+"""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transferkit import files
+
+Rows = NDArray[np.int64]
+_ROWS = "rows.f32"
+_DIGEST_BYTES = 16
+_CHUNK_IMAGES = 512  # a killed extraction loses at most as many
+_CHUNK_BYTES = 1 << 26
+_LOCK_SECONDS = 86_400.0  # another process is computing these very features: waiting is faster than computing again
+
+
+class FeatureStore:
+    """The features of one prefix.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are kept.
+    shape : tuple of int
+        Of one image's features.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
+        self._folder = folder
+        self.shape = shape
+        self._width = int(np.prod(shape))
+        self.chunk_images = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (4 * self._width)))
+        self._known: dict[bytes, int] = {}
+        self._read: set[str] = set()
+        self._file = folder / _ROWS
+
+    def locate(self, pieces: Iterable[NDArray[Any]], compute: Callable[[NDArray[Any]], NDArray[np.float32]]) -> Rows:
+        """Return the row of each image, computing what is missing.
+
+        Parameters
+        ----------
+        pieces : iterable of ndarray
+            The images, in order, in pieces that fit in memory.
+        compute : callable
+            From images to features; called only if something is missing, by one process at a time.
+        """
+        self._refresh()
+        digests: list[bytes] = []
+        pieces = iter(pieces)
+        for piece in pieces:
+            found = [_digest(image) for image in piece]
+            if all(digest in self._known for digest in found):
+                digests += found
+                continue
+            with self._appending() as append:
+                self._refresh()
+                pending = _Pending(self, append, compute)
+                pending.add(piece, found)
+                digests += found
+                for later in pieces:
+                    found = [_digest(image) for image in later]
+                    pending.add(later, found)
+                    digests += found
+                pending.flush()
+        return np.array([self._known[digest] for digest in digests], np.int64)
+
+    def take(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the features in these rows."""
+        if not len(rows):
+            return np.empty((0, *self.shape), np.float32)
+        return self.table()[rows]
+
+    def table(self) -> NDArray[np.float32]:
+        """Return all rows on disk as a read-only memory map."""
+        count = self._file.stat().st_size // (4 * self._width)
+        return np.memmap(self._file, np.float32, "r", shape=(count, *self.shape))
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether the features of an image are on disk."""
+        return digest in self._known
+
+    def _refresh(self) -> None:
+        """Read the index files that are new, checking their rows; a damaged chunk is forgotten."""
+        for file in sorted(self._folder.glob("index-*.npz")):
+            if file.name not in self._read:
+                entry = _read_index(file)
+                if entry is None or self._checksum(entry[1], len(entry[0])) != entry[2]:
+                    files.remove(file)
+                    continue
+                digests, start, _ = entry
+                self._read.add(file.name)
+                self._known |= {bytes(digest): start + row for row, digest in enumerate(digests)}
+
+    def _checksum(self, start: int, count: int) -> bytes:
+        size = 4 * self._width
+        if not self._file.is_file():
+            return b""
+        with self._file.open("rb") as stream:
+            stream.seek(start * size)
+            return hashlib.sha256(stream.read(count * size)).digest()
+
+    @contextmanager
+    def _appending(self) -> Iterator[Callable[[NDArray[np.float32], list[bytes]], None]]:
+        with (
+            files.lock(self._folder / _ROWS, timeout_seconds=_LOCK_SECONDS),
+            files.open_for_appending(self._file) as stream,
+        ):
+
+            def append(features: NDArray[np.float32], digests: list[bytes]) -> None:
+                size = 4 * self._width
+                start = -(-stream.seek(0, os.SEEK_END) // size)  # a torn row may stand at the end
+                stream.seek(start * size)
+                data = np.ascontiguousarray(features, np.float32)
+                stream.write(data.data)
+                stream.flush()
+                os.fsync(stream.fileno())
+                index = io.BytesIO()
+                np.savez(
+                    index,
+                    digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST_BYTES),
+                    start=np.int64(start),
+                    checksum=np.frombuffer(hashlib.sha256(data.data).digest(), np.uint8),
+                )
+                file = self._folder / f"index-{start:012d}.npz"
+                with files.atomic_write(file) as target:
+                    target.write(index.getvalue())
+                self._read.add(file.name)
+                self._known |= {digest: start + row for row, digest in enumerate(digests)}
+
+            yield append
+
+
+class _Pending:
+    """Images that wait until they fill a chunk."""
+
+    def __init__(self, store: FeatureStore, append: Any, compute: Any) -> None:
+        self._store, self._append, self._compute = store, append, compute
+        self._images: dict[bytes, NDArray[Any]] = {}
+
+    def add(self, images: NDArray[Any], digests: list[bytes]) -> None:
+        for image, digest in zip(images, digests, strict=True):
+            if not self._store.knows(digest) and digest not in self._images:
+                self._images[digest] = image
+                if len(self._images) == self._store.chunk_images:
+                    self.flush()
+
+    def flush(self) -> None:
+        if self._images:
+            self._append(self._compute(np.stack(list(self._images.values()))), list(self._images))
+            self._images = {}
+
+
+def _digest(image: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=_DIGEST_BYTES).digest()
+
+
+def _read_index(file: Path) -> tuple[NDArray[np.uint8], int, bytes] | None:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return stored["digests"], int(stored["start"]), stored["checksum"].tobytes()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,114 @@
+"""What ``fit`` trains: the whole model, or what comes after its frozen part, on features that were computed once."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from transferkit.errors import UnknownNameError
+from transferkit.features.cache import FeatureCache
+from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
+
+Engine = Literal["auto", "litert", "keras", "plain"]
+
+
+def check_engine(engine: str) -> None:
+    """Raise `UnknownNameError` if there is no such engine."""
+    if engine not in get_args(Engine):
+        raise UnknownNameError("engine", engine, get_args(Engine))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What ``fit`` trains, and what it is fed with.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The whole model, or a `Tail` of it.
+    cache : FeatureCache, optional
+        Where the tail's inputs come from; None if the model takes images.
+    engine : str
+        What computes the frozen layers, for the record: ``"litert"``, ``"keras"``, or ``"plain"`` and why.
+    """
+
+    model: Any
+    cache: FeatureCache | None
+    engine: str
+
+    def predict(self, images: NDArray[Any], *, batch_size: int) -> NDArray[np.float32]:
+        """Return the output for raw images, shape (n, classes)."""
+        inputs: Any = images
+        if self.cache is not None:
+            inputs = self.cache.array(self.cache.locate(images))
+        starts = range(0, len(images), batch_size)
+        parts = [self.model.predict_on_batch(inputs[start : start + batch_size]) for start in starts]
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+class Tail(keras.Model):
+    """What comes after the frozen part of a model, with the model's own layers: training it trains the model.
+
+    Parameters
+    ----------
+    prefix : Prefix
+        The frozen part.
+    """
+
+    def __init__(self, prefix: Prefix) -> None:
+        super().__init__(name=f"{prefix.model.name}_tail")
+        operations = {id(step.operation): step.operation for step in prefix.rest}.values()
+        self.trained_layers = [layer for layer in operations if isinstance(layer, keras.layers.Layer)]
+        self._finish = prefix.finish
+        self._whole = (lambda: prefix.model,)  # hidden from Keras, which would count the model's weights twice
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the model's output from features."""
+        return self._finish(inputs, training=training)
+
+    @property
+    def history(self) -> Any:
+        """The whole model's."""
+        return self._whole[0]().history
+
+    @property
+    def stop_training(self) -> bool:
+        """The whole model's, since that is what callbacks see."""
+        return bool(self._whole[0]().stop_training)
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        if hasattr(self, "_whole"):
+            self._whole[0]().stop_training = value
+
+
+def choose_network(model: Any, images: NDArray[Any], *, engine: Engine = "auto", expected: int) -> Network:
+    """Return the part of a model that is worth running in every epoch.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The whole model.
+    images : ndarray, shape (n, height, width, channels)
+        Images of the kind that it is trained on.
+    engine : {"auto", "litert", "keras", "plain"}
+        ``"plain"`` leaves the model whole.
+    expected : int
+        How many images, augmented ones included, there may be.
+    """
+    if engine == "plain":
+        return Network(model, None, "plain")
+    try:
+        prefix = find_prefix(model)
+    except NoPrefixError as error:
+        return Network(model, None, f"plain: {error}")
+    cache = FeatureCache(prefix, images[:8], engine=engine)
+    needed, room = expected * cache.row_bytes, cache.room_bytes
+    if needed > room:
+        return Network(
+            model, None, f"plain: kept features would take {needed / 1e9:.1f} GB, room for {room / 1e9:.1f} GB"
+        )
+    return Network(Tail(prefix), cache, cache.engine)
