@@ -1,0 +1,77 @@
+"""LiteRT and Keras give the same features; where LiteRT cannot, Keras takes over and says so."""
+
+import keras
+import numpy as np
+import pytest
+
+from transferkit.errors import TransferKitWarning, UnknownNameError
+from transferkit.features import engine as engines
+from transferkit.features.prefix import find_prefix
+
+
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (150, 16, 16, 1), dtype=np.uint8)
+
+
+@pytest.fixture
+def prefix(body, classifier):
+    network = body()
+    network.trainable = False
+    return find_prefix(classifier(network))
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 150])
+def test_litert_equals_keras(prefix, images, count):
+    litert, plain = (engines.load_engine(prefix, name, images) for name in ("litert", "keras"))
+    np.testing.assert_allclose(litert(images[:count]), plain(images[:count]), atol=1e-4)
+
+
+def test_converted_file_is_kept_and_used_again(prefix, images, monkeypatch):
+    first = engines.load_engine(prefix, "litert", images)(images)
+
+    def fail(*_):
+        raise AssertionError("converted twice")
+
+    monkeypatch.setattr(engines, "_convert", fail)
+    np.testing.assert_array_equal(engines.load_engine(prefix, "litert", images)(images), first)
+
+
+def test_what_litert_cannot_run_is_left_to_keras_with_a_warning(prefix, images, monkeypatch):
+    def refuse(*_):
+        raise ValueError("some ops are not supported\nand a long trace")
+
+    monkeypatch.setattr(engines, "_convert", refuse)
+    with pytest.warns(TransferKitWarning, match="some ops are not supported"):
+        assert engines.load_engine(prefix, "litert", images) is None
+
+
+def test_a_converted_prefix_that_disagrees_is_not_used(prefix, images, body, classifier, monkeypatch):
+    network = body()
+    network.trainable = False
+    other = engines._convert(find_prefix(classifier(network)), images.shape[1:], images.dtype)
+    monkeypatch.setattr(engines, "_convert", lambda *_: other)
+    with pytest.warns(TransferKitWarning, match="differs from Keras"):
+        assert engines.load_engine(prefix, "litert", images) is None
+
+
+def test_whole_model_as_it_is_now(body, classifier, images):
+    model = classifier(body())
+    compute = engines.convert_model(model, images)
+    np.testing.assert_allclose(compute(images), model.predict(images, verbose=0), atol=1e-5)
+
+
+def test_unknown_engine_is_refused():
+    with pytest.raises(UnknownNameError, match="litert"):
+        engines.choose_engine("litrt")
+
+
+def test_processor_without_accelerator_runs_litert(monkeypatch):
+    assert engines.choose_engine("auto") == ("keras" if _accelerated() else "litert")
+    assert engines.choose_engine("keras") == "keras"
+
+
+def _accelerated():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU")) or keras.backend.backend() != "tensorflow"
