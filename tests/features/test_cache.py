@@ -82,7 +82,9 @@ def test_nothing_frozen_is_refused(body, classifier, images):
         tk.extract_features(classifier(body()), images)
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((2, 16, 16, 1)) - 1, np.zeros((2, 8, 8, 1), np.uint8), np.zeros((0, 16, 16, 1), np.uint8)])
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((2, 16, 16, 1)) - 1, np.zeros((2, 8, 8, 1), np.uint8), np.zeros((0, 16, 16, 1), np.uint8)]
+)
 def test_wrong_images_are_refused(model, wrong):
     with pytest.raises(DataError):
         tk.extract_features(model, wrong)

@@ -23,6 +23,7 @@ def freeze_to(network, name):
         if layer.name == name:
             return
 
+
 @pytest.mark.parametrize("nested", [True, False])
 def test_frozen_body_is_cut_after_pooling(body, classifier, nested):
     model = classifier(body() if nested else None)
@@ -124,7 +125,9 @@ def test_shared_frozen_layer_on_both_sides_of_the_cut():
 def test_digest_follows_weights_and_structure_not_names():
     def make(value, size=3, name=None):
         inputs = keras.Input((16, 16, 1))
-        layer = keras.layers.Conv2D(2, size, trainable=False, name=name, bias_initializer=keras.initializers.Constant(value))
+        layer = keras.layers.Conv2D(
+            2, size, trainable=False, name=name, bias_initializer=keras.initializers.Constant(value)
+        )
         x = layer(inputs)
         layer.set_weights([np.full_like(layer.get_weights()[0], value), layer.get_weights()[1]])
         return find_prefix(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))).digest

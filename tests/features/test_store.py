@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,7 +79,9 @@ def test_interrupted_extraction_goes_on_where_it_stopped(tmp_path):
     assert compute.images == 25
 
 
-@pytest.mark.parametrize("damage", ["flip a byte", "cut the rows", "garbage in the index", "lose the index", "lose the rows"])
+@pytest.mark.parametrize(
+    "damage", ["flip a byte", "cut the rows", "garbage in the index", "lose the index", "lose the rows"]
+)
 def test_damage_is_found_and_computed_again(tmp_path, damage):
     images, compute = make_images(20), Counting()
     ask(tmp_path, images, compute, chunk=5)
@@ -121,7 +124,7 @@ CHILD = textwrap.dedent(
 
 def start_child(folder):
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), os.path.dirname(__file__)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, str(folder), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout.readline() == "ready\n"
     return child
@@ -164,7 +167,7 @@ ONE_OF_EIGHT = textwrap.dedent(
 
 
 def test_of_eight_processes_one_computes_and_all_get_the_same(tmp_path):
-    command = [sys.executable, "-c", ONE_OF_EIGHT, str(tmp_path), os.path.dirname(__file__)]
+    command = [sys.executable, "-c", ONE_OF_EIGHT, str(tmp_path), str(Path(__file__).parent)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     counts = sorted(int(child.communicate()[0]) for child in children)
     assert counts == [0] * 7 + [60]
@@ -190,7 +193,7 @@ FULL = textwrap.dedent(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX's")
 def test_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
-    command = [sys.executable, "-c", FULL, str(tmp_path), os.path.dirname(__file__)]
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(Path(__file__).parent)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "is full" in output
     assert "clear_cache" in output

@@ -75,6 +75,11 @@ class FeatureCache:
         return gathered
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image's features."""
+        return self._store.shape
+
+    @property
     def row_bytes(self) -> int:
         """Size of one image's features on disk."""
         return 4 * int(np.prod(self._store.shape))

@@ -7,6 +7,7 @@ from typing import Any
 
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import leaves
+from transferkit.models.health import DeadFeatures
 from transferkit.models.weights import weights_provenance
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.options import Phase, Settings
@@ -33,8 +34,8 @@ def describe_recipe(model: Any, phases: Sequence[Phase], settings: Settings) -> 
     }
 
 
-def describe_model(model: Any, *, engine: str) -> dict[str, Any]:
-    """Return sizes, where the weights came from, and what computed the frozen layers."""
+def describe_model(model: Any, *, engine: str, dead: DeadFeatures | None) -> dict[str, Any]:
+    """Return sizes, where the weights came from, what computed the frozen layers, and how many features are dead."""
     provenance = weights_provenance(model)
     return {
         "name": model.name,
@@ -43,6 +44,7 @@ def describe_model(model: Any, *, engine: str) -> dict[str, Any]:
         "layers": sum(1 for _ in leaves(model)),
         "provenance": None if provenance is None else asdict(provenance),
         "engine": engine,
+        "dead_features": None if dead is None else [dead.dead, dead.total],
     }
 
 

@@ -17,6 +17,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, find_prefix
 from transferkit.models.compiling import compile_like, recompile
+from transferkit.models.health import DeadFeatures, dead_features
 from transferkit.runs.run import Run
 from transferkit.runs.storage import WEIGHTS
 from transferkit.training.augmentation import VIEWS, count_views
@@ -35,6 +36,7 @@ from transferkit.training.options import Phase, Settings
 
 _GAP_IMAGES = 10_000  # enough for the overfit gap to half a point, and cheap
 _TIMED_IMAGES, _TIMED_BATCH = 512, 256
+_HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 _LOCK_SECONDS = 86_400.0  # another process may be training the very same run: wait for it
 
 
@@ -110,6 +112,7 @@ class _Training:
         self._best = BestWeights()
         self._phase_facts: list[dict[str, Any]] = []
         self._network = Network(model, None, "plain")
+        self._dead: DeadFeatures | None = None
 
     def run(self) -> Run:
         """Fit, restore the weights that count, measure and record."""
@@ -171,6 +174,7 @@ class _Training:
         settings, model = self._settings, self._model
         initial = max(first, self._progress.finished)
         self._network = network = self._choose_network(phase)
+        self._look_for_dead_features()
         batches = self._batches(phase, initial)
         rate = phase.rate_for(model.optimizer, len(batches))
         if settings.label_smoothing:
@@ -215,6 +219,18 @@ class _Training:
         views = count_views(settings.augmentations, epochs=phase.epochs, limit=phase.views)
         expected = views * len(data.train.labels) + len(data.validation.labels) + len(data.test.labels)
         return choose_network(self._model, data.train.images, engine=settings.engine, expected=expected)
+
+    def _look_for_dead_features(self) -> None:
+        network, data = self._network, self._data
+        images = (data.validation if self._validates else data.train).images[:_HEALTH_IMAGES]
+        if network.cache is None or len(network.cache.shape) != 1 or len(images) < 2:
+            return
+        self._dead = dead_features(network.cache.take(network.cache.locate(np.asarray(images))))
+        if self._dead.fraction > _MANY_DEAD:
+            warn(
+                f"{self._dead.dead} of {self._dead.total} features of {self._model.name!r} are the same for every image, so "
+                "its frozen layers can say little about them. A larger image_size usually helps."
+            )
 
     def _batches(self, phase: Phase, first_epoch: int) -> Batches:
         settings, data = self._settings, self._data
@@ -289,7 +305,7 @@ class _Training:
             history=self._progress.history,
             phases=self._phase_facts,
             recipe=self._recipe,
-            model_info=describe_model(model, engine=self._network.engine),
+            model_info=describe_model(model, engine=self._network.engine, dead=self._dead),
             seed=self._settings.seed,
             selection="validation" if self._validates else "last",
             selected_epoch=(self._best.epoch if self._validates else max(epochs, default=None)) if completed else None,

@@ -1,0 +1,117 @@
+"""Training on kept features is training the model: same weights, same callbacks, nothing computed twice."""
+
+import keras
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.errors import TransferKitWarning, UnknownNameError
+from transferkit.features import cache as caches
+from transferkit.training.network import Tail, choose_network
+
+OPTIONS = {"epochs": 2, "batch_size": 32, "verbose": False}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "augment", "engine"), [(True, (), "keras"), (True, ("flip", "shift"), "litert"), ("relu", (), "litert")]
+)
+def test_result_is_that_of_plain_training(transfer, digits, freeze, augment, engine):
+    results = {}
+    for choice in ("plain", engine):
+        model = transfer(freeze)
+        model.compile(keras.optimizers.SGD(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        run = results[choice] = tk.train(model, digits, engine=choice, augment=augment, **OPTIONS)
+        assert run.model_info["engine"] == run.phases[0]["engine"] == choice
+    plain, kept = results.values()
+    np.testing.assert_allclose(kept.test_probabilities, plain.test_probabilities, atol=2e-4)
+    for row, plain_row in zip(kept.history, plain.history, strict=True):
+        assert row["loss"] == pytest.approx(plain_row["loss"], abs=1e-3)
+
+
+def test_many_epochs_of_shifts_see_a_few_views(transfer, digits):
+    options = OPTIONS | {"epochs": 5, "augment": "shift"}
+    plain, kept = (tk.train(transfer(True), digits, engine=engine, **options) for engine in ("plain", "auto"))
+    assert plain.recipe["phases"][0]["views"] == 4
+    np.testing.assert_allclose(kept.test_probabilities, plain.test_probabilities, atol=2e-4)
+
+
+def test_another_seed_and_another_head_compute_nothing_again(transfer, digits, monkeypatch):
+    tk.train(transfer(True), digits, **OPTIONS)
+
+    def fail(*_, **__):
+        raise AssertionError("features were computed again")
+
+    monkeypatch.setattr(caches, "load_engine", fail)
+    tk.train(transfer(True, seed=5), digits, seed=5, **OPTIONS)
+    tk.train(transfer(True), digits, label_smoothing=0.1, **OPTIONS)
+
+
+def test_callbacks_see_the_whole_model_and_can_stop_it(transfer, digits):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.shape = self.model.predict(digits.test.images[:3], verbose=0).shape
+            self.model.stop_training = True
+
+    stop, model = Stop(), transfer(True)
+    run = tk.train(model, digits, callbacks=[stop], **OPTIONS)
+    assert stop.model is model
+    assert stop.shape == (3, 10)
+    assert len(run.history) == 1
+
+
+def test_learning_rate_callbacks_reach_the_optimiser(transfer, digits):
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
+    model = transfer(True)
+    before = [np.array(weights) for weights in model.get_weights()]
+    tk.train(model, digits, callbacks=[schedule], **OPTIONS)
+    for weights, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weights, old)
+
+
+def test_model_stays_a_plain_keras_model(transfer, digits):
+    model = transfer(True)
+    inside = model.get_layer("backbone").get_layer("first")
+    tk.train(model, digits, **OPTIONS)
+    assert inside.output.shape == (None, 7, 7, 8)
+    model.fit(digits.train.images[:64], digits.train.labels[:64], verbose=0)
+
+
+def test_nothing_frozen_is_trained_plainly_and_the_run_says_so(transfer, digits):
+    run = tk.train(transfer(False), digits, **OPTIONS | {"epochs": 1})
+    assert run.model_info["engine"].startswith("plain: no layer with weights is frozen")
+
+
+def test_too_little_room_is_trained_plainly_and_the_run_says_so(transfer, digits, monkeypatch):
+    monkeypatch.setenv("TRANSFERKIT_CACHE_GB", "0.00001")
+    run = tk.train(transfer(True), digits, **OPTIONS | {"epochs": 1})
+    assert "room for 0.0 GB" in run.model_info["engine"]
+
+
+def test_head_phase_of_fine_tuning_runs_on_features(transfer, digits):
+    run = tk.fine_tune(transfer(True), digits, head_epochs=1, **OPTIONS | {"epochs": 1})
+    assert [phase["engine"].partition(":")[0] for phase in run.phases] == ["litert", "plain"]
+
+
+def test_unknown_engine_is_refused(transfer, digits):
+    with pytest.raises(UnknownNameError, match="litert"):
+        tk.train(transfer(True), digits, engine="gpu", **OPTIONS)
+
+
+def test_tail_trains_the_models_own_variables(transfer, digits):
+    model = transfer("relu")
+    tail = choose_network(model, digits.train.images, expected=10).model
+    assert isinstance(tail, Tail)
+    assert {id(variable) for variable in tail.trainable_variables} == {
+        id(variable) for variable in model.trainable_variables
+    }
+
+
+def test_dead_features_are_counted_and_warned_about(transfer, digits):
+    model = transfer(True)
+    run = tk.train(model, digits, **OPTIONS)
+    assert run.model_info["dead_features"][1] == 8
+    norm = model.get_layer("backbone").layers[-2]
+    norm.set_weights([np.zeros(8), np.full(8, -1.0), np.zeros(8), np.ones(8)])
+    with pytest.warns(TransferKitWarning, match="8 of 8 features"):
+        run = tk.train(model, digits, **OPTIONS)
+    assert run.model_info["dead_features"] == [8, 8]
