@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transferkit.data.dataset import Dataset
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models.freezing import freeze, unfreeze
 from transferkit.runs.run import Run
 from transferkit.training.loop import run_phases
 from transferkit.training.network import Engine
 from transferkit.training.options import Phase, Schedule, Settings
+from transferkit.training.probe import count_trials
 
 
 def train(
@@ -25,6 +27,7 @@ def train(
     warmup_epochs: float = 0.0,
     augment: str | Iterable[str] = (),
     label_smoothing: float = 0.0,
+    head: Literal["gradient", "logistic"] = "gradient",
     engine: Engine = "auto",
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
@@ -61,6 +64,11 @@ def train(
         ``"flip"`` (left to right) and ``"shift"`` (up to 1/14 of the size: 2 px of 28); on training images only.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
+    head : {"gradient", "logistic"}, default "gradient"
+        ``"logistic"``: not steps of an optimiser, but the exact optimum of the softmax layer on a frozen backbone, by
+        L-BFGS (scikit-learn), with the L2 penalty that has the best validation log-loss; the history then has one row for
+        each penalty tried. Options of stepwise training (`learning_rate`, `schedule`, `augment`, `label_smoothing`,
+        `callbacks`) are refused, `epochs` and `batch_size` have no meaning.
     engine : {"auto", "litert", "keras", "plain"}, default "auto"
         What computes the layers that are frozen from the input on, once for each image and kept on disk: LiteRT with
         XNNPACK on a CPU, Keras on an accelerator. ``"plain"`` computes them in every step, with the same result.
@@ -96,7 +104,20 @@ def train(
     >>> tk.train(tk.build_cnn(), data, epochs=5, name="CNN")  # doctest: +SKIP
     Run('CNN', completed, accuracy=0.8061, loss=0.5408, 5 epochs, seed 0)
     """
-    phase = Phase("train", epochs, learning_rate, schedule, warmup_epochs)
+    if head not in ("gradient", "logistic"):
+        raise UnknownNameError("head", head, ("gradient", "logistic"))
+    if head == "logistic":
+        _refuse_steps(
+            learning_rate=learning_rate,
+            schedule=schedule,
+            warmup_epochs=warmup_epochs,
+            augment=augment,
+            label_smoothing=label_smoothing,
+            callbacks=callbacks,
+        )
+        phase = Phase("logistic", count_trials(data), None, "constant", 0.0)
+    else:
+        phase = Phase("train", epochs, learning_rate, schedule, warmup_epochs)
     settings = Settings(
         seed=seed,
         name=name,
@@ -199,6 +220,12 @@ def fine_tune(
         verbose=verbose,
     )
     return run_phases(model, data, [phase for phase in phases if phase.epochs or phase.name != "head"], settings)
+
+
+def _refuse_steps(**options: Any) -> None:
+    for name, value in options.items():
+        if value and value != "constant":
+            raise InvalidInputError(f"{name} is for stepwise training; leave it out with head='logistic'.")
 
 
 def _freeze_backbone(model: Any) -> None:

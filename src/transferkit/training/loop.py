@@ -33,6 +33,7 @@ from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import training_key
 from transferkit.training.network import Network, choose_network
 from transferkit.training.options import Phase, Settings
+from transferkit.training.probe import fit_probe, softmax_layer
 
 _GAP_IMAGES = 10_000  # enough for the overfit gap to half a point, and cheap
 _TIMED_IMAGES, _TIMED_BATCH = 512, 256
@@ -46,6 +47,8 @@ def run_phases(model: Any, data: Dataset, phases: Sequence[Phase], settings: Set
     for phase in phases:
         phase.check()
     _check_fit(model, data)
+    if phases[0].name == "logistic":
+        softmax_layer(model)  # raises if there is none that could be fitted
     phases = [_limit_views(phase, model, settings) for phase in phases]
     name = settings.name or model.name
     recipe = describe_recipe(model, phases, settings)
@@ -175,6 +178,9 @@ class _Training:
         initial = max(first, self._progress.finished)
         self._network = network = self._choose_network(phase)
         self._look_for_dead_features()
+        if phase.name == "logistic":
+            self._fit_probe(first, last)
+            return
         batches = self._batches(phase, initial)
         rate = phase.rate_for(model.optimizer, len(batches))
         if settings.label_smoothing:
@@ -213,6 +219,13 @@ class _Training:
                 )
         finally:
             bar.close()
+
+    def _fit_probe(self, first: int, last: int) -> None:
+        probe = fit_probe(self._network, self._data, first_epoch=first + 1)
+        softmax_layer(self._model).set_weights([probe.kernel, probe.bias])
+        self._progress.history += probe.history
+        self._best.epoch, self._best.weights = probe.chosen, self._model.get_weights()
+        self._save_progress(last)
 
     def _choose_network(self, phase: Phase) -> Network:
         settings, data = self._settings, self._data
@@ -310,6 +323,7 @@ class _Training:
             selection="validation" if self._validates else "last",
             selected_epoch=(self._best.epoch if self._validates else max(epochs, default=None)) if completed else None,
             status=status,
+            tuning_trials=max(1, sum("strength" in row for row in self._progress.history)),
             train_accuracy=_train_accuracy(model, data, self._settings.seed) if completed else None,
             test_seconds=_test_seconds(model, data) if completed else None,
             environment=describe_environment(),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.errors import UnknownNameError
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.cache import FeatureCache
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 
@@ -38,11 +38,21 @@ class Network:
     cache: FeatureCache | None
     engine: str
 
+    def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the tail is fed with for raw images, as a memory map.
+
+        Raises
+        ------
+        InvalidInputError
+            If the model was left whole.
+        """
+        if self.cache is None:
+            raise InvalidInputError(f"there are no kept features of this model ({self.engine}).")
+        return self.cache.array(self.cache.locate(images))
+
     def predict(self, images: NDArray[Any], *, batch_size: int) -> NDArray[np.float32]:
         """Return the output for raw images, shape (n, classes)."""
-        inputs: Any = images
-        if self.cache is not None:
-            inputs = self.cache.array(self.cache.locate(images))
+        inputs = images if self.cache is None else self.features(images)
         starts = range(0, len(images), batch_size)
         parts = [self.model.predict_on_batch(inputs[start : start + batch_size]) for start in starts]
         return np.concatenate(parts).astype(np.float32, copy=False)
