@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from transferkit.compare.comparison import compare_runs
+from transferkit.errors import InvalidInputError
 
 
 def test_table_holds_plain_numbers(weak, strong):
@@ -39,22 +40,49 @@ def test_baseline_may_be_chosen(weak, strong):
     assert comparison.table.loc["a", "difference"] < 0
 
 
-def test_tests_are_empty_not_faked(weak, strong):
-    assert compare_runs([weak, strong]).tests.empty
-
-
-def test_verdict_says_what_the_table_shows_and_no_more(weak, strong):
+def test_verdict_is_a_sentence_to_quote_whatever_the_order(weak, strong):
     for runs in ([weak, strong], [strong, weak]):
         verdict = compare_runs(runs).verdict
-        assert verdict.startswith("Highest test accuracy: “strong” with ")
-        assert "points above “weak”" in verdict
+        assert verdict.startswith("“strong” is better than “weak”: +")
+        assert "exact McNemar test, p < 0.001" in verdict
         assert "compares these two trained models, not the recipes that made them" in verdict
-        assert "significance is not computed yet" in verdict
 
 
-def test_equal_accuracies_are_a_tie(strong):
-    verdict = compare_runs([strong, replace(strong, name="twin", seed=1)]).verdict
-    assert "is shared by strong, twin" in verdict
+def test_equal_answers_are_practically_equal(strong):
+    twin = replace(strong, name="twin", seed=1)
+    comparison = compare_runs([strong, twin])
+    assert comparison.tests["verdict"].tolist() == ["practically equal"]
+    assert "practically equal (within ±0.5 points)" in comparison.verdict
+    assert "Undecided" in compare_runs([strong, twin], margin=0.0001).verdict
+
+
+def test_one_flipped_answer_is_undecided_with_the_detectable_difference(strong):
+    probabilities = strong.test_probabilities.copy()
+    probabilities[:5] = np.roll(probabilities[:5], 1, axis=1)
+    other = replace(strong, name="other", key="other", test_probabilities=probabilities)
+    comparison = compare_runs([strong, other])
+    assert comparison.verdict.startswith("Undecided between “strong” and “other”")
+    assert f"{100 * comparison.tests['detectable'][0]:.1f} points." in comparison.verdict
+
+
+@pytest.mark.parametrize("margin", [0, -0.1, 1, float("nan")])
+def test_senseless_margin_is_refused(weak, strong, margin):
+    with pytest.raises(InvalidInputError, match="margin"):
+        compare_runs([weak, strong], margin=margin)
+
+
+def test_runs_selected_on_test_are_not_tested(weak, strong):
+    assert compare_runs([weak, replace(strong, selection="test")]).tests.empty
+
+
+def test_same_seed_same_report_and_global_chance_untouched(weak, strong):
+    np.random.seed(5)  # noqa: NPY002 - the global state is what is watched
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, again = (compare_runs([weak, strong], seed=3).to_markdown() for _ in range(2))
+    assert first == again
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    other = compare_runs([weak, strong], seed=4).tests
+    assert other["loss_low"][0] != compare_runs([weak, strong], seed=3).tests["loss_low"][0]
 
 
 def test_one_run_gives_a_table_only(weak):

@@ -38,7 +38,7 @@ def test_both_languages_have_the_same_keys_and_placeholders():
 
 def test_no_text_is_left_untranslated():
     same = {key for key, text in TEXTS["en"].items() if text == TEXTS["ko"][key] and re.search("[a-z]{3}", text)}
-    assert same <= {"note_run", "weights_sha256"}
+    assert same <= {"note_run", "pair_p", "weights_sha256"}
 
 
 def test_an_unknown_language_is_refused(comparison):
@@ -69,8 +69,9 @@ def test_markdown_says_what_was_trained_how_and_from_what(comparison, language):
     ):
         assert fact in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 5
-    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert len(rows) == 5 + 3  # and the table of pairs
+    for table in (rows[:5], rows[5:]):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table}) == 1
     assert "{" not in text.replace("\\{", "")
 
 
@@ -89,7 +90,7 @@ def test_names_are_escaped_everywhere(weak, strong):
     markdown = nasty.to_markdown()
     assert "<script>" not in markdown.replace("\\<script\\>", "")
     assert "@octocat" not in markdown
-    assert len([line for line in markdown.splitlines() if line.startswith("|")]) == 4
+    assert len([line for line in markdown.splitlines() if line.startswith("|")]) == 4 + 3
     for page in (nasty.to_html(), nasty._repr_html_()):
         assert "<script" not in page
         assert "<b>" not in page

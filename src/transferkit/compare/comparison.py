@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferkit.compare import html_report, latex_report, markdown_report
-from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs
+from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs, selected_on_test, trained_on_test
+from transferkit.compare.pairs import test_pairs
+from transferkit.compare.results import Results
 from transferkit.compare.summary import list_banners, list_notes, write_title, write_verdict
 from transferkit.compare.table import align_text, build_table, format_cells
+from transferkit.compare.verdicts import format_pairs
+from transferkit.data.splits import check_seed
+from transferkit.errors import InvalidInputError
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -35,23 +40,37 @@ class Comparison:
         ``train_seconds``, ``images_per_second``, ``train_size``, ``validation_size``, ``labels_per_class``, ``epochs``,
         ``augment``, ``tuning_trials``, ``selection``. NaN where not recorded.
     tests : DataFrame
-        Statistical tests of the differences, one row a pair. Empty: they are not computed yet.
+        One row for each pair of completed runs, ``a`` minus ``b``, on the same test images. Fractions from 0 to 1:
+        ``difference`` of accuracy with ``difference_low`` and ``difference_high`` (95% interval of Agresti & Min 2005), ``detectable``
+        (the difference that such a test finds in 80% of cases). ``only_a``, ``only_b`` (images that only one answers
+        correctly), ``p`` (exact McNemar), ``p_holm`` (adjusted for all pairs). ``loss_``, ``brier_`` and ``f1_macro_``
+        ``difference``, ``low``, ``high`` (paired percentile bootstrap, 1,000 resamples of the test images). ``verdict``:
+        ``"a better"``, ``"b better"`` (``p_holm`` below 0.05), ``"practically equal"`` (90% interval within the margin) or
+        ``"undecided"``.
+    margin : float
+        What counts as practically equal.
     """
 
     runs: tuple[Run, ...]
     baseline: str | None
     table: "pd.DataFrame"
     tests: "pd.DataFrame"
+    margin: float
 
     @property
     def verdict(self) -> str:
-        """What the table shows, in English, and what it does not: significance is not computed yet."""
-        return write_verdict(self.runs, self.baseline, "en")
+        """What can be said of the most accurate run, in English, and what cannot."""
+        return write_verdict(self.results, "en")
+
+    @property
+    def results(self) -> Results:
+        """What the reports are written from."""
+        return Results(self.runs, self.baseline, self.table, self.tests, self.margin)
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know in order not to misread the table, in English."""
-        return list_notes(self.runs, self.baseline, "en")
+        return list_notes(self.results, "en")
 
     def to_markdown(self, language: str = "en") -> str:
         """Return a report that can be pasted into a GitHub issue.
@@ -72,7 +91,7 @@ class Comparison:
         UnknownNameError
             If there are no texts in that language.
         """
-        return markdown_report.write_markdown(self.runs, self.table, self.baseline, language)
+        return markdown_report.write_markdown(self.results, language)
 
     def to_html(self, path: Path | str | None = None, language: str = "en") -> str:
         """Return the report as one HTML page that needs no other file and no network.
@@ -99,7 +118,7 @@ class Comparison:
         TransferKitWarning
             If Korean is asked for and no font with Hangul is installed: the plots' labels are English then.
         """
-        return html_report.write_html(self.runs, self.table, self.baseline, language, path)
+        return html_report.write_html(self.results, language, path)
 
     def to_latex(self, language: str = "en") -> str:
         """Return the table for a LaTeX document that uses ``booktabs`` (Korean: ``kotex`` as well).
@@ -119,7 +138,7 @@ class Comparison:
         UnknownNameError
             If there are no texts in that language.
         """
-        return latex_report.write_latex(self.runs, self.table, self.baseline, language)
+        return latex_report.write_latex(self.results, language)
 
     def plot(self, *, language: str = "en") -> "Figure":
         """Draw the accuracies, and the curves of the runs that have a history.
@@ -149,21 +168,30 @@ class Comparison:
         return plot_overview(self.runs, language=language)
 
     def _repr_html_(self) -> str:
-        return html_report.write_fragment(self.runs, self.table, self.baseline, "en")
+        return html_report.write_fragment(self.results, "en")
 
     def __repr__(self) -> str:
         lines = [
             write_title(self.runs, "en"),
             "",
-            align_text(format_cells(self.runs, self.table, self.baseline, "en")).replace("−", "-"),
+            _plain(format_cells(self.runs, self.table, self.baseline, "en")),
             "",
+            *([_plain(format_pairs(self.results, "en")), ""] if len(self.tests) else []),
             *(list_banners(self.runs, "en") or [self.verdict]),
         ]
         return "\n".join(lines)
 
 
+def _plain(cells: list[list[str]]) -> str:
+    return align_text(cells).replace("−", "-")
+
+
 def compare_runs(
-    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str, *, baseline: str | None = None
+    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str,
+    *,
+    baseline: str | None = None,
+    margin: float = 0.005,
+    seed: int = 0,
 ) -> Comparison:
     """Put trained models side by side, or refuse where that would be unfair.
 
@@ -176,11 +204,15 @@ def compare_runs(
         Several runs (seeds) under one name cannot be compared yet.
     baseline : str, optional
         Name of the run from which differences are taken. The first completed one if None.
+    margin : float, default 0.005
+        Difference in accuracy, as a fraction, up to which two models are practically equal.
+    seed : int, default 0
+        Of the bootstrap; the same seed gives the same report.
 
     Returns
     -------
     Comparison
-        With ``table``, ``verdict``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
+        With ``table``, ``tests``, ``verdict``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
 
     Raises
     ------
@@ -191,7 +223,7 @@ def compare_runs(
     UnknownNameError
         If no run has the baseline's name.
     InvalidInputError
-        If something else than runs is given.
+        If something else than runs is given, or the margin is not between 0 and 1.
     RunError
         If a saved run is missing or damaged.
 
@@ -211,10 +243,13 @@ def compare_runs(
     >>> compare_runs([poor, good]).table["difference"].tolist()
     [0.0, 0.25]
     """
-    import pandas as pd
-
+    if not 0 < margin < 1:
+        raise InvalidInputError(f"margin must be a fraction between 0 and 1, for example 0.005; got {margin!r}.")
+    check_seed(seed)
     groups = collect_runs(runs)
     listed = tuple(run for group in groups.values() for run in group)
     check_fair(listed)
     chosen = choose_baseline(listed, baseline)
-    return Comparison(runs=listed, baseline=chosen, table=build_table(listed, chosen), tests=pd.DataFrame())
+    barred = selected_on_test(listed) or trained_on_test(listed)
+    tests = test_pairs(() if barred else listed, margin=margin, seed=seed)
+    return Comparison(runs=listed, baseline=chosen, table=build_table(listed, chosen), tests=tests, margin=margin)

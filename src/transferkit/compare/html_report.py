@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from transferkit import files
+from transferkit.compare.results import Results
 from transferkit.compare.summary import (
     describe_data,
     describe_environment,
@@ -21,14 +22,12 @@ from transferkit.compare.summary import (
 )
 from transferkit.compare.table import format_cells
 from transferkit.compare.texts import texts_in
+from transferkit.compare.verdicts import format_pairs
 from transferkit.plots.accuracy import draw_accuracy
 from transferkit.plots.confusion import draw_confusion
 from transferkit.plots.curves import METRICS, draw_curves, has_curve
 from transferkit.plots.style import plot_texts
 from transferkit.runs.run import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
 _WIDTH: Final = 4.7  # inches: on a phone the drawing is hardly reduced, so its letters stay legible
@@ -96,17 +95,21 @@ $body
 """)
 
 
-def write_html(
-    runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str, path: Path | str | None
-) -> str:
+def write_html(results: Results, language: str, path: Path | str | None) -> str:
     """Return the page, and write it if a path is given."""
     texts = texts_in(language)
-    parts = [_opening(runs, baseline, language), f'<div class="scroll">{_table(runs, table, baseline, language)}</div>']
+    runs = results.runs
+    parts = [_opening(results, language), f'<div class="scroll">{_table(results, language)}</div>']
+    if len(results.tests):
+        parts += [
+            f"<h2>{escape(texts['section_pairs'])}</h2>",
+            f'<div class="scroll">{_pairs(results, language)}</div>',
+        ]
     parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(runs, language)}</div>']
     parts += _section(texts["section_data"], describe_data(runs, language))
     parts += _section(texts["section_training"], [(run.name, describe_training(run, language)) for run in runs])
     parts += _section(texts["section_weights"], [(run.name, describe_weights(run, language)) for run in runs])
-    parts += _section(texts["section_notes"], list_notes(runs, baseline, language))
+    parts += _section(texts["section_notes"], list_notes(results, language))
     if environment := describe_environment(runs):
         parts += [
             f"<h2>{escape(texts['section_environment'])}</h2>",
@@ -119,25 +122,36 @@ def write_html(
     return page
 
 
-def write_fragment(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
+def write_fragment(results: Results, language: str) -> str:
     """Return verdict and table for a notebook."""
-    opening = _opening(runs, baseline, language)
-    return f'<div>{opening}<div style="overflow-x: auto">{_table(runs, table, baseline, language)}</div></div>'
+    opening = _opening(results, language)
+    return f'<div>{opening}<div style="overflow-x: auto">{_table(results, language)}</div></div>'
 
 
-def _opening(runs: Sequence[Run], baseline: str | None, language: str) -> str:
-    if banners := list_banners(runs, language):
+def _opening(results: Results, language: str) -> str:
+    if banners := list_banners(results.runs, language):
         return "\n".join(f'<p class="banner" role="alert"><strong>{escape(banner)}</strong></p>' for banner in banners)
-    return f'<p class="verdict">{escape(write_verdict(runs, baseline, language))}</p>'
+    return f'<p class="verdict">{escape(write_verdict(results, language))}</p>'
 
 
-def _table(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
-    heading, *rows = format_cells(runs, table, baseline, language)
+def _table(results: Results, language: str) -> str:
+    heading, *rows = format_cells(results.runs, results.table, results.baseline, language)
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
     body = []
-    for run, (name, *cells) in zip(runs, rows, strict=True):
+    for run, (name, *cells) in zip(results.runs, rows, strict=True):
         marked = [_cell(cell, left_out=run.status != "completed" and place == 0) for place, cell in enumerate(cells)]
         body.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(marked)}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _pairs(results: Results, language: str) -> str:
+    heading, *rows = format_pairs(results, language)
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
+    body = []
+    for name, *cells in rows:
+        body.append(
+            f'<tr><th scope="row">{escape(name)}</th>{"".join(_cell(cell, left_out=False) for cell in cells)}</tr>'
+        )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

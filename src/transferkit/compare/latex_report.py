@@ -1,14 +1,11 @@
 """The table as LaTeX."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from transferkit.compare.results import Results
 from transferkit.compare.summary import list_banners, write_title
 from transferkit.compare.table import format_cells
-from transferkit.runs.run import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SPECIAL: Final = str.maketrans(
     {
@@ -43,10 +40,10 @@ def escape(text: str) -> str:
     return " ".join(text.split()).translate(_SPECIAL)
 
 
-def write_latex(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
+def write_latex(results: Results, language: str) -> str:
     """Return the table in LaTeX."""
-    heading, *rows = format_cells(runs, table, baseline, language)
-    caption = " ".join([f"{write_title(runs, language)}.", *list_banners(runs, language)])
+    heading, *rows = format_cells(results.runs, results.table, results.baseline, language)
+    caption = " ".join([f"{write_title(results.runs, language)}.", *list_banners(results.runs, language)])
     lines = [
         r"% needs \usepackage{booktabs}" + (r" and \usepackage{kotex}" if language == "ko" else ""),
         r"\begin{table}",

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from transferkit.compare.results import Results
 from transferkit.compare.summary import (
     describe_data,
     describe_environment,
@@ -16,10 +16,8 @@ from transferkit.compare.summary import (
 )
 from transferkit.compare.table import format_cells
 from transferkit.compare.texts import texts_in
+from transferkit.compare.verdicts import format_pairs
 from transferkit.runs.run import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def escape(text: str) -> str:
@@ -35,20 +33,23 @@ def escape(text: str) -> str:
     return marked.replace("@", "@<!-- -->")  # GitHub would notify the user of that name
 
 
-def write_markdown(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> str:
+def write_markdown(results: Results, language: str) -> str:
     """Return the report in Markdown."""
     texts = texts_in(language)
+    runs = results.runs
     lines = [f"## {escape(write_title(runs, language))}", ""]
     banners = list_banners(runs, language)
     for banner in banners:
         lines += ["> [!WARNING]", f"> {escape(banner)}", ""]
     if not banners:
-        lines += [escape(write_verdict(runs, baseline, language)), ""]
-    lines += [*_table(format_cells(runs, table, baseline, language)), ""]
+        lines += [escape(write_verdict(results, language)), ""]
+    lines += [*_table(format_cells(results.runs, results.table, results.baseline, language)), ""]
+    if len(results.tests):
+        lines += [f"### {texts['section_pairs']}", "", *_table(format_pairs(results, language)), ""]
     lines += _section(texts["section_data"], describe_data(runs, language))
     lines += _section(texts["section_training"], _named(runs, [describe_training(run, language) for run in runs]))
     lines += _section(texts["section_weights"], _named(runs, [describe_weights(run, language) for run in runs]))
-    lines += _section(texts["section_notes"], list_notes(runs, baseline, language))
+    lines += _section(texts["section_notes"], list_notes(results, language))
     environment = describe_environment(runs)
     if environment:
         lines += _section(texts["section_environment"], [", ".join(environment)])

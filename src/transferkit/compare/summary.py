@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from transferkit.compare.fairness import selected_on_test, trained_on_test
+from transferkit.compare.results import Results
 from transferkit.compare.table import decimals_for, differing_conditions, list_augmentations
 from transferkit.compare.texts import texts_in
+from transferkit.compare.verdicts import find_pair, write_pair
 from transferkit.runs.run import Run
 
 _HARDWARE: Final = ("platform", "cpu", "accelerator", "cores", "memory")
@@ -19,6 +21,7 @@ _RECIPE_ORDER: Final = (
     "warmup_epochs",
     "label_smoothing",
     "weight_decay",
+    "batchnorm_images",
 )
 _PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
 
@@ -44,36 +47,24 @@ def list_banners(runs: Sequence[Run], language: str) -> list[str]:
     return found
 
 
-def write_verdict(runs: Sequence[Run], baseline: str | None, language: str) -> str:
-    """Return what the table shows about the most accurate run, and what it does not show.
+def write_verdict(results: Results, language: str) -> str:
+    """Return what can be said of the most accurate run against the baseline, and what cannot.
 
-    The comparison is with the baseline, or with the runner-up where the baseline itself is the most accurate.
+    Where the baseline itself is the most accurate, the runner-up takes its place.
     """
     texts = texts_in(language)
-    if banners := list_banners(runs, language):
+    if banners := list_banners(results.runs, language):
         return texts["verdict_none_barred"].format(reason=banners[0])
-    ranked = sorted((run for run in runs if run.status == "completed"), key=lambda run: -run.metrics["accuracy"])
-    if not ranked:
+    completed = [run for run in results.runs if run.status == "completed"]
+    if not completed:
         return texts["verdict_none_finished"]
-    if len(ranked) == 1:
+    if len(completed) == 1:
         return texts["verdict_one"]
-    best = ranked[0]
-    decimals = decimals_for(len(best.test_labels))
-    top = float(best.metrics["accuracy"])
-    tied = [run.name for run in ranked if run.metrics["accuracy"] == top]
-    if len(tied) > 1:
-        first = texts["verdict_tie"].format(accuracy=f"{top:.{decimals}%}", names=", ".join(tied))
-    else:
-        other = ranked[1] if best.name == baseline else next(run for run in ranked if run.name == baseline)
-        second = float(other.metrics["accuracy"])
-        first = texts["verdict_best"].format(
-            best=best.name,
-            accuracy=f"{top:.{decimals}%}",
-            other=other.name,
-            other_accuracy=f"{second:.{decimals}%}",
-            points=f"{100 * (top - second):.{decimals}f}",
-        )
-    return " ".join([first, texts["verdict_scope"], texts["verdict_significance"]])
+    ranked = sorted(completed, key=lambda run: -run.metrics["accuracy"])
+    best = ranked[0].name
+    other = ranked[1].name if best == results.baseline else str(results.baseline)
+    decimals = decimals_for(len(ranked[0].test_labels))
+    return " ".join([write_pair(find_pair(results, best, other), results, language, decimals), texts["verdict_scope"]])
 
 
 def describe_data(runs: Sequence[Run], language: str) -> list[str]:
@@ -191,9 +182,10 @@ def describe_weights(run: Run, language: str) -> str:
     return ", ".join(parts)
 
 
-def list_notes(runs: Sequence[Run], baseline: str | None, language: str) -> list[str]:
+def list_notes(results: Results, language: str) -> list[str]:
     """Return what a reader must know in order not to misread the table."""
     texts = texts_in(language)
+    runs, baseline = results.runs, results.baseline
     completed = [run for run in runs if run.status == "completed"]
     notes = []
     left_out = [f"{run.name} ({texts[run.status]})" for run in runs if run.status != "completed"]
@@ -217,7 +209,9 @@ def list_notes(runs: Sequence[Run], baseline: str | None, language: str) -> list
         notes.append(texts["note_interval"].format(test=len(completed[0].test_labels)))
         if len(completed) > 1 and baseline is not None:
             notes.append(texts["note_difference"].format(baseline=baseline))
-            notes.append(texts["note_significance"])
+        if len(results.tests):
+            notes.append(texts["note_tests"].format(pairs=len(results.tests), margin=f"{100 * results.margin:g}"))
+            notes.append(texts["note_detectable"])
         notes.append(texts["note_loss"].format(classes=classes, chance=math.log(classes)))
         if any(run.overfit_gap is not None for run in completed):
             notes.append(texts["note_gap"])

@@ -51,11 +51,28 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "verdict_none_barred": "No verdict: {reason}",
         "verdict_none_finished": "No run finished, so nothing is compared.",
         "verdict_one": "One run finished, so nothing is compared.",
-        "verdict_best": "Highest test accuracy: “{best}” with {accuracy}, {points} points above “{other}” ({other_accuracy}).",
-        "verdict_tie": "The highest test accuracy, {accuracy}, is shared by {names}.",
-        "verdict_scope": "This compares these two trained models, not the recipes that made them;",
-        "verdict_significance": "significance is not computed yet.",
+        "verdict_better": "“{a}” is better than “{b}”: {points} points of test accuracy (95% interval {low} to {high}; exact McNemar "
+        "test, p {p}).",
+        "verdict_equal": "“{a}” and “{b}” are practically equal (within ±{margin} points): {points} points of test accuracy (95% "
+        "interval {low} to {high}).",
+        "verdict_undecided": "Undecided between “{a}” and “{b}”: {points} points of test accuracy (95% interval {low} to {high}; exact "
+        "McNemar test, p {p}). Smallest detectable difference: {detectable} points.",
+        "verdict_scope": "This compares these two trained models, not the recipes that made them.",
+        # pairs
+        "pair_pair": "Pair",
+        "pair_difference": "Difference (points, 95% interval)",
+        "pair_only": "Only one is right (first / second)",
+        "pair_p": "p (Holm)",
+        "pair_detectable": "Smallest detectable",
+        "pair_loss": "Loss difference (95% interval)",
+        "pair_verdict": "Verdict",
+        "pair_names": "{a} − {b}",
+        "short_a": "{a} better",
+        "short_b": "{b} better",
+        "short_equal": "practically equal",
+        "short_undecided": "undecided",
         # sections
+        "section_pairs": "Differences between models",
         "section_plots": "Plots",
         "plot_accuracy": "Test accuracy",
         "plot_accuracy_curves": "Accuracy by epoch",
@@ -80,6 +97,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "phase_all": "all layers",
         "phase_upper layers": "upper layers",
         "phase_train": "training",
+        "phase_logistic": "softmax layer by logistic regression",
         "recipe_epochs": "epochs {value}",
         "recipe_batch_size": "batch size {value}",
         "recipe_optimizer": "optimizer {value}",
@@ -90,6 +108,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "recipe_no_augment": "no augmentation",
         "recipe_label_smoothing": "label smoothing {value}",
         "recipe_weight_decay": "weight decay {value}",
+        "recipe_batchnorm_images": "BatchNorm statistics from {value} training images",
         "recipe_unknown": "the recipe is not recorded",
         "selection_validation": "epoch {epoch} chosen on validation",
         "selection_last": "last epoch, nothing chosen",
@@ -122,7 +141,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_versions": "The software differs: {versions}. Small differences may come from that.",
         "note_hardware": "The runs were made on different hardware, so training times cannot be compared.",
         "note_left_out": "Listed but not compared, {left_out} of {count} runs: {names}.",
-        "note_significance": "Significance is not computed yet: the table alone does not say whether a difference is more than chance.",
+        "note_tests": "Pairs are compared on the same test images: interval for paired proportions (Agresti & Min 2005), exact McNemar "
+        "test, p adjusted for {pairs} pairs (Holm 1979), loss differences by paired bootstrap. “Better” needs p below 0.05; “practically "
+        "equal” needs the 90% interval within ±{margin} points; all else is undecided.",
+        "note_detectable": "Smallest detectable: the true difference, in points, that such a test would find in 80% of cases. "
+        "A smaller difference may exist and stay undecided.",
         "note_run": "{name}: {note}",
     },
     "ko": {
@@ -167,11 +190,27 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "verdict_none_barred": "결론 없음: {reason}",
         "verdict_none_finished": "끝까지 학습한 모델이 없어 비교하지 않았습니다.",
         "verdict_one": "끝까지 학습한 모델이 하나뿐이어서 비교하지 않았습니다.",
-        "verdict_best": "테스트 정확도가 가장 높은 모델은 “{best}”({accuracy})이며, “{other}”({other_accuracy})보다 {points}%p 높습니다.",
-        "verdict_tie": "가장 높은 테스트 정확도({accuracy})를 기록한 모델이 둘 이상입니다: {names}.",
+        "verdict_better": "더 나은 모델: “{a}” (비교 대상: “{b}”). 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}, McNemar 정확 "
+        "검정 p {p}).",
+        "verdict_equal": "사실상 같음(±{margin}%p 이내): “{a}”, “{b}”. 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}).",
+        "verdict_undecided": "판단 보류: “{a}”, “{b}”. 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}, McNemar 정확 검정 p {p}). "
+        "검출할 수 있는 최소 차이는 {detectable}%p입니다.",
         "verdict_scope": "이는 학습을 마친 두 모델을 비교한 결과이며, 그 모델을 만든 학습 방법까지 비교한 것은 아닙니다.",
-        "verdict_significance": "통계적 유의성은 아직 계산하지 않습니다.",
+        # pairs
+        "pair_pair": "모델 쌍",
+        "pair_difference": "정확도 차이 (%p, 95% 신뢰구간)",
+        "pair_only": "한쪽만 맞힌 이미지 (앞 / 뒤)",
+        "pair_p": "p (Holm)",
+        "pair_detectable": "검출 가능한 최소 차이",
+        "pair_loss": "손실 차이 (95% 신뢰구간)",
+        "pair_verdict": "결론",
+        "pair_names": "{a} − {b}",
+        "short_a": "{a} 우세",
+        "short_b": "{b} 우세",
+        "short_equal": "사실상 같음",
+        "short_undecided": "판단 보류",
         # sections
+        "section_pairs": "모델 사이의 차이",
         "section_plots": "그래프",
         "plot_accuracy": "테스트 정확도",
         "plot_accuracy_curves": "에포크별 정확도",
@@ -196,6 +235,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "phase_all": "모든 층 학습(미세 조정, fine-tuning)",
         "phase_upper layers": "위쪽 층 학습(미세 조정, fine-tuning)",
         "phase_train": "학습",
+        "phase_logistic": "로지스틱 회귀로 소프트맥스 층 학습",
         "recipe_epochs": "에포크 {value}회",
         "recipe_batch_size": "배치 크기 {value}",
         "recipe_optimizer": "옵티마이저 {value}",
@@ -206,6 +246,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "recipe_no_augment": "데이터 증강 없음",
         "recipe_label_smoothing": "레이블 스무딩 {value}",
         "recipe_weight_decay": "가중치 감쇠 {value}",
+        "recipe_batchnorm_images": "배치 정규화(BatchNorm) 통계는 학습 이미지 {value}장으로 계산",
         "recipe_unknown": "학습 방법이 기록되어 있지 않음",
         "selection_validation": "검증 데이터를 기준으로 {epoch}번째 에포크 선택",
         "selection_last": "마지막 에포크 사용(따로 고르지 않음)",
@@ -239,7 +280,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_versions": "소프트웨어 환경이 서로 다릅니다: {versions}. 작은 차이는 여기에서 왔을 수도 있습니다.",
         "note_hardware": "서로 다른 하드웨어에서 학습했으므로 학습 시간은 비교할 수 없습니다.",
         "note_left_out": "모델 {count}개 중 {left_out}개는 표에만 싣고 비교에서는 뺐습니다: {names}.",
-        "note_significance": "통계적 유의성은 아직 계산하지 않습니다. 표만으로는 차이가 우연인지 아닌지 알 수 없습니다.",
+        "note_tests": "모델 쌍은 같은 테스트 이미지로 비교합니다. 신뢰구간은 대응 비율의 구간(Agresti & Min 2005), 검정은 McNemar 정확 검정이며 "
+        "p는 {pairs}쌍에 대해 Holm(1979) 방법으로 보정했고, 손실 차이는 대응 붓스트랩으로 구했습니다. p가 0.05보다 작으면 ‘우세’, 90% "
+        "신뢰구간이 ±{margin}%p 안에 들면 ‘사실상 같음’, 그 밖에는 ‘판단 보류’입니다.",
+        "note_detectable": "검출 가능한 최소 차이는 이런 검정이 80%의 확률로 찾아내는 실제 차이(%p)입니다. 이보다 작은 차이는 실제로 있어도 "
+        "판단이 보류될 수 있습니다.",
         "note_run": "{name}: {note}",
     },
 }

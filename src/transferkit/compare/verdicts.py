@@ -1,0 +1,84 @@
+"""What the tests of a pair say, in one sentence from a fixed vocabulary."""
+
+from typing import Any, Final
+
+from transferkit.compare.results import Results
+from transferkit.compare.table import decimals_for, format_points
+from transferkit.compare.texts import texts_in
+
+_ALL_PAIRS: Final = 10  # of five models; with more, a report shows the pairs with the baseline
+
+
+def find_pair(results: Results, name: str, other: str) -> dict[str, Any]:
+    """Return the tests of two runs, turned round if need be so that `name` is ``a``."""
+    tests = results.tests
+    for a, b, sign in ((name, other, 1), (other, name, -1)):
+        found = tests[(tests["a"] == a) & (tests["b"] == b)]
+        if len(found):
+            row = {str(key): value for key, value in found.iloc[0].to_dict().items()}
+            return row if sign == 1 else _turned(row)
+    raise KeyError(f"{name!r} and {other!r} were not tested against each other")
+
+
+def _turned(row: dict[str, Any]) -> dict[str, Any]:
+    turned = row | {"a": row["b"], "b": row["a"], "only_a": row["only_b"], "only_b": row["only_a"]}
+    for stem in ("difference", "loss", "brier", "f1_macro"):
+        name = stem if stem == "difference" else f"{stem}_difference"
+        turned |= {name: -row[name], f"{stem}_low": -row[f"{stem}_high"], f"{stem}_high": -row[f"{stem}_low"]}
+    opposite = {"a better": "b better", "b better": "a better"}
+    return turned | {"verdict": opposite.get(row["verdict"], row["verdict"])}
+
+
+def write_pair(row: dict[str, Any], results: Results, language: str, decimals: int) -> str:
+    """Return the verdict on a pair as a sentence that can be quoted."""
+    texts = texts_in(language)
+    if row["verdict"] == "b better":
+        row = _turned(row)
+    key = {"a better": "better", "practically equal": "equal", "undecided": "undecided"}[row["verdict"]]
+    return texts[f"verdict_{key}"].format(
+        a=row["a"],
+        b=row["b"],
+        points=format_points(row["difference"], decimals),
+        low=format_points(row["difference_low"], decimals),
+        high=format_points(row["difference_high"], decimals),
+        p=_format_p(row["p_holm"]),
+        detectable=f"{100 * row['detectable']:.{decimals}f}",
+        margin=f"{100 * results.margin:g}",
+    )
+
+
+def _format_p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def format_pairs(results: Results, language: str) -> list[list[str]]:
+    """Return the printed tests: the heading, then one row a pair; only those with the baseline where there are many."""
+    texts = texts_in(language)
+    decimals = decimals_for(max(len(run.test_labels) for run in results.runs))
+    columns = ("pair", "difference", "only", "p", "detectable", "loss", "verdict")
+    rows = [[texts[f"pair_{name}"] for name in columns]]
+    for row in results.tests.to_dict(orient="records"):
+        values = {str(key): value for key, value in row.items()}
+        if len(results.tests) > _ALL_PAIRS and results.baseline not in (values["a"], values["b"]):
+            continue
+        if values["a"] == results.baseline:
+            values = _turned(values)
+        rows.append(_format_row(values, texts, decimals))
+    return rows
+
+
+def _format_row(row: dict[str, Any], texts: dict[str, str], decimals: int) -> list[str]:
+    low, high = (format_points(row[f"difference_{end}"], decimals) for end in ("low", "high"))
+    loss = f"{row['loss_difference']:+.4f} [{row['loss_low']:+.4f}, {row['loss_high']:+.4f}]".replace("-", "−")
+    key = {"a better": "short_a", "b better": "short_b", "practically equal": "short_equal"}.get(
+        row["verdict"], "short_undecided"
+    )
+    return [
+        texts["pair_names"].format(a=row["a"], b=row["b"]),
+        f"{format_points(row['difference'], decimals)} [{low}, {high}]",
+        f"{row['only_a']:,} / {row['only_b']:,}",
+        _format_p(row["p_holm"]).removeprefix("= "),
+        f"{100 * row['detectable']:.{decimals}f}",
+        loss,
+        texts[key].format(a=row["a"], b=row["b"]),
+    ]
