@@ -13,7 +13,12 @@ OPTIONS = {"epochs": 2, "batch_size": 32, "verbose": False}
 
 
 @pytest.mark.parametrize(
-    ("freeze", "augment", "engine"), [(True, (), "keras"), (True, ("flip", "shift"), "litert"), ("relu", (), "litert")]
+    ("freeze", "augment", "engine"),
+    [
+        (True, ("flip", "shift"), "litert"),
+        pytest.param(True, (), "keras", marks=pytest.mark.slow),
+        pytest.param("relu", (), "litert", marks=pytest.mark.slow),
+    ],
 )
 def test_result_is_that_of_plain_training(transfer, digits, freeze, augment, engine):
     results = {}
@@ -28,6 +33,7 @@ def test_result_is_that_of_plain_training(transfer, digits, freeze, augment, eng
         assert row["loss"] == pytest.approx(plain_row["loss"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_many_epochs_of_shifts_see_a_few_views(transfer, digits):
     options = OPTIONS | {"epochs": 5, "augment": "shift"}
     plain, kept = (tk.train(transfer(True), digits, engine=engine, **options) for engine in ("plain", "auto"))

@@ -37,9 +37,18 @@ def recompile(
     _compile(model, model, fresh, model.loss if loss is None else loss, options)
 
 
-def compile_like(model: Any, other: Any) -> None:
-    """Compile `model` with the optimiser itself, the loss and the metrics of `other`, so that training one trains both."""
+def compile_like(model: Any, other: Any, *, steps_at_once: int = 1) -> None:
+    """Compile `model` with the optimiser itself, the loss and the metrics of `other`, so that training one trains both.
+
+    Parameters
+    ----------
+    model, other : keras.Model
+        `other` is compiled.
+    steps_at_once : int, default 1
+        How many steps run between two looks from Python, if `other` does not say.
+    """
     _compile(model, other, other.optimizer, other.loss, _metrics_of(other))
+    model.steps_per_execution = max(steps_at_once, other.steps_per_execution)
 
 
 def _metrics_of(model: Any) -> dict[str, Any]:

@@ -36,7 +36,8 @@ from transferkit.training.options import Phase, Settings
 from transferkit.training.probe import fit_probe, softmax_layer
 
 _GAP_IMAGES = 10_000  # enough for the overfit gap to half a point, and cheap
-_TIMED_IMAGES, _TIMED_BATCH = 512, 256
+_TIMED_IMAGES, _TIMED_BATCH = 128, 64
+_STEPS_AT_ONCE = 32
 _HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 _LOCK_SECONDS = 86_400.0  # another process may be training the very same run: wait for it
 
@@ -189,7 +190,8 @@ class _Training:
             recompile(model, learning_rate=rate)
         model.optimizer.build(model.trainable_variables)
         if network.model is not model:
-            compile_like(network.model, model)
+            # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
+            compile_like(network.model, model, steps_at_once=1 if settings.callbacks else _STEPS_AT_ONCE)
         if arrays is not None:
             restore(model, arrays)
         bar = ProgressBar(self._name, phase.name, sum(phase.epochs for phase in self._phases))
