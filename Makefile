@@ -13,7 +13,7 @@ assignment-full: $(VENV)/.data
 	$(RUN) examples/assignment.py --full
 
 test: $(VENV)/.data
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadscope
 
 test-slow: $(VENV)/.data
 	$(RUN) -m pytest
