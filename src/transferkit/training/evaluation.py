@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from transferkit.data.checks import check_images, check_labels
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
-from transferkit.features.engine import convert_model
+from transferkit.features.engine import Compute, convert_model
 from transferkit.runs.metrics import compute_metrics
 from transferkit.training.network import Engine, choose_network
 
@@ -32,19 +32,42 @@ class Evaluation(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
-def predict(model: Any, images: NDArray[np.uint8], *, engine: Engine = "auto") -> NDArray[np.float32]:
-    """Return the probabilities of all images, shape (n, classes); a memory map is read batch by batch.
+class Predictor:
+    """Predict images with a model as it is now.
 
     A frozen part is computed once for each image and kept; a large model without one runs many images through LiteRT.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A classifier on raw uint8 pixels with softmax output.
+    images : ndarray of uint8, shape (n, height, width, channels)
+        Images of the kind that will be predicted.
+    expected : int
+        How many there will be.
+    engine : {"auto", "litert", "keras", "plain"}
+        What computes.
     """
-    if not len(images):
-        return np.empty((0, model.output_shape[-1]), np.float32)
-    network = choose_network(model, images, engine=engine, expected=len(images))
-    if network.cache is None and engine != "plain" and len(images) >= _MANY_IMAGES and _is_large(model):
-        compute = convert_model(model, images[:_BATCH_SIZE])
-        if compute is not None:
-            return np.concatenate([compute(piece) for piece in pieces_of(images)])
-    return network.predict(images, batch_size=_BATCH_SIZE)
+
+    def __init__(self, model: Any, images: NDArray[np.uint8], *, expected: int, engine: Engine = "auto") -> None:
+        self._classes = int(model.output_shape[-1])
+        self._network = choose_network(model, images, engine=engine, expected=expected)
+        self._compute: Compute | None = None
+        if (
+            self._network.cache is None
+            and engine in ("auto", "litert")
+            and expected >= _MANY_IMAGES
+            and _is_large(model)
+        ):
+            self._compute = convert_model(model, images[:_BATCH_SIZE])
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probabilities of all images, shape (n, classes); a memory map is read batch by batch."""
+        if not len(images):
+            return np.empty((0, self._classes), np.float32)
+        if self._compute is not None:
+            return np.concatenate([self._compute(piece) for piece in pieces_of(images)])
+        return self._network.predict(images, batch_size=_BATCH_SIZE)
 
 
 def _is_large(model: Any) -> bool:
@@ -84,5 +107,5 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         )
     images = check_images(split[0], name="images", input_shape=model.input_shape[1:])
     labels = check_labels(split[1], num_classes=int(model.output_shape[-1]), name="labels", length=len(images))
-    probabilities = predict(model, images)
+    probabilities = Predictor(model, images, expected=len(images))(images)
     return Evaluation(compute_metrics(labels, probabilities), probabilities)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import rich
+from numpy.typing import NDArray
 
 from transferkit import files
 from transferkit.data.checks import check_input_shape
@@ -27,7 +28,7 @@ from transferkit.training.callbacks import BestWeights, DivergenceGuard, Dropout
 from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.environment import describe_environment
-from transferkit.training.evaluation import predict
+from transferkit.training.evaluation import Predictor
 from transferkit.training.finished import beside, find_finished, run_folder
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import training_key
@@ -306,8 +307,14 @@ class _Training:
         model, data = self._model, self._data
         completed = status == "completed"
         empty = np.empty((0, data.num_classes), np.float32)
-        test = predict(model, data.test.images) if completed else empty
-        validation = predict(model, data.validation.images) if completed else empty
+        test, validation, train_accuracy = empty, empty, None
+        if completed:
+            some = _some_training_images(data, self._settings.seed)
+            expected = len(data.test.labels) + len(data.validation.labels) + len(some)
+            predict = Predictor(model, data.test.images, expected=expected, engine=self._settings.engine)
+            test, validation = predict(data.test.images), predict(data.validation.images)
+            right = predict(data.train.images[some]).argmax(axis=1) == data.train.labels[some]
+            train_accuracy = float(np.mean(right))
         epochs = [row["epoch"] for row in self._progress.history]
         return Run(
             name=self._name,
@@ -326,7 +333,7 @@ class _Training:
             selected_epoch=(self._best.epoch if self._validates else max(epochs, default=None)) if completed else None,
             status=status,
             tuning_trials=max(1, sum("strength" in row for row in self._progress.history)),
-            train_accuracy=_train_accuracy(model, data, self._settings.seed) if completed else None,
+            train_accuracy=train_accuracy,
             test_seconds=_test_seconds(model, data) if completed else None,
             environment=describe_environment(),
             key=self._key,
@@ -353,11 +360,9 @@ def _check_fit(model: Any, data: Dataset) -> None:
         )
 
 
-def _train_accuracy(model: Any, data: Dataset, seed: int) -> float:
-    """Return the accuracy on up to 10,000 training images as they are, without augmentation or dropout."""
-    labels = data.train.labels
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:_GAP_IMAGES])
-    return float(np.mean(predict(model, data.train.images[chosen]).argmax(axis=1) == labels[chosen]))
+def _some_training_images(data: Dataset, seed: int) -> NDArray[np.int64]:
+    """Return the indices of up to 10,000 training images, on which the overfit gap is measured."""
+    return np.sort(np.random.default_rng(seed).permutation(len(data.train.labels))[:_GAP_IMAGES])
 
 
 def _test_seconds(model: Any, data: Dataset) -> float:
