@@ -1,6 +1,6 @@
 """The assignment: a CNN and three MobileNets on Fashion-MNIST, and an honest comparison.
 
-    python examples/assignment.py           # 100 images of each class; 11 minutes of processor time
+    python examples/assignment.py           # 100 images of each class; 16 minutes of processor time on a slow machine
     python examples/assignment.py --full    # all 60,000 training images, recipes fixed beforehand; hours without a GPU
 
 Everything is saved under ``results/``; running it again finds finished runs and goes on where a killed one stopped.
