@@ -25,7 +25,7 @@ arguments = parser.parse_args()
 
 print(machine.describe_machine(), "\n")
 test_images = tk.load_fashion_mnist().test.images
-matmul = machine.matmul_gflops()
+matmul = machine.make_matmul()
 rows = []
 for size in arguments.sizes:
     images = test_images[: max(64, arguments.images * 64**2 // size**2 // 64 * 64)]

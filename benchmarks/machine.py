@@ -34,7 +34,7 @@ def time_in_turns(contenders: dict[str, Callable[[], Any]], *, rounds: int = 5) 
     return seconds
 
 
-def matmul_gflops(size: int = 2048) -> Callable[[], None]:
+def make_matmul(size: int = 2048) -> Callable[[], None]:
     """Return a function that multiplies two float32 matrices of this size in TensorFlow."""
     import tensorflow as tf
 

@@ -135,23 +135,23 @@ def _opening(results: Results, language: str) -> str:
 
 
 def _table(results: Results, language: str) -> str:
-    heading, *rows = format_cells(results.runs, results.table, results.baseline, language)
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
-    body = []
-    for run, (name, *cells) in zip(results.runs, rows, strict=True):
-        marked = [_cell(cell, left_out=run.status != "completed" and place == 0) for place, cell in enumerate(cells)]
-        body.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(marked)}</tr>')
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    cells = format_cells(results.runs, results.table, results.baseline, language)
+    return _grid(cells, left_out=[run.status != "completed" for run in results.runs])
 
 
 def _pairs(results: Results, language: str) -> str:
-    heading, *rows = format_pairs(results, language)
+    cells = format_pairs(results, language)
+    return _grid(cells, left_out=[False] * (len(cells) - 1))
+
+
+def _grid(cells: Sequence[Sequence[str]], *, left_out: Sequence[bool]) -> str:
+    """Return a table with the heading first; a row that is left out says why in its first cell."""
+    heading, *rows = cells
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
     body = []
-    for name, *cells in rows:
-        body.append(
-            f'<tr><th scope="row">{escape(name)}</th>{"".join(_cell(cell, left_out=False) for cell in cells)}</tr>'
-        )
+    for (name, *others), out in zip(rows, left_out, strict=True):
+        marked = [_cell(cell, left_out=out and place == 0) for place, cell in enumerate(others)]
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(marked)}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
