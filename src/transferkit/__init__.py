@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from transferkit.plots.confusion import plot_confusion as plot_confusion
     from transferkit.plots.curves import plot_curves as plot_curves
     from transferkit.plots.samples import plot_samples as plot_samples
+    from transferkit.runs.calibration import apply_temperature as apply_temperature
+    from transferkit.runs.calibration import calibrate as calibrate
+    from transferkit.runs.calibration import fit_temperature as fit_temperature
     from transferkit.runs.run import Run as Run
     from transferkit.runs.storage import load_run as load_run
     from transferkit.runs.storage import load_runs as load_runs
@@ -41,15 +44,18 @@ _EXPORTS = {
     "Dataset": "data.dataset",
     "Run": "runs.run",
     "Split": "data.dataset",
+    "apply_temperature": "runs.calibration",
     "backbone_info": "models.backbones",
     "build_cnn": "models.cnn",
     "build_transfer_model": "models.transfer",
+    "calibrate": "runs.calibration",
     "clear_cache": "features.cache",
     "compare_runs": "compare.comparison",
     "count_dead_features": "models.health",
     "evaluate": "training.evaluation",
     "extract_features": "features.cache",
     "fine_tune": "training.fitting",
+    "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",

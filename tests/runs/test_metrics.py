@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.runs import metrics
 
 
@@ -72,7 +72,38 @@ def test_single_functions_equal_compute_metrics(case):
     assert metrics.log_loss(labels, probabilities) == found["loss"]
     assert metrics.brier_score(labels, probabilities) == found["brier"]
     assert metrics.calibration_error(labels, probabilities) == found["calibration_error"]
+    by_mass = metrics.calibration_error(labels, probabilities, scheme="equal_mass")
+    assert by_mass == found["calibration_error_equal_mass"]
     assert metrics.f1_macro(labels, guesses, num_classes=probabilities.shape[1]) == found["f1_macro"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 200), st.integers(2, 6), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_bins_of_equal_mass_hold_equally_many(n, classes, bins, seed):
+    rng = np.random.default_rng(seed)
+    probabilities, labels = rng.dirichlet(np.ones(classes), size=n), rng.integers(0, classes, n)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    order = np.argsort(confidence)
+    # the bin of rank r has the edges r / (n - 1): each holds n / bins examples, give or take one
+    last = [math.floor((n - 1) * (i + 1) / bins + 1e-9) for i in range(bins)]
+    parts = np.split(order, [rank + 1 for rank in last[:-1]])
+    expected = sum(abs((right[part] - confidence[part]).sum()) for part in parts) / n
+    found = metrics.calibration_error(labels, probabilities, bins=bins, scheme="equal_mass")
+    assert found == pytest.approx(expected, abs=1e-9)
+    shuffled = rng.permutation(n)
+    again = metrics.calibration_error(labels[shuffled], probabilities[shuffled], bins=bins, scheme="equal_mass")
+    assert again == pytest.approx(found, abs=1e-12)
+
+
+def test_calibration_error_equals_scikit_learns_curve(rng):
+    from sklearn.calibration import calibration_curve
+
+    confidence = rng.uniform(0.5, 1, 1500)
+    right = rng.random(1500) < confidence**2
+    probabilities = np.column_stack([confidence, 1 - confidence])
+    true, predicted = calibration_curve(right, confidence, n_bins=15, strategy="quantile")
+    found = metrics.calibration_error(np.where(right, 0, 1), probabilities, scheme="equal_mass")
+    assert found == pytest.approx(np.abs(true - predicted).mean(), abs=1e-9)
 
 
 def test_brier_equals_scikit_learn(rng):
@@ -98,6 +129,7 @@ def test_log_loss_of_a_confident_error_is_finite_and_capped():
 def test_perfect_and_hopeless_predictions():
     perfect = metrics.compute_metrics([0, 1, 2], np.eye(3))
     assert (perfect["accuracy"], perfect["brier"], perfect["calibration_error"]) == (1, 0, 0)
+    assert perfect["calibration_error_equal_mass"] == 0
     assert metrics.compute_metrics([1, 2, 0], np.eye(3))["brier"] == 2
 
 
@@ -139,6 +171,11 @@ def test_what_is_no_label_or_probability_is_refused(labels, probabilities, says)
 def test_calibration_refuses_odd_numbers_of_bins(bins):
     with pytest.raises(InvalidInputError, match="bins"):
         metrics.calibration_error([0], [[1.0, 0.0]], bins=bins)
+
+
+def test_calibration_refuses_an_unknown_scheme():
+    with pytest.raises(UnknownNameError, match="equal_mass"):
+        metrics.calibration_error([0], [[1.0, 0.0]], scheme="quantile")
 
 
 @settings(deadline=None, max_examples=40)

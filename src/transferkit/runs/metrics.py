@@ -3,12 +3,12 @@
 Labels are class indices, probabilities have one row an example and one column a class. Class order is the column order.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, UnknownNameError
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may be from 1: wide enough for float16, too narrow for logits or sigmoids."""
@@ -17,7 +17,9 @@ LOG_LOSS_CLIP = 1e-7
 """Probabilities below this count as this in the log-loss, as in Keras."""
 
 CALIBRATION_BINS = 15
-"""Number of equal-width bins of the calibration error, as in Guo et al. (2017)."""
+"""Number of bins of the calibration error, as in Guo et al. (2017)."""
+
+BinScheme = Literal["equal_width", "equal_mass"]
 
 
 def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str = "labels") -> NDArray[np.int64]:
@@ -113,8 +115,14 @@ def check_probabilities(probabilities: ArrayLike, *, what: str = "probabilities"
     return array
 
 
-def _check_pair(y_true: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return checked labels, and probabilities whose rows have the sum 1 exactly."""
+def check_pair(y_true: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return checked labels (int64), and probabilities (float64) whose rows have the sum 1 exactly.
+
+    Raises
+    ------
+    InvalidInputError
+        If labels or probabilities are wrong, not equally many, or none at all.
+    """
     checked = check_probabilities(probabilities)
     labels = check_labels(y_true, checked.shape[1], what="y_true")
     _check_same_length(labels, checked)
@@ -331,7 +339,7 @@ def log_loss(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     >>> round(log_loss([0, 1], [[0.5, 0.5], [0.5, 0.5]]), 4)
     0.6931
     """
-    labels, exact = _check_pair(y_true, probabilities)
+    labels, exact = check_pair(y_true, probabilities)
     return _log_loss(labels, exact)
 
 
@@ -375,7 +383,7 @@ def brier_score(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     >>> brier_score([0, 1], [[1.0, 0.0], [1.0, 0.0]])
     1.0
     """
-    labels, exact = _check_pair(y_true, probabilities)
+    labels, exact = check_pair(y_true, probabilities)
     return _brier_score(labels, exact)
 
 
@@ -386,11 +394,13 @@ def _brier_score(labels: NDArray[np.int64], exact: NDArray[np.float64]) -> float
     return float(np.square(residual).sum(axis=1).mean())
 
 
-def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, *, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(
+    y_true: ArrayLike, probabilities: ArrayLike, *, bins: int = CALIBRATION_BINS, scheme: BinScheme = "equal_width"
+) -> float:
     """Return the expected calibration error: how far confidence is from accuracy, on average.
 
-    The predictions are sorted into equal-width bins by the probability of the predicted class (a bin holds its upper
-    edge); the result is the mean of ``|accuracy - mean confidence|`` over bins, weighted by how many examples each holds.
+    The predictions are sorted into bins by the probability of the predicted class (a bin holds its upper edge); the result
+    is the mean of ``|accuracy - mean confidence|`` over bins, weighted by how many examples each holds.
 
     Parameters
     ----------
@@ -400,6 +410,9 @@ def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, *, bins: int 
         Rows with sum 1.
     bins : int, default 15
         Number of bins.
+    scheme : {"equal_width", "equal_mass"}, default "equal_width"
+        Whether the bins divide confidence from 0 to 1 evenly [1]_, or the examples [2]_: a good network is so sure of most
+        images that nearly all of them share the last bin of equal width. Equal confidences are never put apart.
 
     Returns
     -------
@@ -410,10 +423,14 @@ def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, *, bins: int 
     ------
     InvalidInputError
         If the labels or probabilities are not what is described above, or `bins` is below 1.
+    UnknownNameError
+        If there is no such scheme.
 
     References
     ----------
     .. [1] Guo et al. (2017), "On Calibration of Modern Neural Networks", ICML, section 2. arXiv:1706.04599
+    .. [2] Nguyen & O'Connor (2015), "Posterior calibration and exploratory analysis for natural language processing
+       models", EMNLP, section 3. arXiv:1508.05154
 
     Examples
     --------
@@ -422,14 +439,19 @@ def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, *, bins: int 
     """
     if bins < 1 or int(bins) != bins:
         raise InvalidInputError(f"bins must be a whole number of at least 1; got {bins!r}. The usual number is 15.")
-    labels, exact = _check_pair(y_true, probabilities)
-    return _calibration_error(labels, exact, int(bins))
+    if scheme not in get_args(BinScheme):
+        raise UnknownNameError("scheme", scheme, get_args(BinScheme))
+    labels, exact = check_pair(y_true, probabilities)
+    return _calibration_error(labels, exact, int(bins), scheme)
 
 
-def _calibration_error(labels: NDArray[np.int64], exact: NDArray[np.float64], bins: int) -> float:
+def _calibration_error(
+    labels: NDArray[np.int64], exact: NDArray[np.float64], bins: int, scheme: BinScheme = "equal_width"
+) -> float:
     confidence = exact.max(axis=1)
     right = exact.argmax(axis=1) == labels
-    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
+    shares = np.linspace(0, 1, bins + 1)[1:-1]
+    inner_edges = shares if scheme == "equal_width" else np.quantile(confidence, shares)
     index = np.digitize(confidence, inner_edges, right=True)
     gaps = np.bincount(index, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
@@ -448,8 +470,9 @@ def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, An
     Returns
     -------
     dict
-        ``accuracy``, ``loss`` (`log_loss`), ``f1_macro``, ``f1_per_class`` (list of float), ``brier`` (0 to 2) and
-        ``calibration_error`` (15 bins). The predicted class is the most probable one, the first of equals.
+        ``accuracy``, ``loss`` (`log_loss`), ``f1_macro``, ``f1_per_class`` (list of float), ``brier`` (0 to 2),
+        ``calibration_error`` (15 bins of equal width) and ``calibration_error_equal_mass`` (15 bins of equally many
+        examples). The predicted class is the most probable one, the first of equals.
 
     Raises
     ------
@@ -462,7 +485,7 @@ def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, An
     >>> metrics["accuracy"], round(metrics["brier"], 2)
     (0.5, 0.4)
     """
-    y_true, exact = _check_pair(labels, probabilities)
+    y_true, exact = check_pair(labels, probabilities)
     num_classes = exact.shape[1]
     y_pred = exact.argmax(axis=1)
     per_class = f1_per_class(y_true, y_pred, num_classes=num_classes)
@@ -473,4 +496,5 @@ def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, An
         "f1_per_class": per_class.tolist(),
         "brier": _brier_score(y_true, exact),
         "calibration_error": _calibration_error(y_true, exact, CALIBRATION_BINS),
+        "calibration_error_equal_mass": _calibration_error(y_true, exact, CALIBRATION_BINS, "equal_mass"),
     }
