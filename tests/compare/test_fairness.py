@@ -85,15 +85,33 @@ def test_the_same_key_with_another_seed_is_another_run(weak):
     assert len(compare_runs({"a": weak, "b": replace(weak, seed=1)}).table) == 2
 
 
-def test_two_runs_of_one_name_are_refused(weak, strong):
-    with pytest.raises(UnfairComparisonError, match="two runs are called 'weak'"):
-        compare_runs([weak, replace(strong, name="weak")])
+def test_two_runs_of_one_name_and_seed_are_refused(weak, strong):
+    for runs in ([weak, replace(strong, name="weak")], {"x": [weak, strong]}):
+        with pytest.raises(UnfairComparisonError, match="have the same seed, 0"):
+            compare_runs(runs)
 
 
-def test_several_seeds_under_one_name_are_yet_to_come(weak):
-    with pytest.raises(InvalidInputError, match="cannot be compared yet"):
-        compare_runs({"weak": [weak, replace(weak, seed=1)]})
-    assert list(compare_runs({"weak": [weak]}).table.index) == ["weak"]
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"recipe": {"epochs": 9}}, "epochs 5 and 9"),
+        ({"model_info": {"parameters": 3}}, "parameters 2570 and 3"),
+        ({"dataset": {"train_size": 10}}, "train_size .* and 10"),
+    ],
+)
+def test_runs_of_one_name_must_be_seeds_of_one_recipe(weak, change, says):
+    (field, values), *_ = change.items()
+    other = replace(weak, seed=1, key="other", **{field: getattr(weak, field) | values})
+    with pytest.raises(UnfairComparisonError, match=f"'weak' are not seeds of one recipe: .*{says}"):
+        compare_runs([weak, other])
+
+
+def test_a_seed_within_the_recipe_is_no_difference(weak):
+    first, second = (
+        replace(weak, seed=seed, key=str(seed), recipe=weak.recipe | {"estimator": {"svc__random_state": seed}})
+        for seed in (0, 1)
+    )
+    assert compare_runs([first, second]).table.loc["weak", "seeds"] == 2
 
 
 @pytest.mark.parametrize("wrong", [3, None, [1], {"a": 1}, {"a": []}, {"a": "weak"}, [None]])

@@ -5,7 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from transferkit.compare.pairs import test_pairs as compare_pairs
+from transferkit.compare import pairs
+from transferkit.compare.arms import Arm
+
+
+def compare_pairs(runs, **options):
+    return pairs.test_pairs([Arm(run.name, (run,)) for run in runs], **options)
 
 
 @pytest.fixture(scope="module")

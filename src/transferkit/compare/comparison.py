@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferkit.compare import html_report, latex_report, markdown_report
+from transferkit.compare.arms import Arm, make_arms
 from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs, selected_on_test, trained_on_test
 from transferkit.compare.pairs import test_pairs
 from transferkit.compare.results import Results
@@ -29,33 +30,44 @@ class Comparison:
 
     Parameters
     ----------
-    runs : tuple of Run
-        The runs under the names of the table. Those that diverged or were interrupted are listed, not compared.
+    arms : tuple of Arm
+        The models under the names of the table: each has a ``name`` and ``runs``, one for each seed.
     baseline : str or None
-        The run from which differences are taken; None if no run finished.
+        The model from which differences are taken; None if no run finished.
     table : DataFrame
-        One row a run, indexed by name, of plain numbers. Fractions from 0 to 1: ``accuracy``, ``accuracy_low`` and
-        ``accuracy_high`` (Wilson 95% interval), ``difference`` (accuracy minus the baseline's), ``f1_macro``, ``overfit_gap``
-        (training minus test accuracy). Others: ``status``, ``loss`` (nats), ``parameters``, ``trainable_parameters``,
-        ``train_seconds``, ``images_per_second``, ``train_size``, ``validation_size``, ``labels_per_class``, ``epochs``,
-        ``augment``, ``tuning_trials``, ``selection``. NaN where not recorded.
+        One row a model, indexed by name, of plain numbers; results are means over the completed runs. Fractions from 0 to 1:
+        ``accuracy``, ``accuracy_low`` and ``accuracy_high`` (95% interval: Wilson's for one run; for several one that counts
+        other seeds and other test images), ``accuracy_sd`` (standard deviation over seeds), ``seed_low`` and ``seed_high``
+        (Student's t over seeds alone), ``difference`` (accuracy minus the baseline's), ``f1_macro``, ``overfit_gap`` (training
+        minus test accuracy). Others: ``status``, ``seeds`` (completed runs), ``unfinished``, ``loss`` (nats), ``parameters``,
+        ``trainable_parameters``, ``train_seconds``, ``images_per_second``, ``train_size``, ``validation_size``,
+        ``labels_per_class``, ``epochs``, ``augment``, ``tuning_trials``, ``selection``. NaN where not recorded.
     tests : DataFrame
-        One row for each pair of completed runs, ``a`` minus ``b``, on the same test images. Fractions from 0 to 1:
-        ``difference`` of accuracy with ``difference_low`` and ``difference_high`` (95% interval of Agresti & Min 2005), ``detectable``
-        (the difference that such a test finds in 80% of cases). ``only_a``, ``only_b`` (images that only one answers
-        correctly), ``p`` (exact McNemar), ``p_holm`` (adjusted for all pairs). ``loss_``, ``brier_`` and ``f1_macro_``
-        ``difference``, ``low``, ``high`` (paired percentile bootstrap, 1,000 resamples of the test images). ``verdict``:
-        ``"a better"``, ``"b better"`` (``p_holm`` below 0.05), ``"practically equal"`` (90% interval within the margin) or
-        ``"undecided"``.
+        One row for each pair of models with completed runs, ``a`` minus ``b``, on the same test images. ``method`` is
+        ``"mcnemar"`` for one run each; ``"welch"`` for several seeds each, ``"paired t"`` where both share a training split for
+        each seed, ``"one run against seeds"`` where one has a single run, which is then taken to vary as the other does. Fractions
+        from 0 to 1: ``difference`` of accuracy with ``difference_low`` and ``difference_high`` (95% interval: Agresti & Min 2005 for
+        one run each, else Student's t for seeds and test images together), ``detectable`` (the difference that such a test finds
+        in 80% of cases). ``p`` (exact McNemar, or Student's t), ``p_holm`` (adjusted for all pairs). ``only_a``, ``only_b``: images
+        that only one answers correctly; one run each. With seeds: ``seed_low``, ``seed_high`` (interval for these test images alone),
+        ``p_permutation`` (exact; NaN with too few seeds to reach 0.05), ``better`` with ``better_low`` and ``better_high`` (probability
+        that a training of a beats one of b). ``loss_``, ``brier_`` and ``f1_macro_`` ``difference``, ``low``, ``high`` (paired
+        bootstrap, 1,000 resamples of the test images; with seeds, their variance is added). ``verdict``: ``"a better"``, ``"b better"``
+        (``p_holm`` below 0.05), ``"practically equal"`` (90% interval within the margin) or ``"undecided"``.
     margin : float
         What counts as practically equal.
     """
 
-    runs: tuple[Run, ...]
+    arms: tuple[Arm, ...]
     baseline: str | None
     table: "pd.DataFrame"
     tests: "pd.DataFrame"
     margin: float
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs. Those that diverged or were interrupted are listed and counted, not compared."""
+        return self.results.runs
 
     @property
     def verdict(self) -> str:
@@ -65,7 +77,7 @@ class Comparison:
     @property
     def results(self) -> Results:
         """What the reports are written from."""
-        return Results(self.runs, self.baseline, self.table, self.tests, self.margin)
+        return Results(self.arms, self.baseline, self.table, self.tests, self.margin)
 
     @property
     def notes(self) -> list[str]:
@@ -172,9 +184,9 @@ class Comparison:
 
     def __repr__(self) -> str:
         lines = [
-            write_title(self.runs, "en"),
+            write_title(self.arms, "en"),
             "",
-            _plain(format_cells(self.runs, self.table, self.baseline, "en")),
+            _plain(format_cells(self.arms, self.table, self.baseline, "en")),
             "",
             *([_plain(format_pairs(self.results, "en")), ""] if len(self.tests) else []),
             *(list_banners(self.runs, "en") or [self.verdict]),
@@ -200,10 +212,10 @@ def compare_runs(
     Parameters
     ----------
     runs : sequence of Run, mapping of str to Run, or path
-        What is compared; a mapping's keys replace the names, a path is a folder of saved runs. One run gives a table only.
-        Several runs (seeds) under one name cannot be compared yet.
+        What is compared; a mapping's keys replace the names, a path is a folder of saved runs. Runs of one name with different
+        seeds count as one model, see `repeat`. One model gives a table only.
     baseline : str, optional
-        Name of the run from which differences are taken. The first completed one if None.
+        Name of the model from which differences are taken. The first one with a completed run if None.
     margin : float, default 0.005
         Difference in accuracy, as a fraction, up to which two models are practically equal.
     seed : int, default 0
@@ -217,11 +229,11 @@ def compare_runs(
     Raises
     ------
     UnfairComparisonError
-        If there is no run; if two runs have one name, or one run is given twice; if test images, their number, their labels,
-        class names or class order differ; if probabilities are missing, not finite or do not add up to 1; or if the
-        baseline is not completed. The message says which runs and why.
+        If there is no run; if two runs of one name have the same seed or differ in recipe, or one run is given twice; if
+        test images, their number, their labels, class names or class order differ; if probabilities are missing, not
+        finite or do not add up to 1; or if the baseline is not completed. The message says which runs and why.
     UnknownNameError
-        If no run has the baseline's name.
+        If no model has the baseline's name.
     InvalidInputError
         If something else than runs is given, or the margin is not between 0 and 1.
     RunError
@@ -246,10 +258,10 @@ def compare_runs(
     if not 0 < margin < 1:
         raise InvalidInputError(f"margin must be a fraction between 0 and 1, for example 0.005; got {margin!r}.")
     check_seed(seed)
-    groups = collect_runs(runs)
-    listed = tuple(run for group in groups.values() for run in group)
+    arms = make_arms(collect_runs(runs))
+    listed = [run for arm in arms for run in arm.runs]
     check_fair(listed)
-    chosen = choose_baseline(listed, baseline)
+    chosen = choose_baseline(arms, baseline)
     barred = selected_on_test(listed) or trained_on_test(listed)
-    tests = test_pairs(() if barred else listed, margin=margin, seed=seed)
-    return Comparison(runs=listed, baseline=chosen, table=build_table(listed, chosen), tests=tests, margin=margin)
+    tests = test_pairs(() if barred else arms, margin=margin, seed=seed)
+    return Comparison(arms=arms, baseline=chosen, table=build_table(arms, chosen), tests=tests, margin=margin)

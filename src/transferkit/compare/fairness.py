@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from transferkit.compare.arms import Arm
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
@@ -12,7 +13,7 @@ from transferkit.runs.storage import load_runs
 
 Runs = Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str
 
-_HOW_TO_GIVE: Final = "Give runs, a dict of name to run, or the folder of saved runs."
+_HOW_TO_GIVE: Final = "Give runs, a dict of name to run or list of runs, or the folder of saved runs."
 
 
 def collect_runs(runs: Runs) -> dict[str, list[Run]]:
@@ -21,7 +22,8 @@ def collect_runs(runs: Runs) -> dict[str, list[Run]]:
     Parameters
     ----------
     runs : Run, sequence of Run, mapping, or path
-        A mapping's keys are the names, its values a run or a list of runs; a path is a folder of saved runs.
+        A mapping's keys are the names, its values a run or a list of runs (seeds); in a sequence, runs of one name belong
+        together; a path is a folder of saved runs.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def collect_runs(runs: Runs) -> dict[str, list[Run]]:
     InvalidInputError
         If something else is given.
     UnfairComparisonError
-        If there is no run, a name stands for two runs, or a run is given twice.
+        If there is no run, or a run is given twice.
     RunError
         If a saved run cannot be read.
     """
@@ -56,12 +58,7 @@ def collect_runs(runs: Runs) -> dict[str, list[Run]]:
 def _as_list(name: object, group: Any) -> list[Run]:
     found = [group] if isinstance(group, Run) else list(group) if isinstance(group, list | tuple) else []
     if not found or not all(isinstance(run, Run) for run in found):
-        raise InvalidInputError(f"{name!r} must stand for a Run; got {group!r:.80}. {_HOW_TO_GIVE}")
-    if len(found) > 1:  # several seeds of one recipe: the table and the tests for them are yet to come
-        raise InvalidInputError(
-            f"{name!r} stands for {len(found)} runs, but several runs (seeds) under one name cannot be compared yet. "
-            "Give each run a name of its own."
-        )
+        raise InvalidInputError(f"{name!r} must stand for a Run or a list of runs; got {group!r:.80}. {_HOW_TO_GIVE}")
     return found
 
 
@@ -70,10 +67,6 @@ def _group_by_name(runs: Sequence[Any]) -> dict[str, list[Run]]:
     for run in runs:
         if not isinstance(run, Run):
             raise InvalidInputError(f"a list of runs cannot hold a {type(run).__name__}. {_HOW_TO_GIVE}")
-        if run.name in groups and groups[run.name][0] is not run and not _is_same(groups[run.name][0], run):
-            raise UnfairComparisonError(
-                f"two runs are called {run.name!r}. Give a dict of name to run, so that the table can tell them apart."
-            )
         groups.setdefault(run.name, []).append(run)
     return groups
 
@@ -100,7 +93,7 @@ def check_fair(runs: Sequence[Run]) -> None:
     Parameters
     ----------
     runs : sequence of Run
-        Runs with distinct names.
+        All runs, the seeds of each model among them.
 
     Raises
     ------
@@ -159,15 +152,15 @@ def _quoted(names: Any) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def choose_baseline(runs: Sequence[Run], baseline: str | None) -> str | None:
-    """Return the name of the run that the others are measured against.
+def choose_baseline(arms: Sequence[Arm], baseline: str | None) -> str | None:
+    """Return the name of the model that the others are measured against.
 
     Parameters
     ----------
-    runs : sequence of Run
-        The runs listed.
+    arms : sequence of Arm
+        The models listed.
     baseline : str, optional
-        A name; the first completed run if None.
+        A name; the first one with a completed run if None.
 
     Returns
     -------
@@ -177,32 +170,33 @@ def choose_baseline(runs: Sequence[Run], baseline: str | None) -> str | None:
     Raises
     ------
     UnknownNameError
-        If no run has that name.
+        If no model has that name.
     UnfairComparisonError
-        If that run is not completed.
+        If it has no completed run.
     """
-    completed = [run.name for run in runs if run.status == "completed"]
     if baseline is None:
-        return completed[0] if completed else None
-    names = [run.name for run in runs]
+        return next((arm.name for arm in arms if arm.completed), None)
+    names = [arm.name for arm in arms]
     if baseline not in names:
         raise UnknownNameError("baseline", baseline, names)
-    if baseline not in completed:
-        status = runs[names.index(baseline)].status
+    status = arms[names.index(baseline)].status
+    if status != "completed":
         raise UnfairComparisonError(f"the baseline {baseline!r} is {status!r}, so nothing can be measured against it.")
     return baseline
 
 
 def selected_on_test(runs: Sequence[Run]) -> list[str]:
-    """Return the names of the runs whose weights were chosen by their test result."""
-    return [run.name for run in runs if run.selection == "test"]
+    """Return the names of the models whose weights were chosen by their test result."""
+    return list(dict.fromkeys(run.name for run in runs if run.selection == "test"))
 
 
 def trained_on_test(runs: Sequence[Run]) -> list[str]:
-    """Return the names of the runs whose training images are their test images."""
-    return [
-        run.name
-        for run in runs
-        if run.dataset.get("train_fingerprint")
-        and run.dataset["train_fingerprint"] == run.dataset.get("test_fingerprint")
-    ]
+    """Return the names of the models whose training images are their test images."""
+    return list(
+        dict.fromkeys(
+            run.name
+            for run in runs
+            if run.dataset.get("train_fingerprint")
+            and run.dataset["train_fingerprint"] == run.dataset.get("test_fingerprint")
+        )
+    )

@@ -107,15 +107,17 @@ def write_html(results: Results, language: str, path: Path | str | None) -> str:
         ]
     parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(runs, language)}</div>']
     parts += _section(texts["section_data"], describe_data(runs, language))
-    parts += _section(texts["section_training"], [(run.name, describe_training(run, language)) for run in runs])
-    parts += _section(texts["section_weights"], [(run.name, describe_weights(run, language)) for run in runs])
+    parts += _section(texts["section_training"], [(arm.name, describe_training(arm, language)) for arm in results.arms])
+    parts += _section(
+        texts["section_weights"], [(arm.name, describe_weights(arm.example, language)) for arm in results.arms]
+    )
     parts += _section(texts["section_notes"], list_notes(results, language))
     if environment := describe_environment(runs):
         parts += [
             f"<h2>{escape(texts['section_environment'])}</h2>",
             f'<p class="faint">{escape(", ".join(environment))}</p>',
         ]
-    title = escape(write_title(runs, language))
+    title = escape(write_title(results.arms, language))
     page = _PAGE.substitute(language=language, title=title, body="\n".join(parts))
     if path is not None:
         files.write_text(Path(path).expanduser(), page)
@@ -135,8 +137,8 @@ def _opening(results: Results, language: str) -> str:
 
 
 def _table(results: Results, language: str) -> str:
-    cells = format_cells(results.runs, results.table, results.baseline, language)
-    return _grid(cells, left_out=[run.status != "completed" for run in results.runs])
+    cells = format_cells(results.arms, results.table, results.baseline, language)
+    return _grid(cells, left_out=[arm.status != "completed" for arm in results.arms])
 
 
 def _pairs(results: Results, language: str) -> str:

@@ -17,7 +17,6 @@ from transferkit.compare.summary import (
 from transferkit.compare.table import format_cells
 from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import format_pairs
-from transferkit.runs.run import Run
 
 
 def escape(text: str) -> str:
@@ -37,18 +36,20 @@ def write_markdown(results: Results, language: str) -> str:
     """Return the report in Markdown."""
     texts = texts_in(language)
     runs = results.runs
-    lines = [f"## {escape(write_title(runs, language))}", ""]
+    lines = [f"## {escape(write_title(results.arms, language))}", ""]
     banners = list_banners(runs, language)
     for banner in banners:
         lines += ["> [!WARNING]", f"> {escape(banner)}", ""]
     if not banners:
         lines += [escape(write_verdict(results, language)), ""]
-    lines += [*_table(format_cells(results.runs, results.table, results.baseline, language)), ""]
+    lines += [*_table(format_cells(results.arms, results.table, results.baseline, language)), ""]
     if len(results.tests):
         lines += [f"### {texts['section_pairs']}", "", *_table(format_pairs(results, language)), ""]
     lines += _section(texts["section_data"], describe_data(runs, language))
-    lines += _section(texts["section_training"], _named(runs, [describe_training(run, language) for run in runs]))
-    lines += _section(texts["section_weights"], _named(runs, [describe_weights(run, language) for run in runs]))
+    lines += _section(texts["section_training"], [(arm.name, describe_training(arm, language)) for arm in results.arms])
+    lines += _section(
+        texts["section_weights"], [(arm.name, describe_weights(arm.example, language)) for arm in results.arms]
+    )
     lines += _section(texts["section_notes"], list_notes(results, language))
     environment = describe_environment(runs)
     if environment:
@@ -59,10 +60,6 @@ def write_markdown(results: Results, language: str) -> str:
 def _table(rows: list[list[str]]) -> list[str]:
     heading, *others = ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
     return [heading, "|---|" + "---:|" * (len(rows[0]) - 1), *others]
-
-
-def _named(runs: Sequence[Run], lines: list[str]) -> list[tuple[str, str]]:
-    return [(run.name, line) for run, line in zip(runs, lines, strict=True)]
 
 
 def _section(title: str, items: Sequence[str | tuple[str, str]]) -> list[str]:

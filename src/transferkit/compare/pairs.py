@@ -1,37 +1,49 @@
-"""Every pair of runs put to the tests, all pairs at once."""
+"""Every pair of models put to the tests, all pairs at once."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transferkit.compare.arms import Arm, are_paired
 from transferkit.compare.paired import (
     CONFIDENCE,
     adjust_holm,
     difference_interval,
-    draw_resamples,
     mcnemar_p,
     smallest_detectable,
 )
-from transferkit.runs.metrics import LOG_LOSS_CLIP
-from transferkit.runs.run import Run
+from transferkit.compare.resampling import METRICS, Scores, score_once, score_resamples
+from transferkit.compare.seeds import (
+    detectable_by_t,
+    interval,
+    permutation_p,
+    probability_of_better,
+    spread_of_difference,
+    t_test_p,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL: Final = 1 - CONFIDENCE
-RESAMPLES: Final = 1_000
+INNER: Final = 1 - 2 * LEVEL
+"""Two one-sided tests at 5% each are this interval within the margin (Schuirmann 1987)."""
+
 _PAIRS_AT_ONCE: Final = 2_000
+_Places = NDArray[np.int64]
 
 
-def test_pairs(runs: Sequence[Run], *, margin: float, seed: int) -> "pd.DataFrame":
-    """Return one row for each pair of completed runs, the later run against the earlier one.
+def test_pairs(arms: Sequence[Arm], *, margin: float, seed: int) -> "pd.DataFrame":
+    """Return one row for each pair of models with completed runs, the later one against the earlier one.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Runs that `check_fair` let pass.
+    arms : sequence of Arm
+        Models whose runs `check_fair` let pass.
     margin : float
         Differences in accuracy up to this fraction count as practically none.
     seed : int
@@ -44,102 +56,121 @@ def test_pairs(runs: Sequence[Run], *, margin: float, seed: int) -> "pd.DataFram
     """
     import pandas as pd
 
-    completed = [run for run in runs if run.status == "completed"]
-    first, second = np.triu_indices(len(completed), 1)
-    columns: dict[str, Any] = {"a": [completed[i].name for i in second], "b": [completed[i].name for i in first]}
+    completed = [arm for arm in arms if arm.completed]
+    b, a = np.triu_indices(len(completed), 1)
+    names = pd.DataFrame({"a": [completed[i].name for i in a], "b": [completed[i].name for i in b]})
     if len(completed) < 2:
-        return pd.DataFrame(columns)
-    count = len(completed[0].test_labels)
-    columns |= _test_accuracy(completed, second, first)
-    columns |= _bootstrap(completed, second, first, np.random.default_rng(seed))
-    table = pd.DataFrame(columns)
-    table["detectable"] = smallest_detectable(table["only_a"] + table["only_b"], count)
+        return names
+    resampled = score_resamples([arm.completed for arm in completed], np.random.default_rng(seed))
+    several = np.array([len(arm.completed) > 1 for arm in completed])
+    of_runs, of_recipes = (np.flatnonzero(chosen) for chosen in (~(several[a] | several[b]), several[a] | several[b]))
+    parts = []
+    if len(of_runs):
+        columns = _compare_runs(completed, resampled, a[of_runs], b[of_runs])
+        parts.append(pd.DataFrame(columns, index=of_runs))
+    if len(of_recipes):
+        rows = _compare_recipes(completed, resampled, a[of_recipes], b[of_recipes])
+        parts.append(pd.DataFrame(rows, index=of_recipes))
+    table = names.join(pd.concat(parts))
+    table["p_holm"] = adjust_holm(table["p"])
     table["verdict"] = [
-        _decide(p, low, high, difference, margin)
-        for p, low, high, difference in zip(
+        _decide(*values, margin=margin)
+        for values in zip(
             table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"], strict=True
         )
     ]
     return table
 
 
-def _decide(p: float, low: float, high: float, difference: float, margin: float) -> str:
+def _decide(p: float, low: float, high: float, difference: float, *, margin: float) -> str:
     if p < LEVEL:
         return "a better" if difference > 0 else "b better"
-    # Two one-sided tests at 5% each: the 90% interval within the margin (Schuirmann 1987).
     return "practically equal" if -margin < low and high < margin else "undecided"
 
 
-def _test_accuracy(runs: list[Run], a: NDArray[np.int64], b: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    correct = np.stack([run.test_probabilities.argmax(axis=1) == run.test_labels for run in runs])
-    count = correct.shape[1]
-    right = correct.astype(np.float64)
+def _compare_runs(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places) -> dict[str, Any]:
+    """Compare two trained models each time: what their answers to the same images say."""
+    right = np.stack([arm.correct[0] for arm in arms]).astype(np.float64)
+    count = right.shape[1]
     only = np.rint(right @ (1 - right).T).astype(np.int64)
     only_a, only_b = only[a, b], only[b, a]
     low, high = difference_interval(only_a, only_b, count)
-    inner_low, inner_high = difference_interval(only_a, only_b, count, confidence=1 - 2 * LEVEL)
-    p = mcnemar_p(only_a, only_b)
-    return {
+    inner_low, inner_high = difference_interval(only_a, only_b, count, confidence=INNER)
+    columns = {
+        "method": "mcnemar",
         "difference": (only_a - only_b) / count,
         "difference_low": low,
         "difference_high": high,
         "only_a": only_a,
         "only_b": only_b,
-        "p": p,
-        "p_holm": adjust_holm(p),
+        "p": mcnemar_p(only_a, only_b),
+        "detectable": smallest_detectable(only_a + only_b, count),
+        "inner_low": inner_low,
+        "inner_high": inner_high,
+    }
+    once = [score_once(arm.completed[:1]) for arm in arms]
+    for name in METRICS:
+        values = np.concatenate([scores[name] for scores in once])
+        columns[f"{name}_difference"] = values[a] - values[b]
+        ends = [np.empty((2, 0))]
+        for start in range(0, len(a), _PAIRS_AT_ONCE):
+            chosen = slice(start, start + _PAIRS_AT_ONCE)
+            differences = resampled[name][a[chosen]] - resampled[name][b[chosen]]
+            ends.append(np.quantile(differences, [LEVEL / 2, 1 - LEVEL / 2], axis=1))
+        columns[f"{name}_low"], columns[f"{name}_high"] = np.concatenate(ends, axis=1)
+    return columns
+
+
+def _compare_recipes(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places) -> list[dict[str, Any]]:
+    """Compare two recipes each time: what their seeds and the test images together say."""
+    once = [score_once(arm.completed) for arm in arms]
+    rows = []
+    for i, j in zip(a, b, strict=True):
+        paired = are_paired(arms[i], arms[j])
+        row = _compare_accuracies(arms[i], arms[j], paired=paired)
+        for name in METRICS:
+            # The images' part is the bootstrap's. It holds what seeds and images do together a second time: a little too wide.
+            images = float((resampled[name][i] - resampled[name][j]).var(ddof=1))
+            row |= _compare_scores(name, once[i][name], once[j][name], images, len(arms[i].correct[0]), paired=paired)
+        rows.append(row)
+    return rows
+
+
+def _compare_accuracies(a: Arm, b: Arm, *, paired: bool) -> dict[str, Any]:
+    spread = spread_of_difference(a.correct, b.correct, paired=paired)
+    freedom = spread.freedom(with_images=True)
+    difference = float(a.accuracies.mean() - b.accuracies.mean())
+    low, high = interval(difference, spread.total, freedom)
+    inner_low, inner_high = interval(difference, spread.total, freedom, confidence=INNER)
+    seed_low, seed_high = interval(difference, spread.seeds, spread.freedom(with_images=False))
+    better, better_low, better_high = probability_of_better(a.accuracies, b.accuracies)
+    one_run = min(len(a.completed), len(b.completed)) < 2
+    return {
+        "method": "paired t" if paired else "one run against seeds" if one_run else "welch",
+        "difference": difference,
+        "difference_low": max(low, -1.0),
+        "difference_high": min(high, 1.0),
+        "seed_low": seed_low,
+        "seed_high": seed_high,
+        "only_a": math.nan,
+        "only_b": math.nan,
+        "p": t_test_p(difference, spread.total, freedom),
+        "p_permutation": permutation_p(a.accuracies, b.accuracies, paired=paired),
+        "detectable": min(detectable_by_t(spread.total, freedom), 1.0),
+        "better": better,
+        "better_low": better_low,
+        "better_high": better_high,
         "inner_low": inner_low,
         "inner_high": inner_high,
     }
 
 
-def _bootstrap(
-    runs: list[Run], a: NDArray[np.int64], b: NDArray[np.int64], rng: np.random.Generator
-) -> dict[str, NDArray[np.float64]]:
-    """Return differences of loss, Brier score and macro F1 with their paired percentile intervals."""
-    count = len(runs[0].test_labels)
-    observed = _scores(runs, np.ones((1, count)))
-    drawn = [_scores(runs, weights) for weights in draw_resamples(count, RESAMPLES, rng)]
-    columns = {}
-    for name, once in observed.items():
-        resampled = np.concatenate([scores[name] for scores in drawn], axis=1)
-        columns[f"{name}_difference"] = once[a, 0] - once[b, 0]
-        ends = [np.empty((2, 0))]
-        for start in range(0, len(a), _PAIRS_AT_ONCE):
-            chosen = slice(start, start + _PAIRS_AT_ONCE)
-            ends.append(np.quantile(resampled[a[chosen]] - resampled[b[chosen]], [LEVEL / 2, 1 - LEVEL / 2], axis=1))
-        columns[f"{name}_low"], columns[f"{name}_high"] = np.concatenate(ends, axis=1)
-    return columns
-
-
-def _scores(runs: list[Run], weights: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return each metric of each run on each resample, shape (runs, resamples); the paired part is the shared weights."""
-    labels = runs[0].test_labels
-    classes = len(runs[0].class_names)
-    truth = weights @ _one_hot(labels, classes).astype(weights.dtype)
-    found: dict[str, list[NDArray[Any]]] = {"loss": [], "brier": [], "f1_macro": []}
-    for run in runs:
-        sums = weights @ _parts(run).astype(weights.dtype)
-        found["loss"].append(sums[:, 0] / len(labels))
-        found["brier"].append(sums[:, 1] / len(labels))
-        hits, sizes = sums[:, 2 : 2 + classes], truth + sums[:, 2 + classes :]
-        f1 = np.divide(2 * hits, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-        found["f1_macro"].append(f1.mean(axis=1))
-    return {name: np.stack(values) for name, values in found.items()}
-
-
-def _parts(run: Run) -> NDArray[np.float64]:
-    """Return what each image adds: log-loss, Brier score, a hit of its class, a prediction of a class."""
-    labels, classes = run.test_labels, len(run.class_names)
-    rows = np.arange(len(labels))
-    exact = run.test_probabilities.astype(np.float64)
-    exact /= exact.sum(axis=1, keepdims=True)
-    clipped = np.maximum(exact, LOG_LOSS_CLIP)
-    loss = np.log(clipped.sum(axis=1)) - np.log(clipped[rows, labels])
-    called = _one_hot(exact.argmax(axis=1), classes)
-    exact[rows, labels] -= 1
-    hits = called * _one_hot(labels, classes)
-    return np.column_stack([loss, np.square(exact).sum(axis=1), hits, called])
-
-
-def _one_hot(values: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    return np.eye(classes)[values]
+def _compare_scores(
+    name: str, first: NDArray[np.float64], second: NDArray[np.float64], images: float, count: int, *, paired: bool
+) -> dict[str, float]:
+    # One column, so that only the seeds vary; the images' part is given.
+    seeds = spread_of_difference(first[:, None], second[:, None], paired=paired)
+    spread = replace(seeds, images=images, image_freedom=count - 1.0)
+    difference = float(first.mean() - second.mean())
+    low, high = interval(difference, spread.total, spread.freedom(with_images=True))
+    return {f"{name}_difference": difference, f"{name}_low": low, f"{name}_high": high}

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from transferkit.compare.arms import Arm
 from transferkit.compare.fairness import selected_on_test, trained_on_test
 from transferkit.compare.results import Results
 from transferkit.compare.table import decimals_for, differing_conditions, list_augmentations
 from transferkit.compare.texts import texts_in
-from transferkit.compare.verdicts import find_pair, write_pair
+from transferkit.compare.verdicts import find_pair, write_pair, write_scope
 from transferkit.runs.run import Run
 
 _HARDWARE: Final = ("platform", "cpu", "accelerator", "cores", "memory")
@@ -26,12 +27,12 @@ _RECIPE_ORDER: Final = (
 _PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
 
 
-def write_title(runs: Sequence[Run], language: str) -> str:
+def write_title(arms: Sequence[Arm], language: str) -> str:
     """Return the heading of a report."""
     texts = texts_in(language)
-    names = list(dict.fromkeys(str(run.dataset.get("name") or "") for run in runs))
+    names = list(dict.fromkeys(str(run.dataset.get("name") or "") for arm in arms for run in arm.runs))
     dataset = ", ".join(name for name in names if name) or texts["unnamed_dataset"]
-    return texts["title_one" if len(runs) == 1 else "title_many"].format(count=len(runs), dataset=dataset)
+    return texts["title_one" if len(arms) == 1 else "title_many"].format(count=len(arms), dataset=dataset)
 
 
 def list_banners(runs: Sequence[Run], language: str) -> list[str]:
@@ -48,23 +49,24 @@ def list_banners(runs: Sequence[Run], language: str) -> list[str]:
 
 
 def write_verdict(results: Results, language: str) -> str:
-    """Return what can be said of the most accurate run against the baseline, and what cannot.
+    """Return what can be said of the most accurate model against the baseline, and what cannot.
 
     Where the baseline itself is the most accurate, the runner-up takes its place.
     """
     texts = texts_in(language)
     if banners := list_banners(results.runs, language):
         return texts["verdict_none_barred"].format(reason=banners[0])
-    completed = [run for run in results.runs if run.status == "completed"]
+    completed = [arm for arm in results.arms if arm.completed]
     if not completed:
         return texts["verdict_none_finished"]
     if len(completed) == 1:
         return texts["verdict_one"]
-    ranked = sorted(completed, key=lambda run: -run.metrics["accuracy"])
+    ranked = sorted(completed, key=lambda arm: -arm.mean("accuracy"))
     best = ranked[0].name
     other = ranked[1].name if best == results.baseline else str(results.baseline)
-    decimals = decimals_for(len(ranked[0].test_labels))
-    return " ".join([write_pair(find_pair(results, best, other), results, language, decimals), texts["verdict_scope"]])
+    decimals = decimals_for(len(ranked[0].example.test_labels))
+    pair = find_pair(results, best, other)
+    return " ".join([write_pair(pair, results, language, decimals), write_scope(pair, language)])
 
 
 def describe_data(runs: Sequence[Run], language: str) -> list[str]:
@@ -74,7 +76,7 @@ def describe_data(runs: Sequence[Run], language: str) -> list[str]:
     for run in runs:
         lines.setdefault(_describe_dataset(run, texts), []).append(run.name)
     shared = len(lines) == 1
-    found = [line if shared else f"{', '.join(names)}: {line}" for line, names in lines.items()]
+    found = [line if shared else f"{', '.join(dict.fromkeys(names))}: {line}" for line, names in lines.items()]
     fingerprints = {run.dataset.get("test_fingerprint") for run in runs} - {None, ""}
     return [
         *found,
@@ -107,9 +109,10 @@ def _describe_dataset(run: Run, texts: dict[str, str]) -> str:
     return " ".join(sentences)
 
 
-def describe_training(run: Run, language: str) -> str:
-    """Return one line on how a run was trained."""
+def describe_training(arm: Arm, language: str) -> str:
+    """Return one line on how a model was trained."""
     texts = texts_in(language)
+    run = arm.example
     recipe = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
     parts = [_describe_phase(phase, planned.get(str(phase.get("name")), {}), texts) for phase in run.phases]
@@ -121,11 +124,15 @@ def describe_training(run: Run, language: str) -> str:
     parts += [f"{key}={_plain(value)}" for key, value in recipe.items() if key not in (*_RECIPE_ORDER, "augment")]
     if not parts:
         parts.append(texts["recipe_unknown"])
-    if run.selection != "none" and (run.selected_epoch is not None or run.selection == "last"):
+    if len({one.selected_epoch for one in arm.completed}) > 1:
+        epochs = ", ".join(str(one.selected_epoch) for one in arm.completed)
+        parts.append(texts[f"selection_{run.selection}"].format(epoch=epochs))
+    elif run.selection != "none" and (run.selected_epoch is not None or run.selection == "last"):
         parts.append(texts[f"selection_{run.selection}"].format(epoch=run.selected_epoch))
     if run.tuning_trials > 1:
         parts.append(texts["tuning_trials"].format(count=run.tuning_trials))
-    parts.append(texts["seed"].format(seed=run.seed))
+    seeds = ", ".join(map(str, arm.seeds))
+    parts.append(texts["seed" if len(arm.runs) == 1 else "several_seeds"].format(seed=seeds))
     return "; ".join(parts)
 
 
@@ -188,13 +195,21 @@ def list_notes(results: Results, language: str) -> list[str]:
     runs, baseline = results.runs, results.baseline
     completed = [run for run in runs if run.status == "completed"]
     notes = []
-    left_out = [f"{run.name} ({texts[run.status]})" for run in runs if run.status != "completed"]
+    left_out = [
+        f"{_name(arm, run, texts)} ({texts[run.status]})"
+        for arm in results.arms
+        for run in arm.runs
+        if run.status != "completed"
+    ]
     if left_out:
         notes.append(texts["note_left_out"].format(left_out=len(left_out), count=len(runs), names=", ".join(left_out)))
-    differing = [texts[f"column_{name}"] for name in differing_conditions(runs)]
+    thinned = [arm.name for arm in results.arms if 0 < len(arm.completed) < len(arm.runs)]
+    if thinned:
+        notes.append(texts["note_thinned"].format(names=", ".join(thinned)))
+    differing = [texts[f"column_{name}"] for name in differing_conditions([arm.example for arm in results.arms])]
     if differing:
         notes.append(texts["note_differ"].format(columns=", ".join(differing)))
-    elif len({run.dataset.get("train_fingerprint") for run in runs}) > 1:
+    elif len({frozenset(run.dataset.get("train_fingerprint") for run in arm.runs) for arm in results.arms}) > 1:
         notes.append(texts["note_train_data"])
     versions = [
         f"{name} {' / '.join(values)}" for name, values in _collect(runs, hardware=False).items() if len(values) > 1
@@ -203,13 +218,22 @@ def list_notes(results: Results, language: str) -> list[str]:
         notes.append(texts["note_versions"].format(versions=", ".join(versions)))
     if any(len(values) > 1 for values in _collect(runs, hardware=True).values()):
         notes.append(texts["note_hardware"])
-    notes += [texts["note_run"].format(name=run.name, note=note) for run in runs for note in run.notes]
+    told = {arm.name: dict.fromkeys(note for run in arm.runs for note in run.notes) for arm in results.arms}
+    notes += [texts["note_run"].format(name=name, note=note) for name, found in told.items() for note in found]
     if completed:
         classes = len(completed[0].class_names)
-        notes.append(texts["note_interval"].format(test=len(completed[0].test_labels)))
-        if len(completed) > 1 and baseline is not None:
+        if any(len(arm.completed) == 1 for arm in results.arms):
+            notes.append(texts["note_interval"].format(test=len(completed[0].test_labels)))
+        if results.has_seeds:
+            notes.append(texts["note_seeds"])
+        if len(results.arms) > 1 and baseline is not None:
             notes.append(texts["note_difference"].format(baseline=baseline))
         if len(results.tests):
+            methods = set(results.tests["method"])
+            if "mcnemar" in methods:
+                notes.append(texts["note_mcnemar"])
+            if methods - {"mcnemar"}:
+                notes.append(texts["note_welch"])
             notes.append(texts["note_tests"].format(pairs=len(results.tests), margin=f"{100 * results.margin:g}"))
             notes.append(texts["note_detectable"])
         notes.append(texts["note_loss"].format(classes=classes, chance=math.log(classes)))
@@ -218,6 +242,10 @@ def list_notes(results: Results, language: str) -> list[str]:
     if any(run.images_per_second is not None for run in runs):
         notes.append(texts["note_speed"])
     return notes
+
+
+def _name(arm: Arm, run: Run, texts: dict[str, str]) -> str:
+    return arm.name if len(arm.runs) == 1 else f"{arm.name}, {texts['seed'].format(seed=run.seed)}"
 
 
 def describe_environment(runs: Sequence[Run]) -> list[str]:

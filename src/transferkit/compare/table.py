@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from transferkit.compare.arms import Arm
+from transferkit.compare.seeds import interval, spread_of_mean
 from transferkit.compare.texts import texts_in
 from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
@@ -24,6 +26,9 @@ RESULTS: Final = (
     "overfit_gap",
 )
 """What is always printed."""
+
+SEEDS: Final = ("seeds", "accuracy_sd", "seed_interval")
+"""What is printed only where a model was trained with more than one seed."""
 
 CONDITIONS: Final = (
     "train_size",
@@ -51,46 +56,73 @@ def list_augmentations(run: Run) -> str:
     return value if isinstance(value, str) else ", ".join(str(item) for item in value)
 
 
-def build_table(runs: Sequence[Run], baseline: str | None) -> "pd.DataFrame":
-    """Return one row a run with plain numbers: fractions from 0 to 1, seconds, counts; NaN where unknown.
+def build_table(arms: Sequence[Arm], baseline: str | None) -> "pd.DataFrame":
+    """Return one row a model with plain numbers: fractions from 0 to 1, seconds, counts; NaN where unknown.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Runs with distinct names that `check_fair` let pass.
+    arms : sequence of Arm
+        Models whose runs `check_fair` let pass.
     baseline : str or None
-        The run from which differences are taken.
+        The model from which differences are taken.
 
     Returns
     -------
     DataFrame
-        Indexed by name.
+        Indexed by name. Results are means over the completed runs of a model.
     """
     import pandas as pd
 
-    reference = next((float(run.metrics["accuracy"]) for run in runs if run.name == baseline), math.nan)
-    rows = [_results(run, reference) | _conditions(run) for run in runs]
-    return pd.DataFrame(rows, index=pd.Index([run.name for run in runs], name="name"))
+    reference = next((arm.mean("accuracy") for arm in arms if arm.name == baseline), math.nan)
+    rows = [_results(arm, reference) | _conditions(arm.example) for arm in arms]
+    return pd.DataFrame(rows, index=pd.Index([arm.name for arm in arms], name="name"))
 
 
-def _results(run: Run, reference: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"status": run.status}
-    if run.status == "completed":
-        metrics = run.metrics
-        total = len(run.test_labels)
-        low, high = wilson_interval(round(metrics["accuracy"] * total), total)
-        row |= {"accuracy": metrics["accuracy"], "accuracy_low": low, "accuracy_high": high}
-        row |= {"difference": metrics["accuracy"] - reference, "loss": metrics["loss"], "f1_macro": metrics["f1_macro"]}
-        gap = run.overfit_gap
+def _results(arm: Arm, reference: float) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "status": arm.status,
+        "seeds": len(arm.completed),
+        "unfinished": len(arm.runs) - len(arm.completed),
+    }
+    if arm.completed:
+        row |= _accuracy(arm)
+        row |= {"difference": row["accuracy"] - reference, "loss": arm.mean("loss"), "f1_macro": arm.mean("f1_macro")}
     else:
-        names = ("accuracy", "accuracy_low", "accuracy_high", "difference", "loss", "f1_macro")
+        names = (
+            "accuracy",
+            "accuracy_low",
+            "accuracy_high",
+            "accuracy_sd",
+            "seed_low",
+            "seed_high",
+            "difference",
+            "loss",
+            "f1_macro",
+        )
         row |= dict.fromkeys(names, math.nan)
-        gap = None
-    for name in ("parameters", "trainable_parameters", "train_seconds", "images_per_second"):
-        value = getattr(run, name)
-        row[name] = math.nan if value is None else value
-    row["overfit_gap"] = math.nan if gap is None else gap
+    runs = arm.completed or arm.runs[:1]
+    for name in ("parameters", "trainable_parameters", "train_seconds", "images_per_second", "overfit_gap"):
+        row[name] = _mean([getattr(run, name) for run in runs])
     return row
+
+
+def _accuracy(arm: Arm) -> dict[str, float]:
+    """Return accuracy with its interval: Wilson's for one run, else one for other seeds and other test images together."""
+    mean, count = arm.mean("accuracy"), len(arm.completed[0].test_labels)
+    row = {"accuracy": mean, "accuracy_sd": math.nan, "seed_low": math.nan, "seed_high": math.nan}
+    low, high = wilson_interval(round(mean * count), count)
+    if len(arm.completed) > 1:
+        spread = spread_of_mean(arm.correct)
+        if spread.total > 0:  # else every run is right everywhere, or wrong everywhere
+            low, high = interval(mean, spread.total, spread.freedom(with_images=True))
+        row["seed_low"], row["seed_high"] = interval(mean, spread.seeds, len(arm.completed) - 1)
+        row["accuracy_sd"] = float(arm.accuracies.std(ddof=1))
+    return row | {"accuracy_low": max(low, 0.0), "accuracy_high": min(high, 1.0)}
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _conditions(run: Run) -> dict[str, Any]:
@@ -147,46 +179,53 @@ def decimals_for(test_size: int) -> int:
     return 2 if test_size >= 5000 else 1
 
 
-def format_cells(runs: Sequence[Run], table: "pd.DataFrame", baseline: str | None, language: str) -> list[list[str]]:
-    """Return the printed table: the heading first, then one row a run.
+def format_cells(arms: Sequence[Arm], table: "pd.DataFrame", baseline: str | None, language: str) -> list[list[str]]:
+    """Return the printed table: the heading first, then one row a model.
 
     Parameters
     ----------
-    runs : sequence of Run
-        The runs of the table, in its order.
+    arms : sequence of Arm
+        The models of the table, in its order.
     table : DataFrame
         What `build_table` returned.
     baseline : str or None
-        The run marked as baseline.
+        The model marked as baseline.
     language : {"en", "ko"}
         Language of the heading and units.
 
     Returns
     -------
     list of list of str
-        Cells; conditions in which all runs agree are left out.
+        Cells; conditions in which all models agree are left out, and what concerns seeds if each has one.
     """
     texts = texts_in(language)
-    decimals = decimals_for(max(len(run.test_labels) for run in runs))
-    columns = [*RESULTS, *differing_conditions(runs)]
-    if len(runs) == 1:
+    decimals = decimals_for(max(len(run.test_labels) for arm in arms for run in arm.runs))
+    seeds = SEEDS if any(len(arm.runs) > 1 for arm in arms) else ()
+    columns = [RESULTS[0], *seeds, *RESULTS[1:], *differing_conditions([arm.example for arm in arms])]
+    if len(arms) == 1:
         columns.remove("difference")
     heading = [texts["column_name"], *(texts[f"column_{name}"] for name in columns)]
     rows = [heading]
-    for run, row in zip(runs, table.to_dict(orient="records"), strict=True):
+    for arm, row in zip(arms, table.to_dict(orient="records"), strict=True):
         values = {str(name): value for name, value in row.items()}
-        cells = [_format_cell(name, values, run.name == baseline, texts, decimals) for name in columns]
-        rows.append([run.name, *cells])
+        cells = [_format_cell(name, values, arm.name == baseline, texts, decimals) for name in columns]
+        rows.append([arm.name, *cells])
     return rows
 
 
 def _format_cell(name: str, row: dict[str, Any], is_baseline: bool, texts: dict[str, str], decimals: int) -> str:
-    value = row[name]
     if name == "accuracy":
         if row["status"] != "completed":
             return texts["not_comparable"].format(reason=texts[row["status"]])
         low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
-        return f"{value:.{decimals}%} [{low:.{decimals}f}, {high:.{decimals}f}]"
+        return f"{row[name]:.{decimals}%} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    if name == "seeds":
+        total = row["seeds"] + row["unfinished"]
+        return texts["seeds_of"].format(seeds=row["seeds"], total=total) if row["unfinished"] else str(row["seeds"])
+    if name == "seed_interval":
+        low, high = 100 * row["seed_low"], 100 * row["seed_high"]
+        return "–" if math.isnan(low) else f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+    value = row[name]
     if name == "difference" and is_baseline:
         return texts["baseline"]
     if name == "augment":
@@ -205,6 +244,7 @@ def _is_missing(value: object) -> bool:
 _Format = Callable[[Any, dict[str, str], int], str]
 _COUNT: Final[_Format] = lambda value, _texts, _decimals: f"{int(value):,}"
 _FORMATS: Final[dict[str, _Format]] = {
+    "accuracy_sd": lambda value, _, decimals: f"{100 * value:.{decimals}f}",
     "difference": lambda value, _, decimals: format_points(value, decimals),
     "loss": lambda value, *_: f"{value:.4f}",
     "f1_macro": lambda value, *_: f"{value:.4f}",

@@ -16,6 +16,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         # table
         "column_name": "Model",
         "column_accuracy": "Test accuracy (95% interval)",
+        "column_seeds": "Seeds",
+        "column_accuracy_sd": "SD over seeds (points)",
+        "column_seed_interval": "95% interval over seeds alone",
+        "seeds_of": "{seeds} of {total}",
         "column_difference": "Difference (points)",
         "column_loss": "Test loss",
         "column_f1_macro": "Macro F1",
@@ -51,18 +55,27 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "verdict_none_barred": "No verdict: {reason}",
         "verdict_none_finished": "No run finished, so nothing is compared.",
         "verdict_one": "One run finished, so nothing is compared.",
-        "verdict_better": "“{a}” is better than “{b}”: {points} points of test accuracy (95% interval {low} to {high}; exact McNemar "
-        "test, p {p}).",
+        "verdict_better": "“{a}” is better than “{b}”: {points} points of test accuracy (95% interval {low} to {high}; {test}, "
+        "p {p}).",
         "verdict_equal": "“{a}” and “{b}” are practically equal (within ±{margin} points): {points} points of test accuracy (95% "
         "interval {low} to {high}).",
-        "verdict_undecided": "Undecided between “{a}” and “{b}”: {points} points of test accuracy (95% interval {low} to {high}; exact "
-        "McNemar test, p {p}). Smallest detectable difference: {detectable} points.",
-        "verdict_scope": "This compares these two trained models, not the recipes that made them.",
+        "verdict_undecided": "Undecided between “{a}” and “{b}”: {points} points of test accuracy (95% interval {low} to {high}; {test}, "
+        "p {p}). Smallest detectable difference: {detectable} points.",
+        "test_mcnemar": "exact McNemar test",
+        "test_welch": "Welch's t test, seeds and test images counted",
+        "test_paired t": "paired t test, seeds and test images counted",
+        "test_one run against seeds": "t test of one run against several seeds",
+        "scope_models": "This compares these two trained models, not the recipes that made them.",
+        "scope_recipes": "This compares the recipes: it counts what other seeds and other test images would change.",
+        "scope_one_run": "One of the two has a single run, which is taken to vary between seeds as much as the other.",
         # pairs
         "pair_pair": "Pair",
         "pair_difference": "Difference (points, 95% interval)",
         "pair_only": "Only one is right (first / second)",
         "pair_p": "p (Holm)",
+        "pair_permutation": "p (permutation)",
+        "pair_better": "P(first beats second)",
+        "too_few_seeds": "too few seeds",
         "pair_detectable": "Smallest detectable",
         "pair_loss": "Loss difference (95% interval)",
         "pair_verdict": "Verdict",
@@ -115,6 +128,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "selection_test": "epoch {epoch} chosen on TEST data",
         "tuning_trials": "settings tried on validation: {count}",
         "seed": "seed {seed}",
+        "several_seeds": "seeds {seed}",
         # weights
         "weights_random": "random initialisation, nothing pretrained",
         "weights_unknown": "no pretrained weights recorded",
@@ -141,9 +155,16 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_versions": "The software differs: {versions}. Small differences may come from that.",
         "note_hardware": "The runs were made on different hardware, so training times cannot be compared.",
         "note_left_out": "Listed but not compared, {left_out} of {count} runs: {names}.",
-        "note_tests": "Pairs are compared on the same test images: interval for paired proportions (Agresti & Min 2005), exact McNemar "
-        "test, p adjusted for {pairs} pairs (Holm 1979), loss differences by paired bootstrap. “Better” needs p below 0.05; “practically "
-        "equal” needs the 90% interval within ±{margin} points; all else is undecided.",
+        "note_seeds": "Where a model has several seeds, results are their means. The 95% interval counts what other seeds and other test "
+        "images would change (two-way random model, Student's t); the interval over seeds alone holds for these test images only.",
+        "note_thinned": "Not all seeds finished: {names}. The mean is of those that did, and so may flatter.",
+        "note_mcnemar": "Pairs of single runs are compared on the same test images: interval for paired proportions (Agresti & Min 2005), "
+        "exact McNemar test, loss differences by paired bootstrap.",
+        "note_welch": "Pairs with several seeds: Student's t with the variance that seeds (Welch) and test images add. The exact permutation "
+        "test is shown where it can reach 0.05 at all. P is the probability that a training of the first beats one of the second, a tie "
+        "counting half (Newcombe 2006); from 0.75 on it is a difference that matters (Bouthillier et al. 2021).",
+        "note_tests": "p is adjusted for {pairs} pairs (Holm 1979). “Better” needs p below 0.05; “practically equal” needs the 90% "
+        "interval within ±{margin} points; all else is undecided.",
         "note_detectable": "Smallest detectable: the true difference, in points, that such a test would find in 80% of cases. "
         "A smaller difference may exist and stay undecided.",
         "note_run": "{name}: {note}",
@@ -155,6 +176,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         # table
         "column_name": "모델",
         "column_accuracy": "테스트 정확도 (95% 신뢰구간)",
+        "column_seeds": "시드 수",
+        "column_accuracy_sd": "시드 간 표준편차 (%p)",
+        "column_seed_interval": "시드만 고려한 95% 신뢰구간",
+        "seeds_of": "{total}개 중 {seeds}개",
         "column_difference": "기준과의 차이 (%p)",
         "column_loss": "테스트 손실",
         "column_f1_macro": "매크로 F1",
@@ -190,17 +215,26 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "verdict_none_barred": "결론 없음: {reason}",
         "verdict_none_finished": "끝까지 학습한 모델이 없어 비교하지 않았습니다.",
         "verdict_one": "끝까지 학습한 모델이 하나뿐이어서 비교하지 않았습니다.",
-        "verdict_better": "더 나은 모델: “{a}” (비교 대상: “{b}”). 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}, McNemar 정확 "
-        "검정 p {p}).",
+        "verdict_better": "더 나은 모델: “{a}” (비교 대상: “{b}”). 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}, {test} "
+        "p {p}).",
         "verdict_equal": "사실상 같음(±{margin}%p 이내): “{a}”, “{b}”. 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}).",
-        "verdict_undecided": "판단 보류: “{a}”, “{b}”. 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}, McNemar 정확 검정 p {p}). "
+        "verdict_undecided": "판단 보류: “{a}”, “{b}”. 테스트 정확도 차이 {points}%p (95% 신뢰구간 {low} ~ {high}, {test} p {p}). "
         "검출할 수 있는 최소 차이는 {detectable}%p입니다.",
-        "verdict_scope": "이는 학습을 마친 두 모델을 비교한 결과이며, 그 모델을 만든 학습 방법까지 비교한 것은 아닙니다.",
+        "test_mcnemar": "McNemar 정확 검정",
+        "test_welch": "시드와 테스트 이미지를 함께 고려한 Welch t 검정",
+        "test_paired t": "시드와 테스트 이미지를 함께 고려한 대응표본 t 검정",
+        "test_one run against seeds": "한 번의 학습과 여러 시드를 비교한 t 검정",
+        "scope_models": "이는 학습을 마친 두 모델을 비교한 결과이며, 그 모델을 만든 학습 방법까지 비교한 것은 아닙니다.",
+        "scope_recipes": "이는 학습 방법을 비교한 결과로, 시드나 테스트 이미지가 달라질 때의 변동까지 고려했습니다.",
+        "scope_one_run": "둘 중 하나는 한 번만 학습했으므로, 시드에 따른 변동이 다른 쪽과 같다고 가정했습니다.",
         # pairs
         "pair_pair": "모델 쌍",
         "pair_difference": "정확도 차이 (%p, 95% 신뢰구간)",
         "pair_only": "한쪽만 맞힌 이미지 (앞 / 뒤)",
         "pair_p": "p (Holm)",
+        "pair_permutation": "p (순열 검정)",
+        "pair_better": "앞쪽이 더 정확할 확률",
+        "too_few_seeds": "시드 부족",
         "pair_detectable": "검출 가능한 최소 차이",
         "pair_loss": "손실 차이 (95% 신뢰구간)",
         "pair_verdict": "결론",
@@ -253,6 +287,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "selection_test": "테스트 데이터를 기준으로 {epoch}번째 에포크 선택(공정하지 않음)",
         "tuning_trials": "검증 데이터로 설정 {count}가지를 시도",
         "seed": "시드 {seed}",
+        "several_seeds": "시드 {seed}",
         # weights
         "weights_random": "무작위 초기화(사전 학습 없음)",
         "weights_unknown": "사전 학습(pre-training)된 가중치 기록 없음",
@@ -280,8 +315,15 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_versions": "소프트웨어 환경이 서로 다릅니다: {versions}. 작은 차이는 여기에서 왔을 수도 있습니다.",
         "note_hardware": "서로 다른 하드웨어에서 학습했으므로 학습 시간은 비교할 수 없습니다.",
         "note_left_out": "모델 {count}개 중 {left_out}개는 표에만 싣고 비교에서는 뺐습니다: {names}.",
-        "note_tests": "모델 쌍은 같은 테스트 이미지로 비교합니다. 신뢰구간은 대응 비율의 구간(Agresti & Min 2005), 검정은 McNemar 정확 검정이며 "
-        "p는 {pairs}쌍에 대해 Holm(1979) 방법으로 보정했고, 손실 차이는 대응 붓스트랩으로 구했습니다. p가 0.05보다 작으면 ‘우세’, 90% "
+        "note_seeds": "시드를 여러 개 쓴 모델의 결과는 평균입니다. 95% 신뢰구간은 시드와 테스트 이미지가 달라질 때의 변동을 함께 "
+        "고려한 것이고(이원 변량 모형, Student t), 시드만 고려한 구간은 이 테스트 이미지에만 해당합니다.",
+        "note_thinned": "일부 시드의 학습이 끝나지 않은 모델: {names}. 평균은 끝난 것만으로 계산했으므로 실제보다 좋게 보일 수 있습니다.",
+        "note_mcnemar": "한 번씩 학습한 모델 쌍은 같은 테스트 이미지로 비교합니다. 신뢰구간은 대응 비율의 구간(Agresti & Min 2005), 검정은 "
+        "McNemar 정확 검정이며, 손실 차이는 대응 붓스트랩으로 구했습니다.",
+        "note_welch": "시드가 여러 개인 모델 쌍에는 시드(Welch)와 테스트 이미지의 분산을 더한 Student t를 썼습니다. 정확 순열 검정은 "
+        "0.05에 이를 수 있을 때만 표시합니다. 확률은 앞쪽 모델을 한 번 학습한 결과가 뒤쪽보다 정확할 확률이며 동률은 절반으로 셉니다"
+        "(Newcombe 2006). 0.75 이상이면 의미 있는 차이로 봅니다(Bouthillier 외 2021).",
+        "note_tests": "p는 {pairs}쌍에 대해 Holm(1979) 방법으로 보정했습니다. p가 0.05보다 작으면 ‘우세’, 90% "
         "신뢰구간이 ±{margin}%p 안에 들면 ‘사실상 같음’, 그 밖에는 ‘판단 보류’입니다.",
         "note_detectable": "검출 가능한 최소 차이는 이런 검정이 80%의 확률로 찾아내는 실제 차이(%p)입니다. 이보다 작은 차이는 실제로 있어도 "
         "판단이 보류될 수 있습니다.",

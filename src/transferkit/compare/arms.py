@@ -1,0 +1,138 @@
+"""Arm: the trainings of one recipe, one for each seed, that a comparison counts as one model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transferkit.errors import UnfairComparisonError
+from transferkit.runs.run import Run
+
+_MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
+_MAY_DIFFER: Final = ("seed", "random_state")
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """The runs of one name.
+
+    Parameters
+    ----------
+    name : str
+        What the table calls it.
+    runs : tuple of Run
+        One for each seed, at least one; those that diverged or were interrupted are counted, not averaged.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def completed(self) -> tuple[Run, ...]:
+        """The runs that have results."""
+        return tuple(run for run in self.runs if run.status == "completed")
+
+    @property
+    def status(self) -> str:
+        """``"completed"`` if one run is, else how the first one ended."""
+        return "completed" if self.completed else self.runs[0].status
+
+    @property
+    def example(self) -> Run:
+        """The run that stands for the recipe: the first completed one, or else the first."""
+        return (self.completed or self.runs)[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in the order of the runs."""
+        return [run.seed for run in self.runs]
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Which test images each completed run answers correctly, shape (runs, images)."""
+        return np.stack([run.test_probabilities.argmax(axis=1) == run.test_labels for run in self.completed])
+
+    @cached_property
+    def accuracies(self) -> NDArray[np.float64]:
+        """Test accuracy of each completed run."""
+        return self.correct.mean(axis=1)
+
+    def mean(self, metric: str) -> float:
+        """Return the mean of a test metric over the completed runs."""
+        return float(np.mean([run.metrics[metric] for run in self.completed]))
+
+
+def make_arms(groups: Mapping[str, Sequence[Run]]) -> tuple[Arm, ...]:
+    """Return the arms, or refuse runs of one name that are not seeds of one recipe.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of Run
+        The runs of each name.
+
+    Returns
+    -------
+    tuple of Arm
+        In the order given, the runs of each by seed.
+
+    Raises
+    ------
+    UnfairComparisonError
+        If two runs of one name have the same seed, or differ in recipe, size of the network, or amount of training data.
+        The message says in what.
+    """
+    for name, runs in groups.items():
+        _check_one_recipe(name, runs)
+    return tuple(Arm(name, tuple(sorted(runs, key=lambda run: run.seed))) for name, runs in groups.items())
+
+
+def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
+    first, *others = runs
+    for place, run in enumerate(others, 1):
+        if run.seed in [earlier.seed for earlier in runs[:place]]:
+            raise UnfairComparisonError(
+                f"two runs are called {name!r} and have the same seed, {run.seed}. Give a dict of name to run, so that "
+                "the table can tell them apart; only runs with different seeds count as one model."
+            )
+        expected, given = _describe(first), _describe(run)
+        differing = [
+            f"{key} {expected.get(key)!r} and {given.get(key)!r}"
+            for key in dict.fromkeys([*expected, *given])
+            if expected.get(key) != given.get(key)
+        ]
+        if differing:
+            raise UnfairComparisonError(
+                f"the runs called {name!r} are not seeds of one recipe: {'; '.join(differing)}. Give each recipe a name of its own."
+            )
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    """Return what every seed of one recipe has in common."""
+    sizes = {key: run.model_info.get(key) for key in _MUST_AGREE}
+    data = {key: run.dataset.get(key) for key in ("train_size", "labels_per_class")}
+    return _without_seeds(run.recipe) | sizes | data
+
+
+def _without_seeds(value: Any) -> Any:
+    if isinstance(value, dict):
+        # An estimator's parameters may stand under names like "svc__random_state".
+        return {key: _without_seeds(item) for key, item in value.items() if str(key).split("__")[-1] not in _MAY_DIFFER}
+    if isinstance(value, list | tuple):
+        return [_without_seeds(item) for item in value]
+    return value
+
+
+def are_paired(first: Arm, second: Arm) -> bool:
+    """Return whether seeds belong together one by one: the same seeds, each with training images of its own that both arms share."""
+    a, b = first.completed, second.completed
+    splits = [run.dataset.get("train_fingerprint") for run in a]
+    return (
+        len(a) > 1
+        and [run.seed for run in a] == [run.seed for run in b]
+        and splits == [run.dataset.get("train_fingerprint") for run in b]
+        and None not in splits
+        and len(set(splits)) > 1
+    )

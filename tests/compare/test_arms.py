@@ -1,0 +1,124 @@
+"""Several seeds of one model in a comparison: table, tests, verdict and reports."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transferkit.compare.comparison import compare_runs
+
+
+@pytest.fixture(scope="module")
+def seeds_of(make_run):
+    """Return a function that gives runs of one name whose answers vary a little with the seed."""
+
+    def make(name, strength, seeds, wrong=0.02, **options):
+        runs = []
+        for seed in seeds:
+            run = make_run(name, strength, seed=seed, key=f"{name}-{seed}", **options)
+            probabilities = run.test_probabilities.copy()
+            rng = np.random.default_rng([seed, len(name)])
+            flipped = rng.random(len(probabilities)) < wrong
+            probabilities[flipped] = np.roll(probabilities[flipped], 1, axis=1)
+            runs.append(replace(run, test_probabilities=probabilities))
+        return runs
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def comparison(seeds_of):
+    return compare_runs([*seeds_of("poor", 1e-4, range(4)), *seeds_of("fine", 0.1, range(4))])
+
+
+def test_a_row_for_each_model_with_the_means_of_its_seeds(comparison):
+    from scipy.stats import t
+
+    assert comparison.table.index.tolist() == ["poor", "fine"]
+    assert len(comparison.runs) == 8
+    for arm, (_, row) in zip(comparison.arms, comparison.table.iterrows(), strict=True):
+        accuracies = [run.metrics["accuracy"] for run in arm.runs]
+        assert row["seeds"] == 4
+        assert row["accuracy"] == pytest.approx(np.mean(accuracies))
+        assert row["accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
+        expected = t.interval(0.95, 3, np.mean(accuracies), np.std(accuracies, ddof=1) / 2)
+        assert (row["seed_low"], row["seed_high"]) == pytest.approx(expected)
+        assert row["accuracy_low"] < row["seed_low"] < row["seed_high"] < row["accuracy_high"]
+
+
+def test_the_verdict_speaks_of_recipes(comparison):
+    row = comparison.tests.iloc[0]
+    assert row["method"] == "welch"
+    assert row["verdict"] == "a better"
+    assert row["better"] == 1
+    assert row["p_permutation"] == pytest.approx(2 / 70)
+    assert "Welch's t test" in comparison.verdict
+    assert comparison.verdict.endswith("what other seeds and other test images would change.")
+
+
+def test_three_seeds_are_too_few_for_the_permutation_test(seeds_of):
+    comparison = compare_runs({"a": seeds_of("x", 1e-4, range(3)), "b": seeds_of("y", 0.1, range(3))})
+    assert np.isnan(comparison.tests["p_permutation"][0])
+    assert "too few seeds" in repr(comparison)
+
+
+def test_one_run_is_measured_against_seeds_with_their_spread(seeds_of, strong, weak):
+    comparison = compare_runs([weak, *seeds_of("fine", 0.1, range(3)), strong])
+    assert comparison.tests["method"].tolist() == ["one run against seeds", "mcnemar", "one run against seeds"]
+    single = comparison.tests.iloc[1]
+    alone = compare_runs([weak, strong]).tests.iloc[0]
+    assert (single["p"], single["loss_low"]) == pytest.approx((alone["p"], alone["loss_low"]))
+    assert comparison.tests["p_holm"].ge(comparison.tests["p"]).all()
+    assert "single run" in compare_runs([weak, *seeds_of("fine", 0.1, range(3))]).verdict
+
+
+def test_shared_splits_pair_the_seeds(seeds_of):
+    def with_splits(runs):
+        return [replace(run, dataset=run.dataset | {"train_fingerprint": f"{run.seed:064d}"}) for run in runs]
+
+    a, b = with_splits(seeds_of("a", 1e-3, range(4))), with_splits(seeds_of("bb", 1e-2, range(4)))
+    assert compare_runs([*a, *b]).tests["method"].tolist() == ["paired t"]
+    assert compare_runs([*a, *b[:3]]).tests["method"].tolist() == ["welch"]
+
+
+def test_a_diverged_seed_is_counted_and_told(seeds_of, diverged):
+    broken = replace(seeds_of("fine", 0.1, [7])[0], status="diverged", test_probabilities=np.empty((0, 10)))
+    comparison = compare_runs([*seeds_of("poor", 1e-4, range(3)), *seeds_of("fine", 0.1, range(3)), broken])
+    assert comparison.table.loc["fine", ["seeds", "unfinished"]].tolist() == [3, 1]
+    assert "3 of 4" in repr(comparison)
+    notes = " ".join(comparison.notes)
+    assert "fine, seed 7 (diverged)" in notes
+    assert "may flatter" in notes
+
+
+def test_seeds_that_all_agree_still_leave_the_images_open(seeds_of):
+    comparison = compare_runs([*seeds_of("poor", 1e-4, range(3), wrong=0), *seeds_of("fine", 0.1, range(3), wrong=0)])
+    row = comparison.table.loc["fine"]
+    assert row["accuracy_sd"] == pytest.approx(0, abs=1e-12)
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+    assert comparison.tests["difference_low"][0] < comparison.tests["difference_high"][0]
+
+
+def test_perfect_seeds_have_wilsons_interval(weak):
+    perfect = [
+        replace(weak, test_probabilities=np.eye(10)[weak.test_labels], seed=seed, key=str(seed)) for seed in (0, 1)
+    ]
+    row = compare_runs(perfect).table.loc["weak"]
+    assert row["accuracy_low"] < 1 == row["accuracy_high"]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_reports_show_the_seeds(comparison, language):
+    for report in (comparison.to_markdown(language), comparison.to_html(language=language)):
+        assert "0, 1, 2, 3" in report
+        assert "Newcombe" in report
+    assert comparison.to_latex(language)
+    comparison.plot(language=language)
+
+
+def test_seeds_saved_in_a_folder_are_one_model(tmp_path, seeds_of, comparison):
+    for run in [*seeds_of("poor", 1e-4, range(4)), *seeds_of("fine", 0.1, range(4))]:
+        run.save(tmp_path / f"{run.name}-seed-{run.seed}")
+    again = compare_runs(tmp_path, baseline="poor")
+    assert again.table.loc["fine", "accuracy"] == pytest.approx(comparison.table.loc["fine", "accuracy"])
+    assert again.table.loc["fine", "seeds"] == 4
