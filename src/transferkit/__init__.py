@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from transferkit.compare.comparison import compare_runs as compare_runs
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
+    from transferkit.data.duplicates import Duplicates as Duplicates
+    from transferkit.data.duplicates import find_duplicates as find_duplicates
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from transferkit.runs.run import Run as Run
     from transferkit.runs.storage import load_run as load_run
     from transferkit.runs.storage import load_runs as load_runs
+    from transferkit.runs.without import accuracy_without as accuracy_without
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
@@ -42,8 +45,10 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Comparison": "compare.comparison",
     "Dataset": "data.dataset",
+    "Duplicates": "data.duplicates",
     "Run": "runs.run",
     "Split": "data.dataset",
+    "accuracy_without": "runs.without",
     "apply_temperature": "runs.calibration",
     "backbone_info": "models.backbones",
     "build_cnn": "models.cnn",
@@ -54,6 +59,7 @@ _EXPORTS = {
     "count_dead_features": "models.health",
     "evaluate": "training.evaluation",
     "extract_features": "features.cache",
+    "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
