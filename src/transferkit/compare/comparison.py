@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from transferkit.compare import html_report, latex_report, markdown_report
 from transferkit.compare.arms import Arm, make_arms
+from transferkit.compare.classes import test_classes
 from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs, selected_on_test, trained_on_test
 from transferkit.compare.pairs import test_pairs
 from transferkit.compare.results import Results
@@ -14,7 +15,7 @@ from transferkit.compare.summary import list_banners, list_notes, write_title, w
 from transferkit.compare.table import align_text, build_table, format_cells
 from transferkit.compare.verdicts import format_pairs
 from transferkit.data.splits import check_seed
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -83,6 +84,42 @@ class Comparison:
     def notes(self) -> list[str]:
         """What a reader must know in order not to misread the table, in English."""
         return list_notes(self.results, "en")
+
+    def class_tests(self, name: str, other: str | None = None) -> "pd.DataFrame":
+        """Return in which classes two models differ.
+
+        Parameters
+        ----------
+        name : str
+            The model that is ``a``.
+        other : str, optional
+            The model that is ``b``; the baseline if None.
+
+        Returns
+        -------
+        DataFrame
+            One row a class, indexed by its name: ``images`` (test images), ``recall_a``, ``recall_b`` and their ``difference``, with
+            the columns of `tests` that are about accuracy. ``p_holm`` is adjusted for the classes.
+
+        Raises
+        ------
+        UnknownNameError
+            If no model with completed runs has that name.
+        UnfairComparisonError
+            If there is no verdict on these models, since one was selected or trained on the test images.
+        InvalidInputError
+            If both names are the same.
+        """
+        found = {arm.name: arm for arm in self.arms if arm.completed}
+        pair = [name, other if other is not None else str(self.baseline)]
+        for one in pair:
+            if one not in found:
+                raise UnknownNameError("model", one, list(found))
+        if pair[0] == pair[1]:
+            raise InvalidInputError(f"name and other must be two models; both are {name!r}. Known: {', '.join(found)}.")
+        if banners := list_banners(self.runs, "en"):
+            raise UnfairComparisonError(banners[0])
+        return test_classes(found[pair[0]], found[pair[1]], margin=self.margin)
 
     def to_markdown(self, language: str = "en") -> str:
         """Return a report that can be pasted into a GitHub issue.

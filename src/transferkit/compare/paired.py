@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE: Final = 0.95
 POWER: Final = 0.8
-_CHUNK_NUMBERS: Final = 8_000_000
+_CHUNK_NUMBERS: Final = 10_000_000
 
 
 def mcnemar_p(only_first: ArrayLike, only_second: ArrayLike) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """Every pair of models put to the tests, all pairs at once."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -8,30 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, decide
 from transferkit.compare.arms import Arm, are_paired
-from transferkit.compare.paired import (
-    CONFIDENCE,
-    adjust_holm,
-    difference_interval,
-    mcnemar_p,
-    smallest_detectable,
-)
-from transferkit.compare.resampling import METRICS, Scores, score_once, score_resamples
-from transferkit.compare.seeds import (
-    detectable_by_t,
-    interval,
-    permutation_p,
-    probability_of_better,
-    spread_of_difference,
-    t_test_p,
-)
+from transferkit.compare.paired import adjust_holm
+from transferkit.compare.resampling import METRICS, Scores, score_resamples
+from transferkit.compare.seeds import interval, spread_of_difference
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LEVEL: Final = 1 - CONFIDENCE
-INNER: Final = 1 - 2 * LEVEL
-"""Two one-sided tests at 5% each are this interval within the margin (Schuirmann 1987)."""
 
 _PAIRS_AT_ONCE: Final = 2_000
 _Places = NDArray[np.int64]
@@ -74,18 +57,12 @@ def test_pairs(arms: Sequence[Arm], *, margin: float, seed: int) -> "pd.DataFram
     table = names.join(pd.concat(parts))
     table["p_holm"] = adjust_holm(table["p"])
     table["verdict"] = [
-        _decide(*values, margin=margin)
+        decide(*values, margin=margin)
         for values in zip(
             table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"], strict=True
         )
     ]
     return table
-
-
-def _decide(p: float, low: float, high: float, difference: float, *, margin: float) -> str:
-    if p < LEVEL:
-        return "a better" if difference > 0 else "b better"
-    return "practically equal" if -margin < low and high < margin else "undecided"
 
 
 def _compare_runs(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places) -> dict[str, Any]:
@@ -94,23 +71,9 @@ def _compare_runs(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places
     count = right.shape[1]
     only = np.rint(right @ (1 - right).T).astype(np.int64)
     only_a, only_b = only[a, b], only[b, a]
-    low, high = difference_interval(only_a, only_b, count)
-    inner_low, inner_high = difference_interval(only_a, only_b, count, confidence=INNER)
-    columns = {
-        "method": "mcnemar",
-        "difference": (only_a - only_b) / count,
-        "difference_low": low,
-        "difference_high": high,
-        "only_a": only_a,
-        "only_b": only_b,
-        "p": mcnemar_p(only_a, only_b),
-        "detectable": smallest_detectable(only_a + only_b, count),
-        "inner_low": inner_low,
-        "inner_high": inner_high,
-    }
-    once = [score_once(arm.completed[:1]) for arm in arms]
+    columns = compare_single(only_a, only_b, count)
     for name in METRICS:
-        values = np.concatenate([scores[name] for scores in once])
+        values = np.array([arm.mean(name) for arm in arms])
         columns[f"{name}_difference"] = values[a] - values[b]
         ends = [np.empty((2, 0))]
         for start in range(0, len(a), _PAIRS_AT_ONCE):
@@ -123,54 +86,23 @@ def _compare_runs(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places
 
 def _compare_recipes(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places) -> list[dict[str, Any]]:
     """Compare two recipes each time: what their seeds and the test images together say."""
-    once = [score_once(arm.completed) for arm in arms]
     rows = []
     for i, j in zip(a, b, strict=True):
         paired = are_paired(arms[i], arms[j])
-        row = _compare_accuracies(arms[i], arms[j], paired=paired)
+        row = compare_seeds(arms[i].correct, arms[j].correct, paired=paired)
         for name in METRICS:
             # The images' part is the bootstrap's. It holds what seeds and images do together a second time: a little too wide.
             images = float((resampled[name][i] - resampled[name][j]).var(ddof=1))
-            row |= _compare_scores(name, once[i][name], once[j][name], images, len(arms[i].correct[0]), paired=paired)
+            row |= _compare_scores(name, arms[i], arms[j], images, paired=paired)
         rows.append(row)
     return rows
 
 
-def _compare_accuracies(a: Arm, b: Arm, *, paired: bool) -> dict[str, Any]:
-    spread = spread_of_difference(a.correct, b.correct, paired=paired)
-    freedom = spread.freedom(with_images=True)
-    difference = float(a.accuracies.mean() - b.accuracies.mean())
-    low, high = interval(difference, spread.total, freedom)
-    inner_low, inner_high = interval(difference, spread.total, freedom, confidence=INNER)
-    seed_low, seed_high = interval(difference, spread.seeds, spread.freedom(with_images=False))
-    better, better_low, better_high = probability_of_better(a.accuracies, b.accuracies)
-    one_run = min(len(a.completed), len(b.completed)) < 2
-    return {
-        "method": "paired t" if paired else "one run against seeds" if one_run else "welch",
-        "difference": difference,
-        "difference_low": max(low, -1.0),
-        "difference_high": min(high, 1.0),
-        "seed_low": seed_low,
-        "seed_high": seed_high,
-        "only_a": math.nan,
-        "only_b": math.nan,
-        "p": t_test_p(difference, spread.total, freedom),
-        "p_permutation": permutation_p(a.accuracies, b.accuracies, paired=paired),
-        "detectable": min(detectable_by_t(spread.total, freedom), 1.0),
-        "better": better,
-        "better_low": better_low,
-        "better_high": better_high,
-        "inner_low": inner_low,
-        "inner_high": inner_high,
-    }
-
-
-def _compare_scores(
-    name: str, first: NDArray[np.float64], second: NDArray[np.float64], images: float, count: int, *, paired: bool
-) -> dict[str, float]:
+def _compare_scores(name: str, a: Arm, b: Arm, images: float, *, paired: bool) -> dict[str, float]:
+    first, second = (np.array([run.metrics[name] for run in arm.completed]) for arm in (a, b))
     # One column, so that only the seeds vary; the images' part is given.
     seeds = spread_of_difference(first[:, None], second[:, None], paired=paired)
-    spread = replace(seeds, images=images, image_freedom=count - 1.0)
+    spread = replace(seeds, images=images, image_freedom=a.correct.shape[1] - 1.0)
     difference = float(first.mean() - second.mean())
     low, high = interval(difference, spread.total, spread.freedom(with_images=True))
     return {f"{name}_difference": difference, f"{name}_low": low, f"{name}_high": high}

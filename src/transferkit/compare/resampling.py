@@ -12,25 +12,27 @@ from transferkit.runs.run import Run
 
 METRICS: Final = ("loss", "brier", "f1_macro")
 RESAMPLES: Final = 1_000
+_NUMBERS_AT_ONCE: Final = 20_000_000
 
-Scores = dict[str, NDArray[np.float64]]
-
-
-def score_once(runs: Sequence[Run]) -> Scores:
-    """Return each metric of each run on the test images themselves, shape (runs,)."""
-    ones = np.ones((1, len(runs[0].test_labels)))
-    return {name: values[:, 0] for name, values in _score(runs, ones).items()}
+Scores = dict[str, NDArray[np.floating[Any]]]
 
 
 def score_resamples(groups: Sequence[Sequence[Run]], rng: np.random.Generator) -> Scores:
     """Return the mean of each metric over the runs of each group on each resample, shape (groups, resamples).
 
-    All runs are scored on the same resamples, which is what makes their differences paired.
+    All runs are scored on the same resamples, which is what makes their differences paired. Computed in float32.
     """
     runs = [run for group in groups for run in group]
     sizes = [len(group) for group in groups]
     starts = np.cumsum([0, *sizes[:-1]])
-    drawn = [_score(runs, weights) for weights in draw_resamples(len(runs[0].test_labels), RESAMPLES, rng)]
+    count, classes = len(runs[0].test_labels), len(runs[0].class_names)
+    # Few wide products instead of many narrow ones: a narrow one reads all weights for little work.
+    block = max(1, _NUMBERS_AT_ONCE // (count * (2 + 2 * classes)))
+    drawn = [
+        {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+        for weights in draw_resamples(count, RESAMPLES, rng)
+        for parts in [[_score(runs[start : start + block], weights) for start in range(0, len(runs), block)]]
+    ]
     return {
         name: np.add.reduceat(np.concatenate([scores[name] for scores in drawn], axis=1), starts)
         / np.array(sizes)[:, None]
@@ -38,35 +40,33 @@ def score_resamples(groups: Sequence[Sequence[Run]], rng: np.random.Generator) -
     }
 
 
-def _score(runs: Sequence[Run], weights: NDArray[Any]) -> Scores:
+def _score(runs: Sequence[Run], weights: NDArray[np.float32]) -> Scores:
     """Return each metric of each run under each row of weights, shape (runs, rows)."""
     labels = runs[0].test_labels
     classes = len(runs[0].class_names)
-    truth = weights @ _one_hot(labels, classes).astype(weights.dtype)
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in METRICS}
-    for run in runs:
-        sums = weights @ _parts(run).astype(weights.dtype)
-        found["loss"].append(sums[:, 0] / len(labels))
-        found["brier"].append(sums[:, 1] / len(labels))
-        hits, sizes = sums[:, 2 : 2 + classes], truth + sums[:, 2 + classes :]
-        f1 = np.divide(2 * hits, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-        found["f1_macro"].append(f1.mean(axis=1))
-    return {name: np.stack(values) for name, values in found.items()}
+    sums = weights @ np.concatenate([_parts(run) for run in runs], axis=1)
+    sums = sums.reshape(len(weights), len(runs), 2 + 2 * classes).swapaxes(0, 1)
+    hits = sums[..., 2 : 2 + classes]
+    sizes = weights @ _one_hot(labels, classes) + sums[..., 2 + classes :]
+    f1 = np.divide(2 * hits, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    return {"loss": sums[..., 0] / len(labels), "brier": sums[..., 1] / len(labels), "f1_macro": f1.mean(axis=-1)}
 
 
-def _parts(run: Run) -> NDArray[np.float64]:
+def _parts(run: Run) -> NDArray[np.float32]:
     """Return what each image adds: log-loss, Brier score, a hit of its class, a prediction of a class."""
     labels, classes = run.test_labels, len(run.class_names)
     rows = np.arange(len(labels))
-    exact = run.test_probabilities.astype(np.float64)
-    exact /= exact.sum(axis=1, keepdims=True)
-    clipped = np.maximum(exact, LOG_LOSS_CLIP)
-    loss = np.log(clipped.sum(axis=1)) - np.log(clipped[rows, labels])
+    exact = run.test_probabilities / run.test_probabilities.sum(axis=1, keepdims=True)
+    clipped = np.maximum(exact, np.float32(LOG_LOSS_CLIP))
     called = _one_hot(exact.argmax(axis=1), classes)
+    parts = np.empty((len(labels), 2 + 2 * classes), np.float32)
+    parts[:, 0] = np.log(clipped.sum(axis=1)) - np.log(clipped[rows, labels])
     exact[rows, labels] -= 1
-    hits = called * _one_hot(labels, classes)
-    return np.column_stack([loss, np.square(exact).sum(axis=1), hits, called])
+    parts[:, 1] = np.square(exact).sum(axis=1)
+    parts[:, 2 : 2 + classes] = called * _one_hot(labels, classes)
+    parts[:, 2 + classes :] = called
+    return parts
 
 
-def _one_hot(values: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    return np.eye(classes)[values]
+def _one_hot(values: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    return np.eye(classes, dtype=np.float32)[values]
