@@ -44,7 +44,7 @@ def make_run(seed=0, **options):
     return Run(**(fields | options))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.floats(0.4, 4.0))
 def test_temperature_is_that_of_scikit_learn(seed, classes, sharpness):
     from sklearn.calibration import CalibratedClassifierCV
@@ -126,8 +126,14 @@ def test_where_no_temperature_helps_it_is_one():
 
 
 def test_validation_without_errors_warns():
-    with pytest.warns(TransferKitWarning, match="lowest one allowed, 0.05: the 3 validation images"):
+    with pytest.warns(TransferKitWarning, match="lowest temperature allowed, 0.05, suits the 3 validation images"):
         fit_temperature([0, 0, 1], [[0.8, 0.2], [0.7, 0.3], [0.1, 0.9]])
+
+
+def test_probabilities_without_meaning_warn():
+    rng = np.random.default_rng(0)
+    with pytest.warns(TransferKitWarning, match="highest temperature allowed, 20"):
+        fit_temperature(rng.integers(0, 4, 2000), rng.dirichlet(np.ones(4), size=2000))
 
 
 def test_calibrated_run_has_the_accuracy_of_the_run_and_a_better_loss():

@@ -15,9 +15,10 @@ from transferkit.runs.metrics import LOG_LOSS_CLIP, check_pair, check_probabilit
 from transferkit.runs.run import Run
 
 TEMPERATURE_RANGE: Final = (0.05, 20.0)
-"""Where the temperature is looked for. An optimum outside exists only where validation holds too few errors to place it."""
+"""Where the temperature is looked for; an optimum outside tells of too few errors, or of probabilities without meaning."""
 
 _TOLERANCE = 1e-9  # of the temperature's logarithm
+_AT_THE_END = 1e-3
 
 
 def fit_temperature(validation_labels: ArrayLike, validation_probabilities: ArrayLike) -> float:
@@ -43,8 +44,8 @@ def fit_temperature(validation_labels: ArrayLike, validation_probabilities: Arra
     Warns
     -----
     TransferKitWarning
-        If the best one lies at an end of that range: every validation image is answered rightly, for instance, so that
-        nothing holds the temperature up.
+        If the best one lies at an end of that range: the lower if hardly an image is answered wrongly, the upper if the
+        probabilities have nothing to do with the labels.
 
     See Also
     --------
@@ -72,10 +73,15 @@ def fit_temperature(validation_labels: ArrayLike, validation_probabilities: Arra
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": _TOLERANCE})
     if not found.fun < loss(0.0):
         return 1.0
-    if min(found.x - low, high - found.x) < 1e-3:
+    if found.x - low < _AT_THE_END:
         warn(
-            f"the best temperature is the {'lowest' if found.x < 0 else 'highest'} one allowed, {np.exp(found.x):.3g}: the "
-            f"{len(labels)} validation images cannot place it. Use more of them."
+            f"the lowest temperature allowed, {TEMPERATURE_RANGE[0]}, suits the {len(labels)} validation images best: too few "
+            "of them are answered wrongly to place it. Use more of them."
+        )
+    elif high - found.x < _AT_THE_END:
+        warn(
+            f"the highest temperature allowed, {TEMPERATURE_RANGE[1]}, suits the {len(labels)} validation images best: how sure "
+            "the model is says next to nothing about whether it is right."
         )
     return float(np.exp(found.x))
 
@@ -161,7 +167,7 @@ def calibrate(run: Run, *, name: str | None = None) -> Run:
     Warns
     -----
     TransferKitWarning
-        If the validation images cannot place the temperature; see `fit_temperature`.
+        If the best temperature lies at an end of its range; see `fit_temperature`.
 
     References
     ----------

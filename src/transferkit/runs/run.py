@@ -1,16 +1,22 @@
 """Run: the record of one training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.runs.metrics import check_labels, compute_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from transferkit.data.dataset import Dataset
 
 SELECTIONS: Final = ("validation", "last", "test", "none")
 STATUSES: Final = ("completed", "diverged", "interrupted")
@@ -30,8 +36,8 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 class Run:
     """The record of one training: what was trained on what, how, and what it predicts on the test images.
 
-    `transferkit.train` and `transferkit.fine_tune` return one, `transferkit.load_run` reads one from disk. Any other
-    classifier becomes one from its test probabilities, so that it can be compared as well.
+    `transferkit.train` and `transferkit.fine_tune` return one, `transferkit.load_run` reads one from disk, `from_history` makes
+    one of your own ``fit``. Any other classifier becomes one from its test probabilities, so that it can be compared as well.
 
     Parameters
     ----------
@@ -212,6 +218,152 @@ class Run:
         from transferkit.runs.storage import save_run
 
         return save_run(self, path, weights=weights, replace=replace)
+
+    def history_frame(self) -> "pd.DataFrame":
+        """Return the history as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an epoch, in order: ``epoch`` (from 1), ``phase``, ``loss``, ``accuracy``, and whatever else was
+            recorded. NaN where an epoch has no such value.
+
+        Examples
+        --------
+        >>> rows = [{"epoch": 1, "phase": "train", "loss": 0.7}, {"epoch": 2, "phase": "train", "loss": 0.5}]
+        >>> run = Run(
+        ...     name="toy",
+        ...     class_names=("cat", "dog"),
+        ...     test_probabilities=np.eye(2),
+        ...     test_labels=[0, 1],
+        ...     seed=0,
+        ...     history=rows,
+        ... )
+        >>> run.history_frame()
+           epoch  phase  loss
+        0      1  train   0.7
+        1      2  train   0.5
+        """
+        from transferkit.runs.interchange import history_frame
+
+        return history_frame(self)
+
+    def predictions_frame(self, split: Literal["test", "validation"] = "test") -> "pd.DataFrame":
+        """Return what the model says of each image as a table.
+
+        Parameters
+        ----------
+        split : {"test", "validation"}, default "test"
+            Which images.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an image, in order: ``label`` and ``predicted`` (class names, categorical in the order of the classes),
+            ``right`` (bool), ``probability`` of the predicted and ``label_probability`` of the true class (float32).
+
+        Raises
+        ------
+        RunError
+            If there are no predictions of that split.
+        UnknownNameError
+            If there is no such split.
+
+        Examples
+        --------
+        >>> run = Run(
+        ...     name="toy", class_names=("cat", "dog"), test_probabilities=[[0.75, 0.25]], test_labels=[1], seed=0
+        ... )
+        >>> run.predictions_frame()
+              label predicted  right  probability  label_probability
+        image
+        0       dog       cat  False         0.75               0.25
+        """
+        from transferkit.runs.interchange import predictions_frame
+
+        return predictions_frame(self, split)
+
+    @classmethod
+    def from_history(
+        cls,
+        history: Any,
+        *,
+        name: str,
+        data: "Dataset",
+        test_probabilities: ArrayLike,
+        validation_probabilities: ArrayLike | None = None,
+        seed: int = 0,
+        selection: str = "last",
+        selected_epoch: int | None = None,
+        train_seconds: float | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> "Run":
+        """Make a run of a training by your own ``fit``, so that it can join a comparison.
+
+        Parameters
+        ----------
+        history : keras.callbacks.History or dict
+            What ``model.fit`` returned, its ``.history``, or the columns that ``keras.callbacks.CSVLogger`` wrote: lists with
+            one number an epoch. Keras's longer names of accuracy become ``accuracy``.
+        name : str
+            What tables and plots call the run.
+        data : Dataset
+            What the model was trained and tested on; labels and fingerprints are taken from it.
+        test_probabilities : array-like of float, shape (n, classes)
+            Softmax output on ``data.test.images``, in their order.
+        validation_probabilities : array-like of float, optional
+            The same on ``data.validation.images``; `transferkit.calibrate` needs it.
+        seed : int, default 0
+            The seed that the training used.
+        selection : {"last", "validation", "test", "none"}, default "last"
+            What chose the epoch whose weights made the probabilities: ``"validation"`` with
+            ``EarlyStopping(restore_best_weights=True)`` or a checkpoint on ``val_*``. ``"test"`` if its validation data were
+            the test images: that bars a verdict.
+        selected_epoch : int, optional
+            That epoch, from 1; the last one if None and `selection` is ``"last"``.
+        train_seconds : float, optional
+            Wall time of ``fit``.
+        recipe : mapping of str, optional
+            What a report should say of the training, for instance ``{"batch_size": 64, "learning_rate": 1e-3}``.
+
+        Returns
+        -------
+        Run
+            With the number of weights and the optimiser, if `history` is the object of a Keras model. The model itself is
+            not kept; save it with ``model.save``.
+
+        Raises
+        ------
+        InvalidInputError
+            If the history's columns are not equally long lists of numbers, probabilities are not probabilities or not those
+            of the dataset's images, or `selection` is ``"validation"`` while ``val_loss`` is the loss on the test images.
+        UnknownNameError
+            If there is no such `selection`.
+
+        Examples
+        --------
+        >>> import transferkit as tk
+        >>> data = tk.load_fashion_mnist()  # doctest: +SKIP
+        >>> history = model.fit(*data.train, validation_data=data.validation, epochs=5)  # doctest: +SKIP
+        >>> own = tk.Run.from_history(  # doctest: +SKIP
+        ...     history, name="mine", data=data, test_probabilities=model.predict(data.test.images)
+        ... )
+        >>> tk.compare_runs([own, tk.train(tk.build_cnn(), data, name="CNN")])  # doctest: +SKIP
+        """
+        from transferkit.runs.interchange import run_from_history
+
+        return run_from_history(
+            history,
+            name=name,
+            data=data,
+            test_probabilities=test_probabilities,
+            validation_probabilities=validation_probabilities,
+            seed=seed,
+            selection=selection,
+            selected_epoch=selected_epoch,
+            train_seconds=train_seconds,
+            recipe=recipe,
+        )
 
     def __repr__(self) -> str:
         try:
