@@ -105,7 +105,7 @@ def write_html(results: Results, language: str, path: Path | str | None) -> str:
             f"<h2>{escape(texts['section_pairs'])}</h2>",
             f'<div class="scroll">{_pairs(results, language)}</div>',
         ]
-    parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(runs, language)}</div>']
+    parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(results, language)}</div>']
     parts += _section(texts["section_data"], describe_data(runs, language))
     parts += _section(texts["section_training"], [(arm.name, describe_training(arm, language)) for arm in results.arms])
     parts += _section(
@@ -174,28 +174,28 @@ def _section(title: str, items: Sequence[str | tuple[str, str]]) -> list[str]:
     return [f"<h2>{escape(title)}</h2>", f"<ul>{''.join(lines)}</ul>"]
 
 
-def _plots(runs: Sequence[Run], language: str) -> str:
+def _plots(results: Results, language: str) -> str:
     """Return the plots as inline SVG, their text in the page's colour."""
     texts = texts_in(language)
-    listed = list(runs)
-    completed = [run for run in listed if run.status == "completed"]
+    listed = list(results.runs)
+    completed = [arm for arm in results.arms if arm.completed]
     names = [name for run in listed for name in (run.name, *run.class_names)]
     figures = []
     with plot_texts(language, names) as labels:
         figures.append(
             _figure(
                 texts["plot_accuracy"],
-                0.9 + 0.5 * len(listed),
+                0.9 + (0.8 if results.has_seeds else 0.5) * len(results.arms),
                 lambda ax: draw_accuracy(ax, listed, labels, names="above"),
             )
         )
         for metric in METRICS:
             if any(has_curve(run, metric) for run in listed):
-                title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(listed)
+                title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(results.arms)
                 draw = _curve_drawer(listed, metric, labels)
                 figures.append(_figure(title, height, draw))
-        if completed and len(completed[0].class_names) <= 30:
-            best = max(completed, key=lambda run: float(run.metrics["accuracy"]))
+        if completed and len(completed[0].example.class_names) <= 30:
+            best = max(completed, key=lambda arm: arm.mean("accuracy")).example
             height = 1.9 + 0.34 * len(best.class_names)
             figures.append(_figure(texts["plot_confusion"], height, lambda ax: draw_confusion(ax, best, labels)))
     return "\n".join(figures)
