@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
+    from transferkit.training.repetition import repeat as repeat
 
 __version__ = "0.1.0"
 
@@ -74,6 +75,7 @@ _EXPORTS = {
     "plot_confusion": "plots.confusion",
     "plot_curves": "plots.curves",
     "plot_samples": "plots.samples",
+    "repeat": "training.repetition",
     "train": "training.fitting",
     "unfreeze": "models.freezing",
 }

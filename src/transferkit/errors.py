@@ -8,6 +8,7 @@ TransferKitError
 ├── DownloadError (OSError)              no source could deliver a file
 ├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
 ├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
+│   └── FailedRunsError (ExceptionGroup) some of several trainings failed; has the finished ones
 ├── DivergedError (ArithmeticError)      training produced NaN or infinity
 ├── UnfairComparisonError (ValueError)   the runs cannot be compared
 └── MissingDependencyError (ImportError) an optional package is not installed
@@ -20,6 +21,10 @@ import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from transferkit.runs.run import Run
 
 
 class TransferKitError(Exception):
@@ -56,6 +61,10 @@ class UnknownNameError(InvalidInputError):
         matches = get_close_matches(str(name), self.known, n=3)
         hint = f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.")
+        self._kind = kind
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._kind, self.name, self.known), self.__dict__  # so that it can cross processes
 
 
 class DataError(TransferKitError, ValueError):
@@ -76,6 +85,35 @@ class WeightsError(TransferKitError, RuntimeError):
 
 class RunError(TransferKitError, ValueError):
     """A saved run is missing, damaged, or was made with other settings."""
+
+
+class FailedRunsError(RunError, ExceptionGroup[Exception]):
+    """Some of several trainings failed; the others are finished, and here.
+
+    It is an ``ExceptionGroup``: a traceback shows every failure, and ``except*`` picks among them.
+
+    Attributes
+    ----------
+    runs : list of Run
+        The finished ones, in order.
+    failures : dict of str to Exception
+        What each of the others raised, by its label.
+    """
+
+    runs: "list[Run]"
+    failures: dict[str, Exception]
+
+    @classmethod
+    def of(cls, failures: dict[str, Exception], runs: "list[Run]") -> Self:
+        """Make the error from what failed and what did not."""
+        reasons = "; ".join(f"{label} ({type(error).__name__}: {error})" for label, error in failures.items())
+        message = (
+            f"{len(failures)} of {len(failures) + len(runs)} runs failed: {reasons}. The {len(runs)} others are finished (.runs); "
+            "with a folder, the same call finds them again and tries only the failed ones."
+        )
+        group = cls(message, list(failures.values()))
+        group.runs, group.failures = runs, failures
+        return group
 
 
 class DivergedError(TransferKitError, ArithmeticError):

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import joblib
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.errors import UnknownNameError, warn
 from transferkit.features.prefix import NoPrefixError, Prefix, whole_model
+from transferkit.features.threads import thread_count
 
 Engine = Literal["auto", "litert", "keras"]
 Compute = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -126,7 +126,7 @@ def _convert(prefix: Prefix, shape: tuple[int, ...], dtype: Any) -> bytes:
 def _litert_engine(converted: bytes) -> Compute:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=converted, num_threads=joblib.cpu_count())
+    interpreter = Interpreter(model_content=converted, num_threads=thread_count())
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]

@@ -31,6 +31,7 @@ def train(
     engine: Engine = "auto",
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
+    save_as: str | None = None,
     overwrite: bool = False,
     verbose: bool = True,
 ) -> Run:
@@ -77,6 +78,8 @@ def train(
     folder : path, optional
         Save the run as ``folder/<name>`` and a checkpoint after each epoch: the same call finds a finished run again
         instead of training, and goes on where a killed one stopped.
+    save_as : str, optional
+        Save as ``folder/<save_as>`` instead, for instance to keep several seeds of one name apart.
     overwrite : bool, default False
         Whether a finished run of other settings under that name is replaced; otherwise it is an error.
     verbose : bool, default True
@@ -127,6 +130,7 @@ def train(
         engine=engine,
         callbacks=callbacks,
         folder=folder,
+        save_as=save_as,
         overwrite=overwrite,
         verbose=verbose,
     )
@@ -152,6 +156,7 @@ def fine_tune(
     engine: Engine = "auto",
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
+    save_as: str | None = None,
     overwrite: bool = False,
     verbose: bool = True,
 ) -> Run:
@@ -172,7 +177,7 @@ def fine_tune(
         Epochs with the backbone unfrozen.
     unfreeze_from : str, optional
         Name of the first backbone layer that trains in the second phase; all of them if None.
-    seed, name, batch_size, augment, label_smoothing, engine, callbacks, folder, overwrite, verbose
+    seed, name, batch_size, augment, label_smoothing, engine, callbacks, folder, save_as, overwrite, verbose
         See `train`.
     head_learning_rate : float, default 3e-3
         Constant step size of the head phase.
@@ -216,6 +221,7 @@ def fine_tune(
         engine=engine,
         callbacks=callbacks,
         folder=folder,
+        save_as=save_as,
         overwrite=overwrite,
         verbose=verbose,
     )

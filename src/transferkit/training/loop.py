@@ -55,7 +55,7 @@ def run_phases(model: Any, data: Dataset, phases: Sequence[Phase], settings: Set
     name = settings.name or model.name
     recipe = describe_recipe(model, phases, settings)
     key = training_key(model, fingerprint=data.fingerprint, recipe=recipe, seed=settings.seed)
-    place = None if settings.folder is None else run_folder(settings.folder, name)
+    place = None if settings.folder is None else run_folder(settings.folder, settings.save_as or name)
     guard = nullcontext() if place is None else files.lock(beside(place, ""), timeout_seconds=_LOCK_SECONDS)
     with guard:
         if place is not None and not settings.overwrite:

@@ -83,6 +83,7 @@ class Settings:
     folder: str | Path | None
     overwrite: bool
     verbose: bool
+    save_as: str | None = None
     augmentations: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

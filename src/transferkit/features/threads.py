@@ -1,0 +1,15 @@
+"""How many threads this process may compute with."""
+
+import os
+
+import joblib
+
+
+def thread_count() -> int:
+    """Return the number of usable cores, or ``OMP_NUM_THREADS`` where that is less.
+
+    joblib and Dask set that variable in the processes that they start, so that these do not crowd each other out.
+    """
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    cores = int(joblib.cpu_count())
+    return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores

@@ -1,0 +1,283 @@
+"""Many trainings in one call: each a task of its own, run here or fanned out to other processes with joblib."""
+
+import gc
+import inspect
+import os
+import pickle
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import format_exception, format_exception_only
+from typing import Any, Final, Literal, get_args
+
+import joblib
+import keras
+import numpy as np
+import rich
+import tensorflow as tf
+
+from transferkit.data.dataset import Dataset
+from transferkit.data.splits import check_seed
+from transferkit.errors import (
+    FailedRunsError,
+    InvalidInputError,
+    RunError,
+    TransferKitWarning,
+    UnknownNameError,
+    warn,
+)
+from transferkit.features.threads import thread_count
+from transferkit.models._seeding import seeded
+from transferkit.runs.run import Run
+from transferkit.training.finished import run_folder
+from transferkit.training.fitting import fine_tune, train
+
+Method = Literal["train", "fine_tune"]
+Build = Callable[..., Any]
+Data = Dataset | Callable[..., Dataset]
+
+_METHODS: Final[dict[str, Callable[..., Run]]] = {"train": train, "fine_tune": fine_tune}
+_SET_HERE: Final = ("model", "data", "seed", "name", "folder", "save_as", "verbose")
+# Keras keeps global state, so of the threads of one process (joblib's threading backend, Dask workers) one trains at a time.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One training: what is built and trained on what, and where it is saved.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the model.
+    method : {"train", "fine_tune"}
+        What trains it.
+    options : mapping
+        Of the method.
+    name : str
+        Of the run.
+    seed : int
+        Of everything random.
+    label : str
+        What tells this run from the others of the call; also the name of its folder.
+    labels_per_class : int, optional
+        How many training images of each class are kept, drawn by the seed. All if None.
+    """
+
+    build: Build
+    method: Method
+    options: Mapping[str, Any]
+    name: str
+    seed: int
+    label: str
+    labels_per_class: int | None = None
+
+
+def check_seeds(seeds: Iterable[int]) -> list[int]:
+    """Return the seeds as a list of distinct Python ints of 0 or more, or raise `InvalidInputError`."""
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        raise InvalidInputError(f"seeds must be several ints, for example range(5); got {seeds!r}.")
+    checked = [check_seed(seed) for seed in seeds]
+    if not checked:
+        raise InvalidInputError("seeds is empty; give one seed for each run, for example range(5).")
+    if len(set(checked)) < len(checked):
+        raise InvalidInputError(f"each seed may be given once, since the same seed gives the same run; got {checked}.")
+    return checked
+
+
+def check_method(method: str, options: Mapping[str, Any]) -> None:
+    """Raise `UnknownNameError` if there is no such method, or it does not have one of the options."""
+    if method not in get_args(Method):
+        raise UnknownNameError("method", method, get_args(Method))
+    known = [name for name in inspect.signature(_METHODS[method]).parameters if name not in _SET_HERE]
+    for name in options:
+        if name not in known:
+            raise UnknownNameError(f"option of {method}", name, known)
+
+
+def check_build(build: Build, seeds: Sequence[int]) -> str:
+    """Build one model, check that it can be trained, and return what its runs are called by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If `build` is not callable, or returns something else than a compiled model.
+
+    Warns
+    -----
+    TransferKitWarning
+        If `build` takes no seed and returns the same weights for two of the seeds.
+    """
+    if not callable(build):
+        raise InvalidInputError(
+            f"build must be a function that returns a new model, for example transferkit.build_cnn; got {type(build).__name__}."
+        )
+    model = build_model(build, seeds[0])
+    if isinstance(model, keras.Model) and not _takes_seed(build) and len(seeds) > 1:
+        start, other = model.get_weights(), build_model(build, seeds[1]).get_weights()
+        if len(start) == len(other) and all(map(np.array_equal, start, other)):
+            warn(
+                "build takes no seed, and all its models start from the same weights: the spread over the seeds will lack what "
+                "initialisation adds. Pass a function of seed, for example lambda seed: transferkit.build_cnn(seed=seed)."
+            )
+    return str(getattr(model, "name", type(model).__name__))
+
+
+def build_model(build: Build, seed: int) -> Any:
+    """Build a model whose initial weights follow `seed`, or raise `InvalidInputError` if it is none."""
+    with seeded(seed):
+        model = _call(build, seed)
+    is_estimator = callable(getattr(model, "fit", None)) and callable(getattr(model, "predict_proba", None))
+    if not isinstance(model, keras.Model) and not is_estimator:
+        raise InvalidInputError(f"build must return a compiled keras.Model; it returned {type(model).__name__}.")
+    if isinstance(model, keras.Model) and not model.compiled:
+        raise InvalidInputError("build must return a compiled model; call model.compile(...) in it.")
+    return model
+
+
+def resolve_data(data: Data, seed: int) -> Dataset:
+    """Return the dataset, or what the function makes of `seed`; raise `InvalidInputError` if that is none."""
+    found = data if isinstance(data, Dataset) or not callable(data) else _call(data, seed)
+    if not isinstance(found, Dataset):
+        raise InvalidInputError(
+            f"data must be a Dataset, or a function of seed that returns one; got {type(found).__name__}."
+        )
+    return found
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except ValueError:  # written in C
+        return []
+
+
+def _takes_seed(function: Callable[..., Any]) -> bool:
+    return any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD
+        or (parameter.name == "seed" and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY)
+        for parameter in _parameters(function)
+    )
+
+
+def _call(function: Callable[..., Any], seed: int) -> Any:
+    return function(seed=seed) if _takes_seed(function) else function()
+
+
+def run_tasks(
+    tasks: Sequence[Task], data: Data, *, folder: str | Path | None, n_jobs: int | None, verbose: bool
+) -> list[Run]:
+    """Run all tasks, as many at once as joblib is told to, and return their runs in order.
+
+    Raises
+    ------
+    FailedRunsError
+        If some failed, after all others are finished. If all failed for one and the same reason, that error itself.
+    """
+    _check_folders(tasks)
+    place = None if folder is None else Path(folder).expanduser().absolute()  # a worker may be somewhere else
+    expected = resolve_data(data, tasks[0].seed).fingerprints["test"]
+    backend, _ = joblib.parallel.get_active_backend()
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if backend.supports_return_generator else "list")
+    calls = [joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in tasks]
+    outcomes: list[Run | Exception] = []
+    try:
+        for outcome, messages in parallel(calls):
+            outcomes.append(replace(outcome, model=None) if isinstance(outcome, Run) else outcome)
+            for message in messages:
+                warn(f"{tasks[len(outcomes) - 1].label}: {message}")
+            if verbose and len(tasks) > 1:
+                _report(tasks[len(outcomes) - 1], outcomes, len(tasks))
+    except Exception as error:  # noqa: BLE001 - a worker was killed: what came back before is kept
+        outcomes += [error] * (len(tasks) - len(outcomes))
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+    failures = {
+        task.label: outcome for task, outcome in zip(tasks, outcomes, strict=True) if isinstance(outcome, Exception)
+    }
+    if failures:
+        first, *others = failures.values()
+        if not runs and all((type(other), str(other)) == (type(first), str(first)) for other in others):
+            raise first
+        raise FailedRunsError.of(failures, runs)
+    return runs
+
+
+def _check_folders(tasks: Sequence[Task]) -> None:
+    taken: dict[str, str] = {}
+    for task in tasks:
+        place = run_folder("", task.label).name
+        if place in taken:
+            raise InvalidInputError(
+                f"{taken[place]!r} and {task.label!r} would be saved in one folder, {place!r}. Rename one."
+            )
+        taken[place] = task.label
+
+
+def _attempt(
+    task: Task, data: Data, expected: str, folder: Path | None, parent: int, verbose: bool
+) -> tuple[Run | Exception, list[str]]:
+    """Run one task; return the run or the exception, and the warnings that the caller would not see otherwise."""
+    with _ONE_AT_A_TIME:
+        if os.getpid() == parent:
+            return _catch(task, data, expected, folder, verbose), []
+        _limit_threads()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TransferKitWarning)
+            outcome = _catch(task, data, expected, folder, verbose=False)
+        if isinstance(outcome, Exception):
+            outcome = _portable(outcome)
+        return outcome, [str(item.message) for item in caught if issubclass(item.category, TransferKitWarning)]
+
+
+def _catch(task: Task, data: Data, expected: str, folder: Path | None, verbose: bool) -> Run | Exception:
+    try:
+        # The model stays here: no other process could take it.
+        return replace(_run(task, data, expected, folder, verbose), model=None)
+    except Exception as error:  # noqa: BLE001 - one failed run must not lose the others
+        error.add_note(f"In the run {task.label!r}:\n{''.join(format_exception(error))}")
+        return error
+    finally:
+        gc.collect()  # Keras models hold themselves in cycles
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the exception, or its text if it cannot cross to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:  # noqa: BLE001 - exceptions of others fail at this in any way
+        return RunError("".join(format_exception_only(error)).strip())
+    return error
+
+
+def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bool) -> Run:
+    chosen = resolve_data(data, task.seed)
+    if chosen.fingerprints["test"] != expected:
+        raise InvalidInputError(
+            f"the test images of seed {task.seed} are not those of the first seed. Only the training and validation images may "
+            "follow the seed, or the runs could not be compared."
+        )
+    if task.labels_per_class is not None:
+        chosen = chosen.subset(task.labels_per_class, seed=task.seed)
+    options = dict(task.options) | {"seed": task.seed, "name": task.name, "folder": folder, "save_as": task.label}
+    return _METHODS[task.method](build_model(task.build, task.seed), chosen, verbose=verbose, **options)
+
+
+def _limit_threads() -> None:
+    """Let TensorFlow take as many threads as joblib or Dask grants this process."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(thread_count())
+        tf.config.threading.set_inter_op_parallelism_threads(thread_count())
+    except RuntimeError:  # it has started already, with what the first task set
+        return
+
+
+def _report(task: Task, outcomes: Sequence[Run | Exception], total: int) -> None:
+    outcome = outcomes[-1]
+    if isinstance(outcome, Exception):
+        result = f"failed ({type(outcome).__name__})"
+    else:
+        result = f"accuracy {outcome.metrics['accuracy']:.4f}" if outcome.status == "completed" else outcome.status
+    message = f"{len(outcomes)} of {total}: {task.label}: {result}"
+    rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,240 @@
+"""repeat on scikit-learn's digits: what the seed draws, what is found again, failures, and other processes."""
+
+import functools
+
+import joblib
+import keras
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.data.dataset import Dataset
+from transferkit.errors import (
+    DataError,
+    FailedRunsError,
+    InvalidInputError,
+    RunError,
+    TransferKitWarning,
+    UnknownNameError,
+)
+from transferkit.features import engine as engines
+from transferkit.training import tasks
+
+FAST = {"epochs": 1, "batch_size": 32, "verbose": False}
+
+
+@pytest.fixture(scope="module")
+def build():
+    return functools.partial(tk.build_cnn, (16, 16, 1), filters=(8,), dense_units=16)
+
+
+@pytest.fixture(scope="module")
+def data(digits):
+    return digits.subset(30)
+
+
+def same(run, other, atol=0.0):
+    np.testing.assert_allclose(run.test_probabilities, other.test_probabilities, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def runs(build, data):
+    return tk.repeat(build, data, seeds=(3, 1), name="CNN", **FAST)
+
+
+def test_each_run_is_what_train_makes_of_its_seed(runs, build, data):
+    assert [(run.name, run.seed) for run in runs] == [("CNN", 3), ("CNN", 1)]
+    assert len({run.key for run in runs}) == 2
+    assert all(run.model is None for run in runs)
+    same(runs[1], tk.train(build(seed=1), data, seed=1, **FAST), atol=1e-5)
+    assert np.abs(runs[0].test_probabilities - runs[1].test_probabilities).max() > 1e-3
+
+
+def test_finished_runs_are_found_again_and_other_settings_refused(build, data, tmp_path, monkeypatch):
+    first = tk.repeat(build, data, seeds=[0], name="My CNN", folder=tmp_path, **FAST)
+    both = tk.repeat(build, data, seeds=[0, 1], name="My CNN", folder=tmp_path, **FAST)
+    assert both[0].created == first[0].created
+    assert both[0].path == first[0].path == tmp_path / "my-cnn-seed-0"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["my-cnn-seed-0", "my-cnn-seed-1"]
+    assert {run.name for run in tk.load_runs(tmp_path)} == {"My CNN"}
+    probabilities = tk.load_model(both[1].path).predict(data.test.images, verbose=0)
+    np.testing.assert_allclose(probabilities, both[1].test_probabilities, atol=1e-5)
+    with pytest.raises(FailedRunsError, match="batch_size 32 .now 16"):
+        tk.repeat(build, data, seeds=[0, 1, 2], name="My CNN", folder=tmp_path, **FAST | {"batch_size": 16})
+
+
+def test_split_follows_the_seed_where_data_is_a_function(build, digits):
+    def load(seed):
+        return Dataset.from_arrays(
+            digits.train, digits.test, validation=100, seed=seed, name="digits", allow_overlap=True
+        )
+
+    runs = tk.repeat(build, load, seeds=(0, 1), **FAST)
+    assert [run.dataset["split_seed"] for run in runs] == [0, 1]
+    assert len({run.dataset["train_fingerprint"] for run in runs}) == 2
+    assert len({run.dataset["test_fingerprint"] for run in runs}) == 1
+
+
+def test_test_images_that_follow_the_seed_are_refused(build, digits):
+    def load(seed):
+        part = slice(seed, seed + 100)
+        return Dataset.from_arrays(
+            digits.train, (digits.test.images[part], digits.test.labels[part]), allow_overlap=True
+        )
+
+    with pytest.raises(FailedRunsError, match="test images of seed 1 are not those") as caught:
+        tk.repeat(build, load, seeds=(0, 1), **FAST)
+    assert [run.seed for run in caught.value.runs] == [0]
+
+
+def test_one_failed_run_does_not_lose_the_others(build, data, tmp_path):
+    def sometimes(seed):
+        if seed == 1:
+            raise MemoryError("no room")
+        return build(seed=seed)
+
+    with pytest.raises(FailedRunsError, match="1 of 3 runs failed: CNN-seed-1 .MemoryError: no room") as caught:
+        tk.repeat(sometimes, data, seeds=(0, 1, 2), name="CNN", folder=tmp_path, **FAST)
+    assert [run.seed for run in caught.value.runs] == [0, 2]
+    assert isinstance(caught.value.failures["CNN-seed-1"], MemoryError)
+    assert isinstance(caught.value, RunError)
+    done = {run.seed: run.created for run in tk.load_runs(tmp_path)}
+    whole = tk.repeat(build, data, seeds=(0, 1, 2), name="CNN", folder=tmp_path, **FAST)
+    assert [run.seed for run in whole] == [0, 1, 2]
+    assert {run.seed: run.created for run in whole if run.seed != 1} == done
+
+
+def test_diverged_run_is_returned_as_such(build, data):
+    with pytest.warns(TransferKitWarning, match="diverged in epoch"):
+        runs = tk.repeat(build, data, seeds=[0], learning_rate=1e30, **FAST | {"epochs": 2})
+    assert runs[0].status == "diverged"
+
+
+def test_function_without_seed_follows_it_through_keras(data):
+    def build():
+        model = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+        model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    first, again = (tk.repeat(build, data, seeds=(0, 1), name="linear", **FAST) for _ in range(2))
+    for run, other in zip(first, again, strict=True):
+        same(run, other, atol=1e-5)
+    assert first[0].key != first[1].key
+
+
+def test_the_same_start_for_every_seed_is_warned_about(build, data):
+    with pytest.warns(TransferKitWarning, match="start from the same weights"):
+        tk.repeat(lambda: build(seed=7), data, seeds=(0, 1), **FAST)
+
+
+def test_seeds_share_the_features_of_frozen_layers(transfer, data, monkeypatch):
+    computed = []
+    load = engines.load_engine
+
+    def counting(*arguments):
+        compute = load(*arguments)
+        return lambda images: computed.append(len(images)) or compute(images)
+
+    monkeypatch.setattr("transferkit.features.cache.load_engine", counting)
+    tk.repeat(functools.partial(transfer, True), data, seeds=(0, 1, 2), **FAST)
+    # Training, validation and test images once; the seeds after the first one find them.
+    assert sum(computed) == len(np.unique(np.concatenate([split.images for split in data]), axis=0))
+
+
+def test_fine_tune_takes_its_options(transfer, data):
+    run = tk.repeat(functools.partial(transfer, True), data, seeds=[0], method="fine_tune", head_epochs=1, **FAST)[0]
+    assert [phase["name"] for phase in run.phases] == ["head", "all"]
+
+
+def nothing_trains(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(tasks, "run_tasks", fail)
+    monkeypatch.setattr("transferkit.training.repetition.run_tasks", fail)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"seeds": ()}, "seeds is empty"),
+        ({"seeds": (0, 1, 0)}, "given once"),
+        ({"seeds": (0, -1)}, "0 or more"),
+        ({"seeds": (0, 1.5)}, "seed must be an int"),
+        ({"seeds": (True,)}, "seed must be an int"),
+        ({"seeds": 3}, r"range\(5\)"),
+        ({"seeds": "12"}, r"range\(5\)"),
+        ({"method": "fit"}, "unknown method 'fit'"),
+        ({"epoch": 3}, "unknown option of train 'epoch'.*'epochs'"),
+        ({"head_epochs": 3}, "unknown option of train"),
+        ({"seed": 3}, "unknown option of train 'seed'"),
+    ],
+)
+def test_bad_input_is_refused_before_training(build, data, monkeypatch, options, match):
+    nothing_trains(monkeypatch)
+    with pytest.raises((InvalidInputError, UnknownNameError), match=match):
+        tk.repeat(build, data, **{"seeds": (0, 1)} | options)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ("mobilenet", "build must be a function"),
+        (lambda seed: None, "it returned NoneType"),
+        (lambda seed: keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten()]), r"call model\.compile"),
+    ],
+)
+def test_what_build_must_return(data, monkeypatch, wrong, match):
+    nothing_trains(monkeypatch)
+    with pytest.raises(InvalidInputError, match=match):
+        tk.repeat(wrong, data, seeds=(0, 1))
+
+
+def test_an_error_of_every_run_is_raised_itself(build, data):
+    with pytest.raises(InvalidInputError, match="epochs must be"):
+        tk.repeat(build, data, seeds=(0, 1), **FAST | {"epochs": 0})
+    with pytest.raises(DataError, match="num_classes=10"):
+        tk.repeat(functools.partial(build, num_classes=7), data, seeds=(0, 1), **FAST)
+    for wrong in (data.train, lambda seed: data.train):
+        with pytest.raises(InvalidInputError, match="data must be a Dataset"):
+            tk.repeat(build, wrong, seeds=(0, 1), **FAST)
+
+
+def build_or_fail(seed):
+    """Fail for seed 1; a lambda around it crosses to another process as well."""
+    if seed == 1:
+        raise UnknownNameError("backbone", "mobilnet", ["mobilenet"])
+    return tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16, seed=seed)
+
+
+def test_processes_give_what_one_process_gives(runs, build, data):
+    fanned_out = tk.repeat(lambda seed: build(seed=seed), data, seeds=(3, 1), name="CNN", n_jobs=2, **FAST)
+    for run, other in zip(runs, fanned_out, strict=True):
+        assert (run.name, run.seed, run.key) == (other.name, other.seed, other.key)
+        same(run, other, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_failures_and_warnings_cross_processes(data, tmp_path):
+    options = {"seeds": (0, 1), "name": "CNN", "folder": tmp_path, "n_jobs": 2, "learning_rate": 1e30}
+    with (
+        pytest.warns(TransferKitWarning, match="CNN-seed-0: run 'CNN' diverged"),
+        pytest.raises(FailedRunsError, match="Did you mean 'mobilenet'") as caught,
+    ):
+        tk.repeat(lambda seed: build_or_fail(seed), data, **options, **FAST | {"epochs": 2})
+    assert [run.status for run in caught.value.runs] == ["diverged"]
+    assert "build_or_fail" in caught.value.failures["CNN-seed-1"].__notes__[0]
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_what_one_process_gives(runs, build, data, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=tmp_path / "dask"
+    )
+    with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
+        fanned_out = tk.repeat(build, data, seeds=(3, 1), name="CNN", folder=tmp_path / "runs", **FAST)
+    for run, other in zip(runs, fanned_out, strict=True):
+        assert (run.seed, run.key) == (other.seed, other.key)
+        same(run, other, atol=1e-5)
+    assert len(tk.load_runs(tmp_path / "runs")) == 2
