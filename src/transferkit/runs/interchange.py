@@ -41,11 +41,11 @@ def predictions_frame(run: Run, split: SplitName = "test") -> "pd.DataFrame":
     if not len(probabilities):
         raise RunError(f"run {run.name!r} has no {split} predictions ({run.status}), so there is nothing to list.")
     predicted = probabilities.argmax(axis=1)
-    rows = np.arange(len(labels))
+    rows, classes = np.arange(len(labels)), pd.Index(run.class_names)
     return pd.DataFrame(
         {
-            "label": pd.Categorical.from_codes(labels, run.class_names),
-            "predicted": pd.Categorical.from_codes(predicted, run.class_names),
+            "label": pd.Categorical.from_codes(labels, classes),
+            "predicted": pd.Categorical.from_codes(predicted, classes),
             "right": predicted == labels,
             "probability": probabilities[rows, predicted],
             "label_probability": probabilities[rows, labels],
