@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transferkit.compare.comparison import Comparison as Comparison
     from transferkit.compare.comparison import compare_runs as compare_runs
+    from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
     from transferkit.data.duplicates import Duplicates as Duplicates
@@ -24,9 +25,15 @@ if TYPE_CHECKING:
     from transferkit.models.saving import load_model as load_model
     from transferkit.models.transfer import build_transfer_model as build_transfer_model
     from transferkit.plots.accuracy import plot_accuracy as plot_accuracy
+    from transferkit.plots.confused_pairs import plot_confused_pairs as plot_confused_pairs
     from transferkit.plots.confusion import plot_confusion as plot_confusion
+    from transferkit.plots.cost import plot_cost as plot_cost
     from transferkit.plots.curves import plot_curves as plot_curves
+    from transferkit.plots.disagreements import plot_disagreements as plot_disagreements
+    from transferkit.plots.published import plot_published as plot_published
+    from transferkit.plots.reliability import plot_reliability as plot_reliability
     from transferkit.plots.samples import plot_samples as plot_samples
+    from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
     from transferkit.runs.calibration import apply_temperature as apply_temperature
     from transferkit.runs.calibration import calibrate as calibrate
     from transferkit.runs.calibration import fit_temperature as fit_temperature
@@ -72,9 +79,16 @@ _EXPORTS = {
     "load_run": "runs.storage",
     "load_runs": "runs.storage",
     "plot_accuracy": "plots.accuracy",
+    "plot_confused_pairs": "plots.confused_pairs",
     "plot_confusion": "plots.confusion",
+    "plot_cost": "plots.cost",
     "plot_curves": "plots.curves",
+    "plot_disagreements": "plots.disagreements",
+    "plot_published": "plots.published",
+    "plot_reliability": "plots.reliability",
     "plot_samples": "plots.samples",
+    "plot_worst_errors": "plots.worst_errors",
+    "published_results": "compare.published",
     "repeat": "training.repetition",
     "train": "training.fitting",
     "unfreeze": "models.freezing",

@@ -61,3 +61,38 @@ def test_confusion_of_a_run_without_predictions_is_an_error(diverged, fine):
         plot_confusion(diverged)
     with pytest.raises(InvalidInputError, match="Run objects"):
         plot_confusion(fine.test_probabilities)
+
+
+def test_seeds_of_one_name_share_a_row_with_mean_and_t_interval(fine, coarse, make_run):
+    from scipy import stats
+
+    seeds = [fine, coarse, make_run("third", step=2)]
+    ax = plot_accuracy({"seeds": seeds, "one": fine})
+    values = [run.metrics["accuracy"] for run in seeds]
+    assert row_names(ax) == ["seeds", "one"]
+    interval, mean, dots = ax.lines[:3]
+    assert dots.get_xdata().tolist() == values
+    assert mean.get_xdata()[0] == pytest.approx(np.mean(values))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(interval.get_xdata(), (max(expected.low, 0), min(expected.high, 1)))
+    assert f"{np.mean(values):.1%} (3 seeds)" in [text.get_text() for text in ax.texts]
+    assert "seeds" in ax.get_xlabel()
+    single = ax.lines[3].get_xdata()
+    n = len(fine.test_labels)
+    np.testing.assert_allclose(single, wilson_interval(round(values[0] * n), n))
+
+
+def test_equal_seeds_still_have_an_interval_and_lost_ones_are_counted(fine, diverged):
+    ax = plot_accuracy({"same": [fine, fine, diverged]})
+    low, high = ax.lines[0].get_xdata()
+    assert low < fine.metrics["accuracy"] < high
+    assert any("(2 seeds), 1 diverged" in text.get_text() for text in ax.texts)
+    assert "diverged" in [text.get_text() for text in plot_accuracy({"lost": [diverged, diverged]}).texts]
+    ax.figure.canvas.draw()
+    assert all(text.get_window_extent().x1 <= ax.get_window_extent().x1 for text in ax.texts)
+
+
+def test_no_tick_lies_beyond_all_right(make_run, fine):
+    perfect = make_run("perfect", test_probabilities=np.eye(10)[fine.test_labels])
+    ax = plot_accuracy([perfect, fine])
+    assert max(ax.get_xticks()) <= 1

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+
 from transferkit.errors import UnknownNameError
-from transferkit.plots.style import color_of, list_runs, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import color_of, group_runs, list_runs, new_axes, plot_texts, quiet_frame
 from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
 
@@ -15,21 +17,22 @@ ORDERS: Final = ("given", "accuracy")
 
 
 def plot_accuracy(
-    runs: Run | Sequence[Run] | Mapping[str, Run],
+    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
     *,
     order: Literal["given", "accuracy"] = "given",
     ax: "Axes | None" = None,
     language: str = "en",
 ) -> "Axes":
-    """Draw the test accuracy of each run with its Wilson 95% interval.
+    """Draw the test accuracy of each model with a 95% interval.
 
-    The interval says what the number of test images leaves open about this trained model; another training with another
-    seed moves the dot besides. The axis does not begin at zero, hence dots and not bars.
+    Of one run the interval is Wilson's: what the number of test images leaves open about this trained model. Of several runs
+    (seeds) under one name it is Student's t interval of their mean, a small dot is each run: what the number of trainings
+    leaves open about the recipe on these test images. The axis does not begin at zero, hence dots and not bars.
 
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run
-        What is drawn, from the top; the mapping's keys replace the names.
+    runs : Run, sequence of Run, or mapping of str to Run or list of Run
+        What is drawn, from the top; the mapping's keys replace the names. Runs of one name share a row.
     order : {"given", "accuracy"}, default "given"
         ``"accuracy"`` puts the most accurate on top.
     ax : matplotlib.axes.Axes, optional
@@ -58,55 +61,95 @@ def plot_accuracy(
         raise UnknownNameError("order", order, ORDERS)
     chosen = list_runs(runs)
     with plot_texts(language, [run.name for run in chosen]) as labels:
-        target = new_axes(6.4, 1.2 + 0.42 * len(chosen)) if ax is None else ax
+        target = new_axes(6.4, 1.2 + 0.42 * len(group_runs(chosen))) if ax is None else ax
         draw_accuracy(target, chosen, labels, order=order)
     return target
+
+
+def summarise_accuracy(runs: Sequence[Run]) -> tuple[list[float], float, float, float] | None:
+    """Return each completed run's accuracy, their mean and its 95% interval; None if no run is completed."""
+    from scipy import stats
+
+    completed = [run for run in runs if run.status == "completed"]
+    if not completed:
+        return None
+    values = [float(run.metrics["accuracy"]) for run in completed]
+    mean = float(np.mean(values))
+    if len(values) == 1 or min(values) == max(values):  # nothing to be learned from the seeds: the images remain
+        count = len(completed[0].test_labels)
+        return values, mean, *wilson_interval(round(mean * count), count)
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
+    return values, mean, max(0.0, float(low)), min(1.0, float(high))
 
 
 def draw_accuracy(
     ax: Any, runs: list[Run], labels: dict[str, str], *, order: str = "given", names: str = "beside"
 ) -> None:
     """Draw the dots and intervals on `ax`, the names ``"beside"`` the axes or ``"above"`` each interval."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    places = list(range(len(runs)))  # the colour belongs to the place, so that all plots of a report agree
+    groups = list(group_runs(runs).items())
+    summaries = [summarise_accuracy(group) for _, group in groups]
+    places = list(range(len(groups)))  # the colour belongs to the place, so that all plots of a report agree
     if order == "accuracy":
-        places.sort(key=lambda i: -runs[i].metrics["accuracy"] if runs[i].status == "completed" else 1.0)
+        places.sort(key=lambda i: -summary[1] if (summary := summaries[i]) else 1.0)
     decimals = 2 if max(len(run.test_labels) for run in runs) >= 5000 else 1
     for row, place in enumerate(places):
-        run = runs[place]
-        if run.status != "completed":
-            ax.annotate(
-                labels[run.status], (0.02, row), xycoords=("axes fraction", "data"), va="center", style="italic"
-            )
+        group, summary = groups[place][1], summaries[place]
+        lost = [labels[run.status] for run in group if run.status != "completed"]
+        if summary is None:
+            draw_status(ax, row, ", ".join(dict.fromkeys(lost)))
             continue
-        value = run.metrics["accuracy"]
-        low, high = wilson_interval(round(value * len(run.test_labels)), len(run.test_labels))
-        color = color_of(place)
-        ax.plot([low, high], [row, row], color=color, linewidth=2.2, solid_capstyle="butt")
-        ax.plot([value], [row], color=color, marker="o", markersize=7)
-        ax.annotate(
-            f"{value:.{decimals}%}",
-            (high, row),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize="small",
-        )
-    listed = [runs[place].name for place in places]
+        draw_interval(ax, row, summary, color_of(place))
+        count = labels["seed_count"].format(count=len(summary[0])) if len(summary[0]) > 1 else ""
+        write_beside(ax, row, summary[3], f"{summary[1]:.{decimals}%}{count}{_lost_text(lost)}")
+    listed = [groups[place][0] for place in places]
     if names == "beside":
-        ax.set_yticks(range(len(runs)), listed)
+        ax.set_yticks(range(len(groups)), listed)
     else:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         for row, name in enumerate(listed):
             ax.annotate(name, (0.02, row - 0.24), xycoords=("axes fraction", "data"), va="bottom", fontsize="small")
+    several = any(summary and len(summary[0]) > 1 for summary in summaries)
+    longest = max((len(text.get_text()) for text in ax.texts if text.get_position() == (6, 0)), default=0)
+    room = 0.16 * max(1.0, longest / 11)  # for the number beside the last interval
+    finish_accuracy(ax, len(groups), labels["test_accuracy_seeds" if several else "test_accuracy"], room=room)
+
+
+def draw_interval(ax: Any, row: float, summary: tuple[list[float], float, float, float], color: str) -> None:
+    """Draw an interval, its mean, and beneath them a small dot for each of several runs."""
+    values, mean, low, high = summary
+    ax.plot([low, high], [row, row], color=color, linewidth=2.2, solid_capstyle="butt")
+    ax.plot([mean], [row], color=color, marker="o", markersize=7)
+    if len(values) > 1:
+        ax.plot(values, [row + 0.26] * len(values), linestyle="", color=color, marker="o", markersize=3.5, alpha=0.6)
+
+
+def draw_status(ax: Any, row: float, text: str) -> None:
+    """Write why there is no accuracy in this row."""
+    ax.annotate(text, (0.02, row), xycoords=("axes fraction", "data"), va="center", style="italic")
+
+
+def write_beside(ax: Any, row: float, high: float, text: str) -> None:
+    """Write a number to the right of an interval."""
+    ax.annotate(text, (high, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize="small")
+
+
+def _lost_text(statuses: list[str]) -> str:
+    """Say how many seeds did not finish: leaving them out without a word would flatter the recipe."""
+    return "".join(f", {statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+
+
+def finish_accuracy(ax: Any, rows: int, label: str, *, room: float = 0.0) -> None:
+    """Set limits, ticks and the axis label, with `room` to the right, as a part of the whole, for numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(runs) - 0.4, -0.6)
+    ax.set_ylim(rows - 0.4, -0.6)
     ax.margins(x=0.05)
     low, high = ax.get_xlim()
-    ax.set_xlim(low, high + 0.16 * (high - low))  # room for the number beside the last interval
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.set_xlim(low, high + room * (high - low))
+    ticks = MaxNLocator(nbins=5).tick_values(*ax.get_xlim())
+    ax.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= max(high, 1.0) and tick <= 1.0]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
-    ax.set_xlabel(labels["test_accuracy"])
+    ax.set_xlabel(label)
     quiet_frame(ax, grid="x")

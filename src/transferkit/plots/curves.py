@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import PALETTE, color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import (
+    PALETTE,
+    color_of,
+    group_runs,
+    list_runs,
+    marker_of,
+    new_axes,
+    plot_texts,
+    quiet_frame,
+)
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -17,7 +26,7 @@ METRICS: Final = ("accuracy", "loss")
 
 
 def plot_curves(
-    runs: Run | Sequence[Run] | Mapping[str, Run],
+    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
     metric: Literal["accuracy", "loss"] = "accuracy",
     *,
     ax: "Axes | None" = None,
@@ -25,13 +34,16 @@ def plot_curves(
 ) -> "Axes":
     """Draw how accuracy or loss developed over the epochs.
 
-    Each run has one colour: its training curve is thin and dashed, its validation curve solid. Where a run went on to
+    Each name has one colour: the training curve is thin and dashed, the validation curve solid. Where a run went on to
     its next phase (head trained, then all layers) a diamond marks the first epoch of it. The training curve is measured
     while the weights still change, with dropout and augmentation, so it may well lie below the validation curve.
 
+    Of several runs (seeds) under one name the lines are the mean over those that reached the epoch, and a band goes from the
+    lowest to the highest of them: around the validation curve, or the training curve where there is no validation.
+
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run
+    runs : Run, sequence of Run, or mapping of str to Run or list of Run
         What is drawn; the mapping's keys replace the names. Runs without a history are left out.
     metric : {"accuracy", "loss"}, default "accuracy"
         What is drawn.
@@ -79,6 +91,26 @@ def _values(run: Run, name: str) -> np.ndarray[Any, Any]:
     return np.array([math.nan if value is None else float(value) for value in values], dtype=float)
 
 
+def _table(runs: Sequence[Run], name: str) -> np.ndarray[Any, Any]:
+    """Return one row a run and one column an epoch; NaN where a run has no such epoch or value."""
+    table = np.full((len(runs), max(len(run.history) for run in runs)), math.nan)
+    for row, run in zip(table, runs, strict=True):
+        row[: len(run.history)] = _values(run, name)
+    return table
+
+
+def _over_seeds(table: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+    """Return mean, lowest and highest of each column, NaN where it holds nothing."""
+    known = np.isfinite(table)
+    counts = known.sum(axis=0)
+    sums = np.where(known, table, 0).sum(axis=0)
+    mean = np.divide(sums, counts, out=np.full(counts.shape, math.nan), where=counts > 0)
+    if len(table) == 1:
+        mean = table[0]
+    low, high = np.where(known, table, math.inf).min(axis=0), np.where(known, table, -math.inf).max(axis=0)
+    return mean, np.where(counts > 0, low, math.nan), np.where(counts > 0, high, math.nan)
+
+
 def _phase_starts(run: Run) -> list[int]:
     """Return the places in the history at which another phase begins."""
     phases = [row.get("phase") for row in run.history]
@@ -88,29 +120,39 @@ def _phase_starts(run: Run) -> list[int]:
 def draw_curves(ax: Any, runs: list[Run], metric: str, labels: dict[str, str], *, legend: str) -> list[Any]:
     """Draw the curves on `ax` and return what a legend needs; `legend` is ``"below"``, ``"inside"`` or ``"none"``."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     drawn = set()
-    handles = []
-    for place, run in enumerate(runs):  # the colour belongs to the place, so that all plots of a report agree
-        if not has_curve(run, metric):
+    handles: list[Any] = []
+    for place, (name, group) in enumerate(group_runs(runs).items()):  # the colour belongs to the place, as in all plots
+        seeds = [run for run in group if has_curve(run, metric)]
+        if not seeds:
             continue
         color = color_of(place)
-        epochs = np.array([row.get("epoch", i) for i, row in enumerate(run.history, start=1)], dtype=float)
-        training, validation = _values(run, metric), _values(run, f"val_{metric}")
+        training, *training_band = _over_seeds(_table(seeds, metric))
+        validation, *validation_band = _over_seeds(_table(seeds, f"val_{metric}"))
+        longest = max(seeds, key=lambda run: len(run.history))
+        epochs = np.array([row.get("epoch", i) for i, row in enumerate(longest.history, start=1)], dtype=float)
         marker = marker_of(place) if place >= len(PALETTE) or len(epochs) == 1 else ""
+        validated = np.isfinite(validation).any()
         if np.isfinite(training).any():
             ax.plot(epochs, training, color=color, linewidth=1, linestyle=(0, (4, 2)), marker=marker, markersize=3)
             drawn.add("training")
-        if np.isfinite(validation).any():
+        if validated:
             ax.plot(epochs, validation, color=color, linewidth=1.8, marker=marker, markersize=4)
             drawn.add("validation")
-        starts = _phase_starts(run)
+        if len(seeds) > 1:
+            low, high = validation_band if validated else training_band
+            ax.fill_between(epochs, low, high, color=color, alpha=0.18, linewidth=0)
+            drawn.add("seed_band")
+        starts = sorted({start for run in seeds for start in _phase_starts(run)})
         if starts:
-            curve = validation if np.isfinite(validation).any() else training
+            curve = validation if validated else training
             ax.plot(epochs[starts], curve[starts], linestyle="", marker="D", markersize=6, color=color, zorder=3)
             drawn.add("next_phase")
-        handles.append(Line2D([], [], color=color, linewidth=1.8, label=run.name))
+        label = name if len(seeds) == 1 else labels["seed_name"].format(name=name, count=len(seeds))
+        handles.append(Line2D([], [], color=color, linewidth=1.8, label=label))
     neutral = {"color": ax.xaxis.label.get_color()}
     if "validation" in drawn:
         handles.append(Line2D([], [], linewidth=1.8, label=labels["validation"], **neutral))
@@ -118,6 +160,8 @@ def draw_curves(ax: Any, runs: list[Run], metric: str, labels: dict[str, str], *
         handles.append(Line2D([], [], linewidth=1, linestyle=(0, (4, 2)), label=labels["training"], **neutral))
     if "next_phase" in drawn:
         handles.append(Line2D([], [], linestyle="", marker="D", markersize=6, label=labels["next_phase"], **neutral))
+    if "seed_band" in drawn:
+        handles.append(Patch(alpha=0.18, linewidth=0, label=labels["seed_band"], **neutral))
     ax.set_xlabel(labels["epoch"])
     ax.set_ylabel(labels[metric])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

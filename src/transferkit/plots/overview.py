@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 
 from transferkit.plots.accuracy import draw_accuracy
 from transferkit.plots.curves import METRICS, draw_curves, has_curve
-from transferkit.plots.style import list_runs, plot_texts
+from transferkit.plots.style import group_runs, list_runs, plot_texts
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_overview(runs: Run | Sequence[Run] | Mapping[str, Run], *, language: str = "en") -> "Figure":
+def plot_overview(runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]], *, language: str = "en") -> "Figure":
     """Draw the accuracies above, the curves of accuracy and loss below.
 
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run
+    runs : Run, sequence of Run, or mapping of str to Run or list of Run
         What is drawn; the curves are left out where no run has a history.
     language : {"en", "ko"}, default "en"
         Language of the labels.
@@ -44,7 +44,7 @@ def plot_overview(runs: Run | Sequence[Run] | Mapping[str, Run], *, language: st
     with plot_texts(language, [run.name for run in chosen]) as labels:
         import matplotlib.pyplot as plt
 
-        top = 1.0 + 0.36 * len(chosen)
+        top = 1.0 + 0.36 * len(group_runs(chosen))
         rows = [["accuracy_dots"] * max(1, len(metrics)), *([metrics] if metrics else [])]
         heights = [top, 3.8][: len(rows)]
         figure, axes = plt.subplot_mosaic(

@@ -109,7 +109,7 @@ def quiet_frame(ax: Any, *, grid: str | None = None) -> None:
         ax.set_axisbelow(True)
 
 
-def list_runs(runs: Run | Sequence[Run] | Mapping[str, Run]) -> list[Run]:
+def list_runs(runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]]) -> list[Run]:
     """Return the runs as a list, named by the keys of a mapping.
 
     Raises
@@ -119,14 +119,28 @@ def list_runs(runs: Run | Sequence[Run] | Mapping[str, Run]) -> list[Run]:
     """
     if isinstance(runs, Run):
         return [runs]
-    found: list[Any] = list(runs.values()) if isinstance(runs, Mapping) else list(runs)
-    for run in found:
+    named: list[tuple[str, Any]]
+    if isinstance(runs, Mapping):
+        named = [(str(name), run) for name, group in runs.items() for run in _as_list(group)]
+    else:
+        named = [("", run) for run in runs]
+    for _, run in named:
         if not isinstance(run, Run):
             raise InvalidInputError(
                 f"runs must be Run objects; got {type(run).__name__}. Read saved ones with load_runs."
             )
-    if not found:
+    if not named:
         raise InvalidInputError("there is no run to draw; give at least one.")
-    if isinstance(runs, Mapping):
-        return [replace(run, name=str(name)) for name, run in zip(runs, found, strict=True)]
-    return found
+    return [replace(run, name=name) if name or isinstance(runs, Mapping) else run for name, run in named]
+
+
+def _as_list(group: Any) -> list[Any]:
+    return list(group) if isinstance(group, list | tuple) else [group]
+
+
+def group_runs(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each name; several under one name are trainings of one recipe with different seeds."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.name, []).append(run)
+    return groups

@@ -1,0 +1,89 @@
+"""The pairs of classes that a model confuses most."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transferkit.errors import InvalidInputError
+from transferkit.plots.images import check_predictions, shorten
+from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame
+from transferkit.runs.metrics import confusion_matrix
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_confused_pairs(run: Run, *, count: int = 10, ax: "Axes | None" = None, language: str = "en") -> "Axes":
+    """Draw the pairs of true and predicted class that hold most errors, truth → prediction, the most frequent on top.
+
+    Parameters
+    ----------
+    run : Run
+        A completed run.
+    count : int, default 10
+        How many pairs at most.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn. On a new figure if None.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes; save the picture with ``ax.figure.savefig(file)``.
+
+    Raises
+    ------
+    RunError
+        If the run has no test predictions.
+    InvalidInputError
+        If it is not a run, its probabilities are not probabilities, `count` is below 1, or there is no error.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+    """
+    chosen = check_predictions(run)
+    if count < 1:
+        raise InvalidInputError(f"count must be at least 1; got {count!r}.")
+    pairs = find_confused_pairs(chosen)[:count]
+    if not pairs:
+        raise InvalidInputError(f"run {chosen.name!r} makes no error on its test images, so there is nothing to draw.")
+    with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
+        target = new_axes(6.4, 1.3 + 0.3 * len(pairs)) if ax is None else ax
+        draw_confused_pairs(target, chosen, pairs, labels)
+    return target
+
+
+def find_confused_pairs(run: Run) -> list[tuple[int, int, int, float]]:
+    """Return true class, predicted class, number of images and its share of the true class, the most frequent first."""
+    matrix = confusion_matrix(run.test_labels, run.test_probabilities.argmax(axis=1), num_classes=len(run.class_names))
+    totals = matrix.sum(axis=1)
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")
+    pairs = [divmod(int(place), len(matrix)) for place in order]
+    return [(i, j, int(matrix[i, j]), float(matrix[i, j] / totals[i])) for i, j in pairs if matrix[i, j]]
+
+
+def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, float]], labels: dict[str, str]) -> None:
+    """Draw one bar a pair on `ax`."""
+    from matplotlib.ticker import MaxNLocator
+
+    names = [shorten(name, 24) for name in run.class_names]
+    counts = [count for _, _, count, _ in pairs]
+    bars = ax.barh(range(len(pairs)), counts, color=color_of(0), height=0.68)
+    ax.bar_label(bars, [f"{count:,} ({share:.1%})" for _, _, count, share in pairs], padding=4, fontsize="small")
+    listed = [labels["confused_pair"].format(truth=names[i], predicted=names[j]) for i, j, _, _ in pairs]
+    ax.set_yticks(range(len(pairs)), listed)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(pairs) - 0.4, -0.6)
+    ax.set_xlim(0, 1.24 * max(counts))  # room for the number beside the longest bar
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.set_xlabel(labels["test_images"])
+    ax.set_title(textwrap.fill(run.name, 40), fontsize="medium")
+    quiet_frame(ax, grid="x")

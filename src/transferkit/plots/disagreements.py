@@ -1,0 +1,125 @@
+"""The images that one of two models gets right and the other wrong."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transferkit.data.dataset import Dataset
+from transferkit.errors import InvalidInputError, RunError
+from transferkit.plots.images import TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images, shorten
+from transferkit.plots.style import plot_texts
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_disagreements(
+    run_a: Run, run_b: Run, images: Dataset | ArrayLike, *, count: int = 8, language: str = "en"
+) -> "Figure":
+    """Draw the test images that one run answers correctly and the other does not, both ways.
+
+    McNemar's test counts exactly these images. The title above each image is the truth, below it stands what each run
+    predicts and the probability that it gives. Those on which the probabilities of the true class differ most come first.
+
+    Parameters
+    ----------
+    run_a, run_b : Run
+        Two completed runs that were tested on the same images.
+    images : Dataset, or array-like of uint8, shape (n, height, width) or (n, height, width, channels)
+        The dataset they were tested on, or the images of its test split. Their fingerprint is compared with the runs'.
+    count : int, default 8
+        How many images of each kind at most.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with ``figure.savefig(file)``.
+
+    Raises
+    ------
+    RunError
+        If a run has no test predictions, or the images are not those it was tested on.
+    InvalidInputError
+        If the images are not images or another number than the predictions, `count` is below 1, the classes differ, or
+        the runs are right on the same images.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+    """
+    runs = check_predictions(run_a), check_predictions(run_b)
+    if count < 1:
+        raise InvalidInputError(f"count must be at least 1; got {count!r}.")
+    if runs[0].class_names != runs[1].class_names:
+        raise InvalidInputError(
+            f"runs {runs[0].name!r} and {runs[1].name!r} have other classes, or another order of them."
+        )
+    array, _ = (match_images(run, images) for run in runs)
+    if not np.array_equal(runs[0].test_labels, runs[1].test_labels):
+        raise RunError(f"runs {runs[0].name!r} and {runs[1].name!r} have other test labels.")
+    chosen = find_disagreements(*runs)
+    shown = [(letter, places) for letter, places in zip("AB", chosen, strict=True) if len(places)]
+    if not shown:
+        raise InvalidInputError(
+            f"runs {runs[0].name!r} and {runs[1].name!r} are right on the same images, so there is nothing to draw."
+        )
+    with plot_texts(language, [runs[0].name, runs[1].name, *runs[0].class_names]) as labels:
+        import matplotlib.pyplot as plt
+
+        columns = min(count, 8, max(len(places) for _, places in shown))
+        rows = [-(-min(count, len(places)) // columns) for _, places in shown]
+        width = max(4.5, columns * TILE_WIDTH)
+        figure = plt.figure(
+            figsize=(width, 0.6 + sum(rows) * (TILE_HEIGHT + 0.15) + 0.3 * len(rows)), layout="constrained"
+        )
+        title = [
+            textwrap.fill(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)
+        ]
+        figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
+        parts = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=[n + 0.2 for n in rows]))
+        for part, (letter, places), lines in zip(parts, shown, rows, strict=True):
+            heading = labels["only_right"].format(letter=letter, count=len(places), total=len(array))
+            part.suptitle(heading, fontsize="medium")
+            axes = part.subplots(lines, columns, squeeze=False).ravel()
+            _draw_part(axes, array, places[:count], runs, labels)
+    return figure
+
+
+def find_disagreements(run_a: Run, run_b: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the images that only the first, and only the second run answers correctly.
+
+    Those on which the probabilities of the true class differ most come first.
+    """
+    labels = run_a.test_labels
+    right_a, right_b = (run.test_probabilities.argmax(axis=1) == labels for run in (run_a, run_b))
+    every = np.arange(len(labels))
+    lead = run_a.test_probabilities[every, labels] - run_b.test_probabilities[every, labels]
+    only_a, only_b = np.flatnonzero(right_a & ~right_b), np.flatnonzero(right_b & ~right_a)
+    return only_a[np.argsort(-lead[only_a], kind="stable")], only_b[np.argsort(lead[only_b], kind="stable")]
+
+
+def _draw_part(
+    axes: NDArray[Any],
+    array: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    runs: tuple[Run, Run],
+    labels: dict[str, str],
+) -> None:
+    names = runs[0].class_names
+    for ax in axes[len(places) :]:
+        ax.set_axis_off()
+    for ax, place in zip(axes, places, strict=False):
+        lines = []
+        for letter, run in zip("AB", runs, strict=True):
+            predicted = int(run.test_probabilities[place].argmax())
+            lines.append(f"{letter}: {shorten(names[predicted])} {run.test_probabilities[place, predicted]:.0%}")
+        truth = labels["truth"].format(name=shorten(names[runs[0].test_labels[place]]))
+        draw_tile(ax, array[place], truth, "\n".join(lines))

@@ -1,0 +1,91 @@
+"""The test images of a run: checked to be those it was tested on, and drawn small."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transferkit import files
+from transferkit.data.checks import check_images
+from transferkit.data.dataset import Dataset
+from transferkit.errors import DataError, InvalidInputError, RunError
+from transferkit.plots.style import list_runs
+from transferkit.runs.metrics import check_probabilities
+from transferkit.runs.run import Run
+
+TILE_WIDTH: Final = 1.3  # inches
+TILE_HEIGHT: Final = 1.75
+_LONGEST_NAME: Final = 15
+
+
+def check_predictions(run: Run) -> Run:
+    """Return a run that has test predictions, or say why it cannot be drawn."""
+    (chosen,) = list_runs([run])
+    if not len(chosen.test_probabilities):
+        raise RunError(f"run {chosen.name!r} has no test predictions, since it is {chosen.status!r}. Train it again.")
+    check_probabilities(chosen.test_probabilities, what=f"the test probabilities of run {chosen.name!r}")
+    return chosen
+
+
+def match_images(run: Run, images: Dataset | ArrayLike) -> NDArray[np.uint8]:
+    """Return the images that a run was tested on, or say that these are others.
+
+    Parameters
+    ----------
+    run : Run
+        A run with test labels.
+    images : Dataset, or array-like of uint8, shape (n, height, width) or (n, height, width, channels)
+        A dataset, or the images of its test split.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, height, width, channels)
+        The images in the order of the run's predictions.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not images, or not as many as the run was tested on.
+    RunError
+        If they, or their labels, are not those that the run was tested on.
+    """
+    given = images.test.images if isinstance(images, Dataset) else np.asanyarray(images)
+    try:
+        array = check_images(given[..., None] if given.ndim == 3 else given, name="test images")
+    except DataError as error:
+        raise InvalidInputError(str(error)) from None
+    if array.shape[3] not in (1, 3):
+        raise InvalidInputError(f"images must have 1 or 3 channels to be drawn; got shape {array.shape}.")
+    if len(array) != len(run.test_labels):
+        raise InvalidInputError(
+            f"run {run.name!r} was tested on {len(run.test_labels):,} images; got {len(array):,}. Give the dataset that it was"
+            " trained with, or the images of its test split."
+        )
+    recorded = run.dataset.get("test_fingerprint")
+    if isinstance(images, Dataset):
+        same = np.array_equal(images.test.labels, run.test_labels)
+        same = same and recorded in (None, "", images.fingerprints["test"])
+    else:
+        same = not recorded or files.sha256_arrays(array, run.test_labels) == recorded
+    if not same:
+        raise RunError(
+            f"these are not the images that run {run.name!r} was tested on: their fingerprint, or a label, differs. Give the"
+            " dataset that it was trained with, or the images of its test split in their order."
+        )
+    return array
+
+
+def shorten(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a class name with at most this many letters."""
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
+
+
+def draw_tile(ax: Any, image: NDArray[np.uint8], above: str, below: str) -> None:
+    """Draw one image with a line above and lines below it."""
+    squeezed = image[..., 0] if image.shape[2] == 1 else image
+    ax.imshow(squeezed, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    ax.set_title(above, fontsize="x-small", pad=3)
+    ax.set_xlabel(below, fontsize="x-small", labelpad=3, linespacing=1.35)

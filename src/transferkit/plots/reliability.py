@@ -1,0 +1,116 @@
+"""How far a model's confidence is from its accuracy."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transferkit.plots.images import check_predictions
+from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame
+from transferkit.runs.metrics import CALIBRATION_BINS, wilson_interval
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_reliability(run: Run, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
+    """Draw the reliability diagram of a run on the test images [1]_.
+
+    The predictions are sorted into 15 bins of equal width by the probability of the predicted class. A dot shows mean
+    confidence and accuracy of a bin, with Wilson's 95% interval: on the diagonal the model is as right as it is sure, below
+    it is too sure. The numbers above say how many images each bin holds. The calibration error is the mean distance from the
+    diagonal, weighted by these.
+
+    Parameters
+    ----------
+    run : Run
+        A completed run.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn. On a new figure if None.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes; save the picture with ``ax.figure.savefig(file)``.
+
+    Raises
+    ------
+    RunError
+        If the run has no test predictions.
+    InvalidInputError
+        If it is not a run, or its probabilities are not probabilities.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    References
+    ----------
+    .. [1] Guo et al. (2017), "On Calibration of Modern Neural Networks", ICML. arXiv:1706.04599
+    """
+    chosen = check_predictions(run)
+    with plot_texts(language, [chosen.name]) as labels:
+        target = new_axes(5.6, 5.4) if ax is None else ax
+        draw_reliability(target, chosen, labels)
+    return target
+
+
+def bin_by_confidence(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return how many images each bin holds, their mean confidence (NaN if empty), and how many answers are right."""
+    probabilities = run.test_probabilities.astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == run.test_labels
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    index = np.digitize(confidence, edges, right=True)  # a bin holds its upper edge, as in `calibration_error`
+    counts = np.bincount(index, minlength=CALIBRATION_BINS)
+    sums = np.bincount(index, weights=confidence, minlength=CALIBRATION_BINS)
+    means = np.divide(sums, counts, out=np.full(CALIBRATION_BINS, np.nan), where=counts > 0)
+    return counts, means, np.bincount(index[right], minlength=CALIBRATION_BINS)
+
+
+def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
+    """Draw the diagram on `ax`, and the numbers of images above it."""
+    from matplotlib.ticker import PercentFormatter
+
+    counts, confidence, right = bin_by_confidence(run)
+    filled = np.flatnonzero(counts)
+    accuracy = right[filled] / counts[filled]
+    ends = np.array([wilson_interval(int(right[i]), int(counts[i])) for i in filled])
+    errors = np.abs(ends.T - accuracy)
+    width = 1 / CALIBRATION_BINS
+    color = color_of(0)
+    ax.bar((filled + 0.5) * width, accuracy, width=0.94 * width, color=color, alpha=0.25, linewidth=0)
+    neutral = ax.xaxis.label.get_color()
+    ax.plot([0, 1], [0, 1], color=neutral, linewidth=1, linestyle=(0, (4, 2)), label=labels["perfect"])
+    ax.errorbar(
+        confidence[filled], accuracy, yerr=errors, color=color, linestyle="", marker="o", markersize=5, linewidth=1.6
+    )
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=labels["confidence"], ylabel=labels["bin_accuracy"])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    quiet_frame(ax, grid="y")
+    error = f"{run.metrics['calibration_error']:.1%}"
+    ax.legend(loc="upper left", title=labels["calibration_error"].format(value=error), frameon=False, alignment="left")
+    _draw_counts(ax, counts, labels, run.name)
+
+
+def _draw_counts(ax: Any, counts: NDArray[np.int64], labels: dict[str, str], name: str) -> None:
+    above = ax.inset_axes([0, 1.03, 1, 0.15], sharex=ax)
+    width = 1 / CALIBRATION_BINS
+    centres = (np.arange(CALIBRATION_BINS) + 0.5) * width
+    bars = above.bar(centres, counts, width=0.94 * width, color=color_of(6), alpha=0.6, linewidth=0)
+    above.bar_label(bars, [f"{count:,}" if count else "" for count in counts], fontsize="x-small", padding=1)
+    above.tick_params(axis="x", labelbottom=False, length=0)
+    above.set_yticks([])
+    above.margins(y=0.35)
+    above.spines[["left", "top", "right"]].set_visible(False)
+    above.annotate(labels["bin_counts"], (0, 1), xycoords="axes fraction", va="top", fontsize="x-small")
+    above.set_title(textwrap.fill(name, 40), fontsize="medium")

@@ -1,0 +1,92 @@
+"""The errors of which a model is most sure."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transferkit.data.dataset import Dataset
+from transferkit.errors import InvalidInputError
+from transferkit.plots.images import TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images, shorten
+from transferkit.plots.style import plot_texts
+from transferkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16, language: str = "en") -> "Figure":
+    """Draw the test images that a run gets wrong with the highest confidence.
+
+    The title above each image is the truth, below it stands the prediction and its probability. Among them are often
+    images whose label is wrong.
+
+    Parameters
+    ----------
+    run : Run
+        A completed run.
+    images : Dataset, or array-like of uint8, shape (n, height, width) or (n, height, width, channels)
+        The dataset it was tested on, or the images of its test split. Their fingerprint is compared with the run's.
+    count : int, default 16
+        How many images at most.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with ``figure.savefig(file)``.
+
+    Raises
+    ------
+    RunError
+        If the run has no test predictions, or the images are not those it was tested on.
+    InvalidInputError
+        If the images are not images or another number than the predictions, `count` is below 1, or there is no error.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+    """
+    chosen = check_predictions(run)
+    if count < 1:
+        raise InvalidInputError(f"count must be at least 1; got {count!r}.")
+    array = match_images(chosen, images)
+    places = find_worst_errors(chosen)
+    if not len(places):
+        raise InvalidInputError(f"run {chosen.name!r} makes no error on its test images, so there is nothing to draw.")
+    names = chosen.class_names
+    with plot_texts(language, [chosen.name, *names]) as labels:
+        import matplotlib.pyplot as plt
+
+        shown = min(count, len(places))
+        columns = min(8, shown)
+        rows = -(-shown // columns)
+        width = max(4.5, columns * TILE_WIDTH)
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(width, 0.5 + rows * TILE_HEIGHT), squeeze=False, layout="constrained"
+        )
+        title = labels["worst_errors"].format(name=chosen.name, count=len(places), total=len(array))
+        figure.suptitle(textwrap.fill(title, int(13 * width)), fontsize="medium")
+        for ax in axes.ravel()[shown:]:
+            ax.set_axis_off()
+        for ax, place in zip(axes.ravel(), places[:shown], strict=False):
+            predicted = int(chosen.test_probabilities[place].argmax())
+            truth = labels["truth"].format(name=shorten(names[chosen.test_labels[place]]))
+            probability = chosen.test_probabilities[place, predicted]
+            draw_tile(ax, array[place], truth, f"{shorten(names[predicted])} {_write_probability(probability)}")
+    return figure
+
+
+def _write_probability(value: float) -> str:
+    return f"{value:.1%}" if value < 0.9995 else "> 99.9%"  # never claim that a model was certain
+
+
+def find_worst_errors(run: Run) -> NDArray[np.int64]:
+    """Return the places of the wrongly answered test images, those with the highest confidence first."""
+    wrong = np.flatnonzero(run.test_probabilities.argmax(axis=1) != run.test_labels)
+    return wrong[np.argsort(-run.test_probabilities[wrong].max(axis=1), kind="stable")]
