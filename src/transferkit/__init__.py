@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from transferkit.compare.comparison import Comparison as Comparison
     from transferkit.compare.comparison import compare_runs as compare_runs
     from transferkit.compare.published import published_results as published_results
+    from transferkit.compare.efficiency import EfficiencyCurve as EfficiencyCurve
+    from transferkit.compare.efficiency import efficiency_curve as efficiency_curve
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
     from transferkit.data.duplicates import Duplicates as Duplicates
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from transferkit.plots.disagreements import plot_disagreements as plot_disagreements
     from transferkit.plots.published import plot_published as plot_published
     from transferkit.plots.reliability import plot_reliability as plot_reliability
+    from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
     from transferkit.runs.calibration import apply_temperature as apply_temperature
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
+    from transferkit.training.label_budgets import Arm as Arm
+    from transferkit.training.label_budgets import label_efficiency as label_efficiency
     from transferkit.training.repetition import repeat as repeat
 
 __version__ = "0.1.0"
@@ -51,9 +56,11 @@ __version__ = "0.1.0"
 # Public name -> module that defines it. Imported on first use, so that `import transferkit` stays instant
 # and saved runs can be compared without TensorFlow.
 _EXPORTS = {
+    "Arm": "training.label_budgets",
     "Comparison": "compare.comparison",
     "Dataset": "data.dataset",
     "Duplicates": "data.duplicates",
+    "EfficiencyCurve": "compare.efficiency",
     "Run": "runs.run",
     "Split": "data.dataset",
     "accuracy_without": "runs.without",
@@ -65,12 +72,14 @@ _EXPORTS = {
     "clear_cache": "features.cache",
     "compare_runs": "compare.comparison",
     "count_dead_features": "models.health",
+    "efficiency_curve": "compare.efficiency",
     "evaluate": "training.evaluation",
     "extract_features": "features.cache",
     "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
+    "label_efficiency": "training.label_budgets",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
     "load_image_folder": "data.folders",
@@ -86,6 +95,7 @@ _EXPORTS = {
     "plot_disagreements": "plots.disagreements",
     "plot_published": "plots.published",
     "plot_reliability": "plots.reliability",
+    "plot_label_efficiency": "plots.efficiency",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
     "published_results": "compare.published",

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from traceback import format_exception, format_exception_only
+from traceback import format_exception
 from typing import Any, Final, Literal, get_args
 
 import joblib
@@ -237,7 +237,7 @@ def _catch(task: Task, data: Data, expected: str, folder: Path | None, verbose: 
         return replace(_run(task, data, expected, folder, verbose), model=None)
     except Exception as error:  # noqa: BLE001 - one failed run must not lose the others
         error.add_note(f"In the run {task.label!r}:\n{''.join(format_exception(error))}")
-        return error
+        return error.with_traceback(None)  # its frames hold the model
     finally:
         gc.collect()  # Keras models hold themselves in cycles
 
@@ -247,7 +247,10 @@ def _portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     except Exception:  # noqa: BLE001 - exceptions of others fail at this in any way
-        return RunError("".join(format_exception_only(error)).strip())
+        text = RunError(f"{type(error).__name__}: {error}")
+        for note in error.__notes__:
+            text.add_note(note)
+        return text
     return error
 
 

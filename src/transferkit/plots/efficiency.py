@@ -1,0 +1,89 @@
+"""Accuracy by the number of labels."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from transferkit.plots.style import color_of, marker_of, new_axes, plot_texts, quiet_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+class Curve(Protocol):
+    """What is drawn of a `transferkit.EfficiencyCurve`."""
+
+    @property
+    def points(self) -> "pd.DataFrame":
+        """One row a run: ``arm``, ``labels_per_class``, ``accuracy``."""
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row for each arm and budget: ``arm``, ``labels_per_class``, ``accuracy``, ``low``, ``high``."""
+
+    @property
+    def confidence(self) -> float:
+        """Of the band."""
+
+
+def plot_label_efficiency(curve: Curve, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
+    """Draw how accuracy grows with the number of labels.
+
+    Each arm has a line through its means, a dot for every run, and a band that counts what other seeds and other test images
+    would change; where there is one seed there is no band. The axis of labels is logarithmic.
+
+    Parameters
+    ----------
+    curve : EfficiencyCurve
+        From `efficiency_curve`.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn. On a new figure if None.
+    language : {"en", "ko"}, default "en"
+        Language of the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes; save the picture with ``ax.figure.savefig(file)``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there are no texts in that language.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the labels are English then.
+    """
+    arms = list(dict.fromkeys(curve.table["arm"]))
+    with plot_texts(language, arms) as labels:
+        target = new_axes(6.4, 4.4) if ax is None else ax
+        _draw(target, curve, arms, labels)
+    return target
+
+
+def _draw(ax: Any, curve: Curve, arms: list[str], labels: dict[str, str]) -> None:
+    from matplotlib.ticker import NullLocator, PercentFormatter
+
+    ax.set_xscale("log")
+    lows, highs = [], []
+    for place, arm in enumerate(arms):
+        color, marker = color_of(place), marker_of(place)
+        mean = curve.table[(curve.table["arm"] == arm) & curve.table["accuracy"].notna()]
+        dots = curve.points[curve.points["arm"] == arm]
+        ax.plot(mean["labels_per_class"], mean["accuracy"], color=color, linewidth=1.8, label=arm)
+        ax.fill_between(mean["labels_per_class"], mean["low"], mean["high"], color=color, alpha=0.18, linewidth=0)
+        ax.plot(dots["labels_per_class"], dots["accuracy"], linestyle="", marker=marker, markersize=4, color=color)
+        lows.append(dots["accuracy"].min())
+        highs.append(dots["accuracy"].max())
+    budgets = sorted(curve.table["labels_per_class"].unique())
+    ax.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+    ax.xaxis.set_minor_locator(NullLocator())
+    # A band of two seeds may reach beyond 0 and 1; it is cut off where it would hide the curves.
+    room = 0.35 * (max(highs) - min(lows)) + 0.02
+    ax.set_ylim(max(0.0, min(lows) - room), min(1.0, max(highs) + room))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    ax.set_xlabel(labels["labels_per_class"])
+    ax.set_ylabel(labels["accuracy_of_seeds"].format(confidence=f"{100 * curve.confidence:g}"))
+    ax.legend(loc="best", fontsize="small", frameon=False)
+    quiet_frame(ax, grid="y")

@@ -1,0 +1,163 @@
+"""label_efficiency: how accuracy grows with the number of labels, for several ways of training."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transferkit.data.splits import check_labels_per_class
+from transferkit.errors import InvalidInputError
+from transferkit.runs.run import Run
+from transferkit.training.tasks import (
+    Build,
+    Data,
+    Method,
+    Task,
+    check_build,
+    check_method,
+    check_seeds,
+    resolve_data,
+    run_tasks,
+)
+
+Options = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One way of training in a `label_efficiency` experiment.
+
+    Parameters
+    ----------
+    build : callable
+        Returns a new compiled model; see `repeat`.
+    method : {"train", "fine_tune"}, default "train"
+        What trains it.
+    options : mapping or callable, optional
+        Options of the method, over those that all arms share. A function is called with the number of labels per class, for
+        what must grow or shrink with it, and returns the options.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> arm = Arm(tk.build_cnn, options=lambda labels: {"epochs": max(5, 3000 // labels)})
+    >>> arm.options_at(10)
+    {'epochs': 300}
+    """
+
+    build: Build
+    method: Method = "train"
+    options: Options = field(default_factory=dict)
+
+    def options_at(self, labels_per_class: int) -> dict[str, Any]:
+        """Return the options for a number of labels per class."""
+        found: Any = self.options(labels_per_class) if callable(self.options) else self.options
+        if not isinstance(found, Mapping):
+            raise InvalidInputError(f"the options of an arm must be a mapping of names to values; got {found!r:.80}.")
+        return dict(found)
+
+
+def label_efficiency(
+    arms: Mapping[str, Build | Arm],
+    data: Data,
+    *,
+    labels_per_class: Iterable[int] = (10, 30, 100, 300, 1000),
+    seeds: Iterable[int] = (0, 1, 2),
+    folder: str | Path | None = None,
+    n_jobs: int | None = None,
+    verbose: bool = True,
+    **options: Any,
+) -> list[Run]:
+    """Train each arm on more and more labels, to see from how many labels on pretraining no longer pays.
+
+    For each seed one random order of the training images of each class is drawn; the first 10 of each class, the first 30, ...
+    are what all arms learn from. So the subsets are class-balanced and nested, all arms see the same ones, and the differences
+    between arms are paired. `efficiency_curve` says what the runs support.
+
+    Parameters
+    ----------
+    arms : mapping of str to callable or Arm
+        What to compare, by name: a function that returns a new compiled model (see `repeat`), or an `Arm` where the arm has a
+        method or options of its own.
+    data : Dataset or callable
+        As in `repeat`. Its validation images stay as they are, whatever the budget: they are labels too, so keep them few, or
+        leave them out (``validation=0``), if a small budget is to mean what it says.
+    labels_per_class : iterable of int, default (10, 30, 100, 300, 1000)
+        The budgets.
+    seeds : iterable of int, default (0, 1, 2)
+        Each draws subsets, initial weights, order and augmentation. Three are few; with five or more, smaller differences
+        can be told from chance.
+    folder : path, optional
+        Save each run as ``folder/<arm>-<budget>-per-class-seed-<seed>``; finished runs are found again.
+    n_jobs, verbose
+        As in `repeat`.
+    **options
+        Options of `train` (or `fine_tune`) that all arms share.
+
+    Returns
+    -------
+    list of Run
+        By arm, budget and seed, without their models. The name of a run is its arm; ``run.dataset["labels_per_class"]`` its
+        budget.
+
+    Raises
+    ------
+    InvalidInputError
+        Before any training, if there is no arm, a budget is no int of 1 or more, is given twice or is more than a class has,
+        or anything is wrong that `repeat` refuses.
+    UnknownNameError
+        Before any training, if a method does not exist or does not have an option.
+    FailedRunsError
+        At the end, if some runs failed; see `repeat`.
+
+    Examples
+    --------
+    >>> import functools
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(validation=0)  # doctest: +SKIP
+    >>> runs = tk.label_efficiency(
+    ...     {
+    ...         "pretrained": Arm(
+    ...             functools.partial(tk.build_transfer_model, "mobilenet"), options={"head": "logistic"}
+    ...         ),
+    ...         "from scratch": functools.partial(tk.build_transfer_model, "mobilenet", pretrained=False),
+    ...     },
+    ...     data,
+    ...     folder="runs",
+    ... )  # doctest: +SKIP
+    >>> print(tk.efficiency_curve(runs, baseline="from scratch").verdict)  # doctest: +SKIP
+    """
+    chosen = check_seeds(seeds)
+    budgets = _check_budgets(labels_per_class)
+    named = _check_arms(arms)
+    tasks = []
+    for name, arm in named.items():
+        for budget in budgets:
+            merged = options | arm.options_at(budget)
+            check_method(arm.method, merged)
+            label = f"{name}-{budget}-per-class-seed-"
+            tasks += [Task(arm.build, arm.method, merged, name, seed, f"{label}{seed}", budget) for seed in chosen]
+    for arm in named.values():
+        check_build(arm.build, chosen)
+    resolve_data(data, chosen[0]).subset(max(budgets), seed=chosen[0])  # raises if a class has fewer
+    return run_tasks(tasks, data, folder=folder, n_jobs=n_jobs, verbose=verbose)
+
+
+def _check_budgets(labels_per_class: Iterable[int]) -> list[int]:
+    if isinstance(labels_per_class, str | bytes) or not isinstance(labels_per_class, Iterable):
+        raise InvalidInputError(
+            f"labels_per_class must be several ints, for example (10, 100); got {labels_per_class!r}."
+        )
+    budgets = sorted(check_labels_per_class(budget) for budget in labels_per_class)
+    if not budgets or len(set(budgets)) < len(budgets):
+        raise InvalidInputError(f"labels_per_class must name at least one number of labels, each once; got {budgets}.")
+    return budgets
+
+
+def _check_arms(arms: Mapping[str, Build | Arm]) -> dict[str, Arm]:
+    given: Any = arms
+    if not isinstance(given, Mapping) or not given:
+        raise InvalidInputError(
+            f"arms must map at least one name to a function that returns a model, or to an Arm; got {given!r:.80}."
+        )
+    return {str(name): arm if isinstance(arm, Arm) else Arm(arm) for name, arm in given.items()}
