@@ -6,7 +6,6 @@ import pytest
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.plots.confused_pairs import find_confused_pairs, plot_confused_pairs
 from transferkit.plots.disagreements import find_disagreements, plot_disagreements
-from transferkit.plots.images import shorten
 from transferkit.plots.worst_errors import find_worst_errors, plot_worst_errors
 
 
@@ -116,12 +115,3 @@ def test_nothing_to_draw_and_wrong_arguments_are_errors(fine, coarse, diverged, 
             draw(coarse, count=0)
         with pytest.raises(UnknownNameError, match="language"):
             draw(coarse, language="fr")
-
-
-@pytest.mark.parametrize(
-    "name", ["a", "Ankle boot", "a very long name of a class", "averylongnamewithoutanyspace", "x" * 15]
-)
-def test_long_names_are_cut(name):
-    assert len(shorten(name)) <= 15
-    assert shorten(name)[0] == name[0]
-    assert (shorten(name) == name) == (len(name) <= 15)

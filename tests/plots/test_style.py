@@ -3,6 +3,8 @@
 import warnings
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transferkit.errors import TransferKitWarning
 from transferkit.plots import style
@@ -56,3 +58,26 @@ def test_colours_repeat_with_another_marker():
     n = len(style.PALETTE)
     assert style.color_of(n) == style.color_of(0)
     assert style.marker_of(n) != style.marker_of(0)
+
+
+@given(st.text(min_size=1, max_size=40), st.integers(3, 30))
+def test_long_texts_are_cut_to_the_columns_they_take(text, columns):
+    short = style.shorten(text, columns)
+    assert style.columns_of(short) <= columns
+    assert (short == text) == (style.columns_of(text) <= columns)
+    if short != text:
+        assert short.endswith("…")
+        assert text.startswith(short[:-1])
+
+
+@given(st.lists(st.text("ab가나", min_size=1, max_size=8), max_size=8), st.integers(1, 30))
+def test_wrapped_lines_keep_every_word_and_the_width(words, columns):
+    lines = style.wrap(" ".join(words), columns).split("\n")
+    assert " ".join(lines).split() == words
+    assert all(style.columns_of(line) <= columns or " " not in line for line in lines)
+
+
+def test_hangul_takes_two_columns():
+    assert style.columns_of("가나 ab") == 7
+    assert style.shorten("가나다라", 6) == "가나…"
+    assert style.wrap("가나 다라", 5) == "가나\n다라"

@@ -1,13 +1,12 @@
 """The pairs of classes that a model confuses most."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from transferkit.errors import InvalidInputError
-from transferkit.plots.images import check_predictions, shorten
-from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame
+from transferkit.plots.images import check_predictions
+from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame, shorten, wrap
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
 
@@ -85,5 +84,5 @@ def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, floa
     ax.set_xlim(0, 1.24 * max(counts))  # room for the number beside the longest bar
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     ax.set_xlabel(labels["test_images"])
-    ax.set_title(textwrap.fill(run.name, 40), fontsize="medium")
+    ax.set_title(wrap(run.name, 40), fontsize="medium")
     quiet_frame(ax, grid="x")

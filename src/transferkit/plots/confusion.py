@@ -1,12 +1,11 @@
 """Which class is taken for which."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from transferkit.errors import RunError
-from transferkit.plots.style import list_runs, new_axes, plot_texts
+from transferkit.plots.style import list_runs, new_axes, plot_texts, wrap
 from transferkit.runs.metrics import check_probabilities, confusion_matrix
 from transferkit.runs.run import Run
 
@@ -77,4 +76,4 @@ def draw_confusion(ax: Any, run: Run, labels: dict[str, str]) -> None:
     ax.set_ylabel(labels["true_class"])
     share = f"{np.trace(matrix) / matrix.sum():.2%}"
     summary = labels["confusion_title"].format(accuracy=share, total=int(matrix.sum()))
-    ax.set_title(f"{textwrap.fill(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)
+    ax.set_title(f"{wrap(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)

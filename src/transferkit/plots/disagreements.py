@@ -1,6 +1,5 @@
 """The images that one of two models gets right and the other wrong."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, RunError
-from transferkit.plots.images import TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images, shorten
-from transferkit.plots.style import plot_texts
+from transferkit.plots.images import NAME_COLUMNS, TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images
+from transferkit.plots.style import plot_texts, shorten, wrap
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -80,9 +79,7 @@ def plot_disagreements(
         figure = plt.figure(
             figsize=(width, 0.6 + sum(rows) * (TILE_HEIGHT + 0.15) + 0.3 * len(rows)), layout="constrained"
         )
-        title = [
-            textwrap.fill(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)
-        ]
+        title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
         figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
         parts = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=[n + 0.2 for n in rows]))
         for part, (letter, places), lines in zip(parts, shown, rows, strict=True):
@@ -120,6 +117,8 @@ def _draw_part(
         lines = []
         for letter, run in zip("AB", runs, strict=True):
             predicted = int(run.test_probabilities[place].argmax())
-            lines.append(f"{letter}: {shorten(names[predicted])} {run.test_probabilities[place, predicted]:.0%}")
-        truth = labels["truth"].format(name=shorten(names[runs[0].test_labels[place]]))
+            lines.append(
+                f"{letter}: {shorten(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
+            )
+        truth = labels["truth"].format(name=shorten(names[runs[0].test_labels[place]], NAME_COLUMNS))
         draw_tile(ax, array[place], truth, "\n".join(lines))

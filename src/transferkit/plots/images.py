@@ -15,7 +15,7 @@ from transferkit.runs.run import Run
 
 TILE_WIDTH: Final = 1.3  # inches
 TILE_HEIGHT: Final = 1.75
-_LONGEST_NAME: Final = 15
+NAME_COLUMNS: Final = 15  # that fit under one
 
 
 def check_predictions(run: Run) -> Run:
@@ -73,11 +73,6 @@ def match_images(run: Run, images: Dataset | ArrayLike) -> NDArray[np.uint8]:
             " dataset that it was trained with, or the images of its test split in their order."
         )
     return array
-
-
-def shorten(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a class name with at most this many letters."""
-    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
 
 
 def draw_tile(ax: Any, image: NDArray[np.uint8], above: str, below: str) -> None:

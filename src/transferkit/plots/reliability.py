@@ -1,13 +1,12 @@
 """How far a model's confidence is from its accuracy."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.plots.images import check_predictions
-from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame, wrap
 from transferkit.runs.metrics import CALIBRATION_BINS, wilson_interval
 from transferkit.runs.run import Run
 
@@ -113,4 +112,4 @@ def _draw_counts(ax: Any, counts: NDArray[np.int64], labels: dict[str, str], nam
     above.margins(y=0.35)
     above.spines[["left", "top", "right"]].set_visible(False)
     above.annotate(labels["bin_counts"], (0, 1), xycoords="axes fraction", va="top", fontsize="x-small")
-    above.set_title(textwrap.fill(name, 40), fontsize="medium")
+    above.set_title(wrap(name, 40), fontsize="medium")

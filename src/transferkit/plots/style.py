@@ -1,5 +1,6 @@
 """What all plots share: colours, a font for Hangul, axes of their own."""
 
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,30 @@ def has_hangul(texts: Iterable[str]) -> bool:
         for text in texts
         for sign in text
     )
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns a text takes; Hangul and other East Asian letters take two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """Return a text that takes no more than this many columns."""
+    if columns_of(text) <= columns:
+        return text
+    while columns_of(text) >= columns and len(text) > 1:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def wrap(text: str, columns: int) -> str:
+    """Return a text in lines of this many columns, longer only where a single word is."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and columns_of(f"{lines[-1]} {word}") > columns:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The errors of which a model is most sure."""
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
-from transferkit.plots.images import TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images, shorten
-from transferkit.plots.style import plot_texts
+from transferkit.plots.images import NAME_COLUMNS, TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images
+from transferkit.plots.style import plot_texts, shorten, wrap
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -71,14 +70,16 @@ def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16,
             rows, columns, figsize=(width, 0.5 + rows * TILE_HEIGHT), squeeze=False, layout="constrained"
         )
         title = labels["worst_errors"].format(name=chosen.name, count=len(places), total=len(array))
-        figure.suptitle(textwrap.fill(title, int(13 * width)), fontsize="medium")
+        figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")
         for ax in axes.ravel()[shown:]:
             ax.set_axis_off()
         for ax, place in zip(axes.ravel(), places[:shown], strict=False):
             predicted = int(chosen.test_probabilities[place].argmax())
-            truth = labels["truth"].format(name=shorten(names[chosen.test_labels[place]]))
+            truth = labels["truth"].format(name=shorten(names[chosen.test_labels[place]], NAME_COLUMNS))
             probability = chosen.test_probabilities[place, predicted]
-            draw_tile(ax, array[place], truth, f"{shorten(names[predicted])} {_write_probability(probability)}")
+            draw_tile(
+                ax, array[place], truth, f"{shorten(names[predicted], NAME_COLUMNS)} {_write_probability(probability)}"
+            )
     return figure
 
 
