@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,6 +12,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from transferkit.errors import DivergedError
 from transferkit.models.freezing import leaves
+
+
+class ModelCallbacks(keras.callbacks.CallbackList):
+    """Callbacks that see one model, whichever part of it ``fit`` is called on.
+
+    To others it looks like the list that ``fit`` usually gets: MLflow's autologging goes through it and appends to it.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.callbacks)
+
+    def append(self, callback: Any) -> None:
+        """Add one more callback."""
+        callback.set_model(self.model)
+        callback.set_params(self.params)
+        self.callbacks.append(callback)
 
 
 class DivergenceGuard(keras.callbacks.Callback):

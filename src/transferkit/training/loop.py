@@ -24,7 +24,15 @@ from transferkit.runs.storage import WEIGHTS
 from transferkit.training.augmentation import VIEWS, count_views
 from transferkit.training.batches import Batches
 from transferkit.training.batchnorm import BatchNormStatistics, trains_batchnorm
-from transferkit.training.callbacks import BestWeights, DivergenceGuard, DropoutSeeds, EpochHook, ProgressBar, Recorder
+from transferkit.training.callbacks import (
+    BestWeights,
+    DivergenceGuard,
+    DropoutSeeds,
+    EpochHook,
+    ModelCallbacks,
+    ProgressBar,
+    Recorder,
+)
 from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.environment import describe_environment
@@ -215,7 +223,7 @@ class _Training:
                     validation_data=self._validation_batches() if self._validates else None,
                     shuffle=False,
                     # Callbacks see the whole model, also when only what comes after its frozen part is run.
-                    callbacks=keras.callbacks.CallbackList(
+                    callbacks=ModelCallbacks(
                         callbacks, add_history=True, model=model, epochs=last, steps=len(batches), verbose=0
                     ),
                     verbose=0,
