@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from transferkit.features.cache import extract_features as extract_features
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
+    from transferkit.models.baselines import build_baseline as build_baseline
     from transferkit.models.cnn import build_cnn as build_cnn
     from transferkit.models.freezing import freeze as freeze
     from transferkit.models.freezing import unfreeze as unfreeze
+    from transferkit.models.googlenet import build_googlenet as build_googlenet
     from transferkit.models.health import count_dead_features as count_dead_features
     from transferkit.models.saving import load_model as load_model
     from transferkit.models.transfer import build_transfer_model as build_transfer_model
@@ -66,7 +68,9 @@ _EXPORTS = {
     "accuracy_without": "runs.without",
     "apply_temperature": "runs.calibration",
     "backbone_info": "models.backbones",
+    "build_baseline": "models.baselines",
     "build_cnn": "models.cnn",
+    "build_googlenet": "models.googlenet",
     "build_transfer_model": "models.transfer",
     "calibrate": "runs.calibration",
     "clear_cache": "features.cache",
