@@ -126,3 +126,13 @@ def test_senseless_limit_is_refused(model, images, monkeypatch, limit):
     monkeypatch.setenv("TRANSFERKIT_CACHE_GB", limit)
     with pytest.raises(InvalidInputError, match="TRANSFERKIT_CACHE_GB"):
         tk.extract_features(model, images)
+
+
+def test_cache_is_measured_only_when_it_grew(model, images, monkeypatch):
+    tk.extract_features(model, images)
+    measured = []
+    monkeypatch.setattr(files, "folder_bytes", lambda folder: measured.append(folder) or 0)
+    tk.extract_features(model, images)
+    assert not measured
+    tk.extract_features(model, 255 - images)
+    assert measured

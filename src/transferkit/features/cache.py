@@ -39,6 +39,7 @@ class FeatureCache:
         self._prefix = prefix
         self._sample = np.asarray(sample)
         self._compute: Compute | None = None
+        self._grew = False
         self.engine: str = choose_engine(engine)
         if self.engine == "litert" and not self._folder("litert").exists():
             self._compute = load_engine(prefix, "litert", self._sample)
@@ -55,9 +56,12 @@ class FeatureCache:
         images : ndarray or iterable of ndarray
             Images of shape (n, height, width, channels), whole or in pieces.
         """
+        limit = limit_bytes()
         pieces = pieces_of(images) if isinstance(images, np.ndarray) else images
         rows = self._store.locate(pieces, self._run)
-        evict(keep=self._folder(self.engine))
+        if self._grew:
+            evict(keep=self._folder(self.engine), limit=limit)
+            self._grew = False
         return rows
 
     def take(self, rows: Rows) -> NDArray[np.float32]:
@@ -95,6 +99,7 @@ class FeatureCache:
             if self._compute is None:  # the converted file was lost, and LiteRT fails now
                 self._compute = load_engine(self._prefix, "keras", self._sample)
         assert self._compute is not None  # noqa: S101 - Keras always runs
+        self._grew = True
         return self._compute(images)
 
     def _folder(self, engine: str) -> Path:
@@ -143,9 +148,8 @@ def limit_bytes() -> int:
     return int(limit * 1e9)
 
 
-def evict(*, keep: Path) -> None:
-    """Remove the least recently used features while all together are larger than the limit, but not those of `keep`."""
-    limit = limit_bytes()
+def evict(*, keep: Path, limit: int) -> None:
+    """Remove the least recently used features while all together are larger than `limit` bytes, but not those of `keep`."""
     sizes = {folder: files.folder_bytes(folder) for folder in keep.parent.iterdir() if folder.is_dir()}
     for folder in sorted(sizes, key=_last_used):
         if sum(sizes.values()) <= limit:
