@@ -25,10 +25,10 @@ _CHECK_IMAGES = 8
 _TOLERANCE = 1e-3  # rounding between kernels stays below 2e-4 on an ImageNet MobileNet
 
 
-def check_engine(engine: str) -> None:
-    """Raise `UnknownNameError` if there is no such engine."""
-    if engine not in get_args(Engine):
-        raise UnknownNameError("engine", engine, get_args(Engine))
+def check_engine(engine: str, engines: Any = Engine) -> None:
+    """Raise `UnknownNameError` if there is no such engine among the values of a ``Literal``."""
+    if engine not in get_args(engines):
+        raise UnknownNameError("engine", engine, get_args(engines))
 
 
 def choose_engine(engine: Engine = "auto") -> Literal["litert", "keras"]:

@@ -1,23 +1,17 @@
 """What ``fit`` trains: the whole model, or what comes after its frozen part, on features that were computed once."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.errors import InvalidInputError
 from transferkit.features.cache import FeatureCache
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 
 Engine = Literal["auto", "litert", "keras", "plain"]
-
-
-def check_engine(engine: str) -> None:
-    """Raise `UnknownNameError` if there is no such engine."""
-    if engine not in get_args(Engine):
-        raise UnknownNameError("engine", engine, get_args(Engine))
 
 
 @dataclass(frozen=True, eq=False)

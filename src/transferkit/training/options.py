@@ -10,9 +10,10 @@ import keras
 
 from transferkit.data.splits import check_seed, is_int
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.features.engine import check_engine
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.training.augmentation import check_augmentations
-from transferkit.training.network import Engine, check_engine
+from transferkit.training.network import Engine
 
 Schedule = Literal["constant", "cosine"]
 
@@ -93,7 +94,7 @@ class Settings:
         """Raise `InvalidInputError` if a value is out of its range."""
         _check_count("batch_size", self.batch_size)
         check_seed(self.seed)
-        check_engine(self.engine)
+        check_engine(self.engine, Engine)
         if not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
 
