@@ -28,6 +28,9 @@ def test_validation_chooses_the_penalty(transfer, digits):
     best = min(run.history, key=lambda row: row["val_loss"])
     assert (run.selection, run.selected_epoch, run.tuning_trials) == ("validation", best["epoch"], len(run.history))
     assert run.recipe["optimizer"] == "L-BFGS"
+    assert (
+        "penalty=L2 (C chosen on validation among 0.0001, 0.001, 0.01, 0.1, 1)" in tk.compare_runs([run]).to_markdown()
+    )
 
 
 def test_found_again_and_saved(transfer, digits, tmp_path):

@@ -11,13 +11,14 @@ from transferkit.models.health import DeadFeatures
 from transferkit.models.weights import weights_provenance
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.options import Phase, Settings
-from transferkit.training.probe import STRENGTHS
+from transferkit.training.probe import describe_penalty
 
 
 def describe_recipe(model: Any, phases: Sequence[Phase], settings: Settings) -> dict[str, Any]:
     """Return everything that determines the result besides model, data and seed."""
     if phases[-1].name == "logistic":
-        return {"epochs": phases[-1].epochs, "optimizer": "L-BFGS", "augment": [], "strengths": list(STRENGTHS)}
+        penalty = describe_penalty(phases[-1].epochs)
+        return {"epochs": phases[-1].epochs, "optimizer": "L-BFGS", "augment": [], "penalty": penalty}
     optimizer = fresh_optimizer(model.optimizer)
     config = optimizer.get_config()
     final = phases[-1]

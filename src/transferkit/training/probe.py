@@ -45,6 +45,13 @@ def count_trials(data: Dataset) -> int:
     return len(STRENGTHS) if len(data.validation.labels) else 1
 
 
+def describe_penalty(trials: int) -> str:
+    """Return the penalty in words, as a report shows it."""
+    if trials == 1:
+        return f"L2 (C {_WITHOUT_VALIDATION:g})"
+    return f"L2 (C chosen on validation among {', '.join(f'{strength:g}' for strength in STRENGTHS)})"
+
+
 def softmax_layer(model: Any) -> Any:
     """Return the softmax layer of a model of which all but that layer (and dropout) is frozen.
 
