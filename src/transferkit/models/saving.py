@@ -137,6 +137,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], WeightsProvenance | None]:
         listed = verify_manifest(folder, {_MODEL: None, _WEIGHTS: None, _RECORD: None})["files"]
         for name, why in ((_MODEL, "without a model"), (_WEIGHTS, "without weights")):
             if name not in listed:
+                _refuse_classifier(folder, listed)
                 raise RunError(f"{folder} was saved {why}. Save the run again with run.save(path, weights=True).")
         config = read_json(folder / _MODEL)
         record = read_json(folder / _RECORD) if _RECORD in listed else {}
@@ -145,6 +146,20 @@ def _read(folder: Path) -> tuple[dict[str, Any], WeightsProvenance | None]:
     if not isinstance(config, dict):
         raise RunError(f"{folder / _MODEL} holds no configuration of a Keras model.")
     return config, _read_provenance(record)
+
+
+def _refuse_classifier(folder: Path, listed: Any) -> None:
+    """Raise if the folder holds the run of a scikit-learn classifier, which is not saved with or without weights."""
+    try:
+        known = _RECORD in listed and "estimator" in read_json(folder / _RECORD)["model_info"]
+    except (KeyError, TypeError):
+        known = False
+    if known:
+        raise RunError(
+            f"{folder} holds the run of a scikit-learn classifier, which is never saved: it could only be pickled, and a "
+            "pickle runs code when it is read. Fit it again: run.recipe and run.model_info['estimator'] of load_run say "
+            "how, and train(build_baseline(...), data) does it for the baselines."
+        )
 
 
 def _read_provenance(record: Any) -> WeightsProvenance | None:

@@ -64,7 +64,7 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
         The folder to make; its parents are made as well.
     weights : bool, default True
         Whether the weights of ``run.model`` are written. Without them the record stays small and comparable, but the model
-        cannot be loaded.
+        cannot be loaded. A scikit-learn classifier is never written: its recipe is, from which it can be fitted again.
     replace : bool, default False
         Whether a run that is saved there already is replaced. Nothing but a saved run or an empty folder ever is.
 
@@ -100,7 +100,7 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
         files.write_json(temporary / RECORD, record)
         with (temporary / PREDICTIONS).open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **{name: getattr(run, name) for name in _ARRAYS})
-        if run.model is not None:
+        if hasattr(run.model, "to_json"):  # scikit-learn's could only be pickled, and a pickle runs code when read
             files.write_text(temporary / MODEL, run.model.to_json())
             if weights:
                 run.model.save_weights(str(temporary / WEIGHTS))

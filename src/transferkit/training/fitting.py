@@ -1,13 +1,17 @@
 """train and fine_tune: Keras's fit underneath, a Run as the result."""
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+import keras
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models.freezing import freeze, unfreeze
 from transferkit.runs.run import Run
+from transferkit.training.classical import fit_classifier, is_classifier
 from transferkit.training.loop import run_phases
 from transferkit.training.network import Engine
 from transferkit.training.options import Phase, Schedule, Settings
@@ -41,10 +45,14 @@ def train(
     validation accuracy counts; without a validation split (``validation=0``) it is the last one, and nothing is chosen.
     The test split is predicted once, at the end. The model keeps the weights that the run reports.
 
+    A scikit-learn classifier (from `build_baseline`, or any that takes raw images and has ``predict_proba``) is fitted instead,
+    with ``random_state`` set to `seed` in all its steps, and recorded in the same way; see Notes.
+
     Parameters
     ----------
-    model : keras.Model
-        A compiled classifier on raw uint8 pixels with softmax output, from `build_cnn`, `build_transfer_model` or your own.
+    model : keras.Model or scikit-learn classifier
+        A compiled classifier on raw uint8 pixels with softmax output, from `build_cnn`, `build_transfer_model`,
+        `build_baseline` or your own.
     data : Dataset
         Its training split trains, its validation split chooses, its test split is measured.
     epochs : int, default 10
@@ -100,6 +108,14 @@ def train(
     RunError
         If `folder` holds a finished run of that name with other settings.
 
+    Notes
+    -----
+    Of a scikit-learn classifier the record holds everything but the fitted model itself, which could only be pickled, and a
+    pickle runs code when it is read. A finished run that is found again leaves the classifier unfitted for that reason; its
+    recipe and ``model_info["estimator"]`` say how to fit it again. Its ``selection`` is ``"none"``, since no epoch is chosen;
+    the validation split is predicted, not used. Options of stepwise training (`epochs`, `batch_size`, `learning_rate`,
+    `augment`, ...) are refused.
+
     Examples
     --------
     >>> import transferkit as tk
@@ -107,6 +123,22 @@ def train(
     >>> tk.train(tk.build_cnn(), data, epochs=5, name="CNN")  # doctest: +SKIP
     Run('CNN', completed, accuracy=0.8061, loss=0.5408, 5 epochs, seed 0)
     """
+    if not isinstance(model, keras.Model) and is_classifier(model):
+        _refuse_for_classifiers(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            warmup_epochs=warmup_epochs,
+            augment=augment,
+            label_smoothing=label_smoothing,
+            head=head,
+            engine=engine,
+            callbacks=callbacks,
+        )
+        return fit_classifier(
+            model, data, seed=seed, name=name, folder=folder, save_as=save_as, overwrite=overwrite, verbose=verbose
+        )
     if head not in ("gradient", "logistic"):
         raise UnknownNameError("head", head, ("gradient", "logistic"))
     if head == "logistic":
@@ -232,6 +264,16 @@ def _refuse_steps(**options: Any) -> None:
     for name, value in options.items():
         if value and value != "constant":
             raise InvalidInputError(f"{name} is for stepwise training; leave it out with head='logistic'.")
+
+
+def _refuse_for_classifiers(**options: Any) -> None:
+    defaults = inspect.signature(train).parameters
+    given = [name for name, value in options.items() if value != defaults[name].default and (value or name == "epochs")]
+    if given:
+        raise InvalidInputError(
+            f"{', '.join(given)}: only networks are trained in steps; leave this out with a scikit-learn classifier. Its own "
+            "options are given to build_baseline."
+        )
 
 
 def _freeze_backbone(model: Any) -> None:

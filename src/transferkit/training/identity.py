@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ def model_digest(model: Any) -> str:
 def training_key(model: Any, *, fingerprint: str, recipe: dict[str, Any], seed: int) -> str:
     """Return the SHA-256 of model, data, recipe and seed."""
     return _digest([model_digest(model), fingerprint, recipe, seed])
+
+
+def classifier_key(structure: Mapping[str, Any], *, fingerprint: str, seed: int) -> str:
+    """Return the SHA-256 of a scikit-learn classifier's class and parameters, data and seed."""
+    return _digest([structure, fingerprint, seed])
 
 
 def _digest(value: Any) -> str:
