@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transferkit.compare.comparison import Comparison as Comparison
     from transferkit.compare.comparison import compare_runs as compare_runs
-    from transferkit.compare.published import published_results as published_results
     from transferkit.compare.efficiency import EfficiencyCurve as EfficiencyCurve
     from transferkit.compare.efficiency import efficiency_curve as efficiency_curve
+    from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
     from transferkit.data.duplicates import Duplicates as Duplicates
     from transferkit.data.duplicates import find_duplicates as find_duplicates
+    from transferkit.data.filters import filter_images as filter_images
+    from transferkit.data.filters import hand_designed_filters as hand_designed_filters
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
     from transferkit.features.cache import clear_cache as clear_cache
     from transferkit.features.cache import extract_features as extract_features
+    from transferkit.features.inspection import conv_filters as conv_filters
+    from transferkit.features.inspection import excitation_map as excitation_map
+    from transferkit.features.inspection import layer_outputs as layer_outputs
+    from transferkit.features.inspection import occlusion_map as occlusion_map
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
     from transferkit.models.baselines import build_baseline as build_baseline
@@ -31,12 +37,16 @@ if TYPE_CHECKING:
     from transferkit.plots.accuracy import plot_accuracy as plot_accuracy
     from transferkit.plots.confused_pairs import plot_confused_pairs as plot_confused_pairs
     from transferkit.plots.confusion import plot_confusion as plot_confusion
+    from transferkit.plots.convolution import plot_feature_maps as plot_feature_maps
+    from transferkit.plots.convolution import plot_feature_space as plot_feature_space
+    from transferkit.plots.convolution import plot_filters as plot_filters
+    from transferkit.plots.convolution import plot_occlusion as plot_occlusion
     from transferkit.plots.cost import plot_cost as plot_cost
     from transferkit.plots.curves import plot_curves as plot_curves
     from transferkit.plots.disagreements import plot_disagreements as plot_disagreements
+    from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.published import plot_published as plot_published
     from transferkit.plots.reliability import plot_reliability as plot_reliability
-    from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
     from transferkit.runs.calibration import apply_temperature as apply_temperature
@@ -75,15 +85,20 @@ _EXPORTS = {
     "calibrate": "runs.calibration",
     "clear_cache": "features.cache",
     "compare_runs": "compare.comparison",
+    "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
     "efficiency_curve": "compare.efficiency",
     "evaluate": "training.evaluation",
+    "excitation_map": "features.inspection",
     "extract_features": "features.cache",
+    "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
+    "hand_designed_filters": "data.filters",
     "label_efficiency": "training.label_budgets",
+    "layer_outputs": "features.inspection",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
     "load_image_folder": "data.folders",
@@ -91,15 +106,20 @@ _EXPORTS = {
     "load_model": "models.saving",
     "load_run": "runs.storage",
     "load_runs": "runs.storage",
+    "occlusion_map": "features.inspection",
     "plot_accuracy": "plots.accuracy",
     "plot_confused_pairs": "plots.confused_pairs",
     "plot_confusion": "plots.confusion",
     "plot_cost": "plots.cost",
     "plot_curves": "plots.curves",
     "plot_disagreements": "plots.disagreements",
+    "plot_feature_maps": "plots.convolution",
+    "plot_feature_space": "plots.convolution",
+    "plot_filters": "plots.convolution",
+    "plot_label_efficiency": "plots.efficiency",
+    "plot_occlusion": "plots.convolution",
     "plot_published": "plots.published",
     "plot_reliability": "plots.reliability",
-    "plot_label_efficiency": "plots.efficiency",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
     "published_results": "compare.published",

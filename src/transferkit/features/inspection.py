@@ -1,0 +1,262 @@
+"""What the layers of a trained network look for, and where they find it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
+
+from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.features.graph import Graph, NotAGraphError, Step, flatten, run
+
+
+def conv_filters(model: Any, layer: str | None = None) -> NDArray[np.float32]:
+    """Return the filters that a convolutional layer has learned.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional or sequential; the models inside it are searched as well.
+    layer : str, optional
+        Name of a convolutional layer; the first one if None.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, columns, inputs, filters)
+        A copy.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is no graph from one input to one output, has no convolutional layer, or the layer is none.
+    UnknownNameError
+        If no layer has that name; the message lists close matches.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> conv_filters(tk.build_cnn()).shape
+    (5, 5, 1, 32)
+    """
+    steps = _open(model).steps
+    if layer is None:
+        found = next((step.operation for step in steps if _is_convolution(step.operation)), None)
+        if found is None:
+            raise InvalidInputError(f"the model {model.name!r} has no two-dimensional convolutional layer.")
+    else:
+        found = _find(steps, layer).operation
+        if not _is_convolution(found):
+            raise InvalidInputError(f"layer {layer!r} is a {type(found).__name__}, not a two-dimensional convolution.")
+    return np.asarray(found.get_weights()[0], np.float32)
+
+
+def layer_outputs(model: Any, images: NDArray[np.uint8], layer: str, *, batch_size: int = 64) -> NDArray[np.float32]:
+    """Return what a layer puts out for images, in inference mode.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional or sequential; the models inside it are searched as well.
+    images : ndarray of uint8, shape (n, height, width, channels)
+        Raw pixels, as the model takes them.
+    layer : str
+        Name of a layer.
+    batch_size : int, default 64
+        Images computed at once.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, ...)
+        Feature maps of shape (n, rows, columns, channels) for a convolutional layer.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is no graph from one input to one output, or the images do not fit it.
+    UnknownNameError
+        If no layer has that name; the message lists close matches.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> layer_outputs(tk.build_cnn(), np.zeros((2, 28, 28, 1), np.uint8), "predictions").shape
+    (2, 10)
+    """
+    graph = _open(model)
+    step = _find(graph.steps, layer)
+    pixels = _check_images(model, images)
+    outputs = [
+        run(
+            _until(graph, step),
+            tf.convert_to_tensor(pixels[start : start + batch_size]),
+            start=0,
+            end=step.outputs[0],
+            training=False,
+        )
+        for start in range(0, len(pixels), batch_size)
+    ]
+    return np.concatenate([np.asarray(output, np.float32) for output in outputs])
+
+
+def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: int) -> NDArray[np.float32]:
+    """Return which pixels excite a feature most where it responds most.
+
+    Guided backpropagation: like the deconvolutional network of Zeiler & Fergus it follows the response back to the pixels and
+    keeps, at each ReLU, only what raises it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional or sequential; the models inside it are searched as well.
+    images : ndarray of uint8, shape (n, height, width, channels)
+        Raw pixels, as the model takes them.
+    layer : str
+        Name of a layer.
+    channel : int
+        Which of its features.
+
+    Returns
+    -------
+    ndarray of float32, shape of `images`
+        How the strongest response of the feature in each image grows with each pixel; zero outside its receptive field.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is no graph from one input to one output, the images do not fit it, or there is no such channel.
+    UnknownNameError
+        If no layer has that name; the message lists close matches.
+
+    References
+    ----------
+    .. [1] Zeiler & Fergus (2014), "Visualizing and understanding convolutional networks", section 2.1. arXiv:1311.2901
+    .. [2] Springenberg et al. (2015), "Striving for simplicity: the all convolutional net", section 3.4. arXiv:1412.6806
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> image = np.full((1, 28, 28, 1), 9, np.uint8)
+    >>> excitation_map(tk.build_cnn(), image, "predictions", 3).shape
+    (1, 28, 28, 1)
+    """
+    graph = _open(model)
+    step = _find(graph.steps, layer)
+    channels = step.shape[-1]
+    if channels is None or not 0 <= channel < channels:
+        raise InvalidInputError(f"layer {layer!r} has {channels} features, so channel goes from 0; got {channel!r}.")
+    pixels = tf.convert_to_tensor(_check_images(model, images).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        values: dict[int, Any] = {0: pixels}
+        for one in _until(graph, step):
+            one(values, training=False)
+            if _is_relu(one.operation):
+                values[one.outputs[0]] = _keep_what_raises(values[one.outputs[0]])
+        responses = values[step.outputs[0]][..., channel]
+        strongest = tf.reduce_max(tf.reshape(responses, (len(pixels), -1)), axis=1)
+    return np.asarray(tape.gradient(strongest, pixels), np.float32)
+
+
+@tf.custom_gradient
+def _keep_what_raises(value: Any) -> Any:
+    return tf.identity(value), tf.nn.relu
+
+
+def occlusion_map(
+    model: Any, image: NDArray[np.uint8], label: int, *, size: int | None = None, stride: int | None = None
+) -> NDArray[np.float32]:
+    """Return how much a class loses when a part of the image is covered.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A classifier on raw pixels with softmax output.
+    image : ndarray of uint8, shape (height, width, channels)
+        One image.
+    label : int
+        The class whose probability is watched.
+    size : int, optional
+        Side of the covering square in pixels; a fifth of the shorter side if None.
+    stride : int, optional
+        Step between squares; half of `size` if None.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, columns)
+        Probability of the class for the whole image minus that with the square at this place, from left to right and top to
+        bottom. The square has the image's mean colour.
+
+    Raises
+    ------
+    InvalidInputError
+        If the image does not fit the model, there is no such class, or the square is not between one pixel and the image.
+
+    References
+    ----------
+    .. [1] Zeiler & Fergus (2014), section 4.2. arXiv:1311.2901
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> occlusion_map(tk.build_cnn(), np.zeros((28, 28, 1), np.uint8), 3, size=7, stride=7).shape
+    (4, 4)
+    """
+    pixels = _check_images(model, np.asarray(image)[None])[0]
+    height, width = pixels.shape[:2]
+    size = max(1, min(height, width) // 5) if size is None else size
+    stride = max(1, size // 2) if stride is None else stride
+    if not (1 <= size <= min(height, width) and stride >= 1):
+        raise InvalidInputError(
+            f"size must go from 1 to {min(height, width)}, stride from 1; got {size!r} and {stride!r}."
+        )
+    tops, lefts = range(0, height - size + 1, stride), range(0, width - size + 1, stride)
+    covered = np.repeat(pixels[None], 1 + len(tops) * len(lefts), axis=0)
+    colour = pixels.mean(axis=(0, 1)).astype(pixels.dtype)
+    for place, (top, left) in enumerate(((top, left) for top in tops for left in lefts), 1):
+        covered[place, top : top + size, left : left + size] = colour
+    probabilities = np.asarray(model.predict(covered, verbose=0))
+    if not 0 <= label < probabilities.shape[1]:
+        raise InvalidInputError(f"label must go from 0 to {probabilities.shape[1] - 1}; got {label!r}.")
+    drop: NDArray[np.float32] = (probabilities[0, label] - probabilities[1:, label]).astype(np.float32)
+    return drop.reshape(len(tops), len(lefts))
+
+
+def _open(model: Any) -> Graph:
+    try:
+        return flatten(model)
+    except NotAGraphError as error:
+        raise InvalidInputError(f"{error}; its layers cannot be looked into.") from None
+
+
+def _find(steps: Sequence[Step], layer: str) -> Step:
+    named = {step.operation.name: step for step in steps}
+    if layer not in named:
+        raise UnknownNameError("layer", layer, list(named))
+    return named[layer]
+
+
+def _until(graph: Graph, last: Step) -> list[Step]:
+    return graph.steps[: graph.steps.index(last) + 1]
+
+
+def _is_convolution(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.Conv2D | keras.layers.DepthwiseConv2D) and bool(operation.weights)
+
+
+def _is_relu(operation: Any) -> bool:
+    if isinstance(operation, keras.layers.ReLU):
+        return True
+    return getattr(operation, "activation", None) in (keras.activations.relu, keras.activations.relu6)
+
+
+def _check_images(model: Any, images: ArrayLike) -> NDArray[Any]:
+    pixels, expected = np.asarray(images), tuple(model.input_shape[1:])
+    if (
+        pixels.ndim != 4
+        or not len(pixels)
+        or any(b not in (None, a) for a, b in zip(pixels.shape[1:], expected, strict=True))
+    ):
+        raise InvalidInputError(f"images must have shape (n, {', '.join(map(str, expected))}); got {pixels.shape}.")
+    return pixels

@@ -1,0 +1,250 @@
+"""Filters, what they respond to, and how features place images."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.plots.style import plot_texts
+from transferkit.runs.metrics import check_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST = 64
+
+
+def plot_filters(
+    filters: ArrayLike | Mapping[str, ArrayLike], *, columns: int = 8, title: str | None = None
+) -> "Figure":
+    """Draw filters: white adds, black subtracts, grey leaves out.
+
+    Parameters
+    ----------
+    filters : array-like of float, or mapping of str to array-like
+        Of shape (rows, columns, inputs, filters), from `conv_filters`: filters on three channels are drawn in colour, on any
+        other number of channels their mean. A mapping holds one filter of shape (rows, columns) under each name, from
+        `hand_designed_filters`.
+    columns : int, default 8
+        Filters in a row.
+    title : str, optional
+        Over the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        At most 64 filters, each on a scale of its own with zero at medium grey.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes are not as above, or `columns` is below 1.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> figure = plot_filters(tk.hand_designed_filters())
+    """
+    if isinstance(filters, Mapping):
+        names, tiles = list(filters), [np.asarray(one, np.float64) for one in filters.values()]
+        if not tiles or any(tile.ndim != 2 for tile in tiles):
+            raise InvalidInputError("a mapping of filters must hold arrays of shape (rows, columns), at least one.")
+    else:
+        array = np.asarray(filters, np.float64)
+        if array.ndim != 4 or not array.size:
+            raise InvalidInputError(f"filters must have shape (rows, columns, inputs, filters); got {array.shape}.")
+        array = array if array.shape[2] == 3 else array.mean(axis=2, keepdims=True)
+        tiles = [
+            array[..., place].squeeze(-1) if array.shape[2] == 1 else array[..., place]
+            for place in range(array.shape[3])
+        ]
+        names = [""] * len(tiles)
+    scaled = [0.5 + 0.5 * tile / (np.abs(tile).max() or 1.0) for tile in tiles]
+    return _draw_tiles(scaled, names, columns, title, limits=(0, 1))
+
+
+def plot_feature_maps(maps: ArrayLike, *, columns: int = 8, title: str | None = None) -> "Figure":
+    """Draw what the filters of a layer find in one image, one map a filter: the brighter, the stronger.
+
+    Parameters
+    ----------
+    maps : array-like of float, shape (rows, columns, filters)
+        One image's part of `layer_outputs`.
+    columns : int, default 8
+        Maps in a row.
+    title : str, optional
+        Over the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        At most 64 maps, all on one scale.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shape is not as above, or `columns` is below 1.
+
+    Examples
+    --------
+    >>> figure = plot_feature_maps(np.random.default_rng(0).random((6, 6, 4)))
+    """
+    array = np.asarray(maps, np.float64)
+    if array.ndim != 3 or not array.size:
+        raise InvalidInputError(
+            f"maps must have shape (rows, columns, filters); got {array.shape}. Of several images give one: maps[0]."
+        )
+    tiles = [array[..., place] for place in range(array.shape[2])]
+    return _draw_tiles(tiles, [""] * len(tiles), columns, title, limits=(float(array.min()), float(array.max())))
+
+
+def _draw_tiles(
+    tiles: Sequence[NDArray[Any]], names: Sequence[str], columns: int, title: str | None, *, limits: tuple[float, float]
+) -> "Figure":
+    if columns < 1:
+        raise InvalidInputError(f"columns must be at least 1; got {columns!r}.")
+    shown = tiles[:_MOST]
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    with plot_texts("en", [*names, title or ""]):
+        import matplotlib.pyplot as plt
+
+        named = any(names)
+        size = (1.3 if named else 0.9) * columns, (1.5 if named else 0.9) * rows + (0.4 if title else 0)
+        figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+        for ax in grid.flat:
+            ax.axis("off")
+        for ax, tile, name in zip(grid.flat, shown, names, strict=False):
+            ax.imshow(tile, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+            ax.set_title(name, fontsize="small")
+        if title:
+            figure.suptitle(title)
+    return figure
+
+
+def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw an image, and over it how much the class loses where it is covered.
+
+    Parameters
+    ----------
+    image : array-like of uint8, shape (height, width, 1 or 3)
+        The image.
+    drop : array-like of float, shape (rows, columns)
+        From `occlusion_map`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Red where covering lowers the probability, blue where it raises it.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes are not as above.
+
+    Examples
+    --------
+    >>> ax = plot_occlusion(np.zeros((28, 28, 1), np.uint8), np.eye(4))
+    """
+    pixels, loss = np.asarray(image), np.asarray(drop, np.float64)
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or loss.ndim != 2 or not loss.size:
+        raise InvalidInputError(
+            f"image must have shape (height, width, 1 or 3) and drop (rows, columns); got {pixels.shape} and {loss.shape}."
+        )
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        ax = plt.subplots(figsize=(4.2, 3.4), layout="constrained")[1]
+    reach = float(np.abs(loss).max()) or 1.0
+    extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
+    ax.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+    drawn = ax.imshow(loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.55, extent=extent, interpolation="bilinear")
+    ax.figure.colorbar(drawn, ax=ax, label="loss of probability when covered")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    return ax
+
+
+def plot_feature_space(
+    features: ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    *,
+    method: Literal["pca", "tsne"] = "tsne",
+    seed: int = 0,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draw images as points in two dimensions, so that images with like features lie together.
+
+    Parameters
+    ----------
+    features : array-like of float, shape (n, features)
+        From `extract_features` or `layer_outputs`; at least five images.
+    labels : array-like of int, shape (n,)
+        Class indices.
+    class_names : sequence of str
+        Their names.
+    method : {"tsne", "pca"}, default "tsne"
+        t-SNE keeps neighbours together, distances between groups mean nothing; principal components keep the directions of largest
+        variance. scikit-learn computes both.
+    seed : int, default 0
+        Of t-SNE.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if None.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        One colour a class.
+
+    Raises
+    ------
+    InvalidInputError
+        If features and labels do not fit together, or there are fewer than five images.
+    UnknownNameError
+        If the method is not one of the above.
+
+    References
+    ----------
+    .. [1] van der Maaten & Hinton (2008), "Visualizing data using t-SNE", Journal of Machine Learning Research 9.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> ax = plot_feature_space(rng.random((20, 8)), np.arange(20) % 2, ["cat", "dog"], method="pca")
+    """
+    if method not in ("pca", "tsne"):
+        raise UnknownNameError("method", method, ("pca", "tsne"))
+    table, classes = np.asarray(features, np.float64), check_labels(labels, len(class_names))
+    if table.ndim != 2 or len(table) != len(classes) or len(table) < 5:
+        raise InvalidInputError(
+            f"features must have shape (n, features) with one label each and n of 5 or more; got {table.shape} and {len(classes)} labels."
+        )
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if method == "pca":
+        places = PCA(2, random_state=seed).fit_transform(table)
+    else:
+        # Fifty components hold nearly all there is and make the distances cheap, as the paper does.
+        reduced = PCA(min(50, *table.shape), random_state=seed).fit_transform(table)
+        perplexity = min(30.0, (len(table) - 1) / 3)
+        places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    with plot_texts("en", class_names):
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]
+        colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "turbo", len(class_names))
+        for label in np.unique(classes):
+            chosen = places[classes == label]
+            ax.scatter(chosen[:, 0], chosen[:, 1], s=6, color=colours(int(label)), label=class_names[label])
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2, fontsize="small")
+    return ax
