@@ -38,7 +38,7 @@ def test_both_languages_have_the_same_keys_and_placeholders():
 
 def test_no_text_is_left_untranslated():
     same = {key for key, text in TEXTS["en"].items() if text == TEXTS["ko"][key] and re.search("[a-z]{3}", text)}
-    assert same <= {"note_run", "pair_p", "weights_sha256"}
+    assert same <= {"note_run", "pair_p", "efficiency_column_p", "weights_sha256"}
 
 
 def test_an_unknown_language_is_refused(comparison):

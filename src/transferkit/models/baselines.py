@@ -133,7 +133,7 @@ def build_baseline(name: str, *, seed: int = 0, **options: Any) -> Any:
     name : str
         One of these:
 
-        ======================  ===================================================================================
+        ======================= ===================================================================================
         ``svm``                 Support vector machine with an RBF kernel, ``C=10`` (Cortes & Vapnik 1995,
                                 doi:10.1007/BF00994018). Its probabilities are sigmoids fitted to the margins of three-fold
                                 cross-validation, one class against the rest (Platt 1999).
@@ -146,7 +146,7 @@ def build_baseline(name: str, *, seed: int = 0, **options: Any) -> Any:
                                 (Chen & Guestrin 2016, doi:10.1145/2939672.2939785). Needs the extra ``baselines``.
         ``k_nearest_neighbors`` The 5 nearest images in the space of pixels, weighted by the inverse distance.
         ``mlp``                 Perceptron with hidden layers of 256 and 128 units (ReLU), 30 passes of Adam.
-        ======================  ===================================================================================
+        ======================= ===================================================================================
 
     seed : int, default 0
         Reaches ``random_state``. `transferkit.train` sets it to its own `seed`.
