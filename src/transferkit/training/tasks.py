@@ -6,8 +6,9 @@ import os
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from traceback import format_exception
 from typing import Any, Final, Literal, get_args
@@ -183,15 +184,13 @@ def run_tasks(
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if backend.supports_return_generator else "list")
     calls = [joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in tasks]
     outcomes: list[Run | Exception] = []
-    try:
-        for outcome, messages in parallel(calls):
-            outcomes.append(replace(outcome, model=None) if isinstance(outcome, Run) else outcome)
-            for message in messages:
-                warn(f"{tasks[len(outcomes) - 1].label}: {message}")
-            if verbose and len(tasks) > 1:
-                _report(tasks[len(outcomes) - 1], outcomes, len(tasks))
-    except Exception as error:  # noqa: BLE001 - a worker was killed: what came back before is kept
-        outcomes += [error] * (len(tasks) - len(outcomes))
+    for task, outcome, messages in _follow(tasks, partial(parallel, calls)):
+        # Arrays come from another process writable, and are read-only again in the copy.
+        outcomes.append(replace(outcome, model=None) if isinstance(outcome, Run) else outcome)
+        for message in messages:
+            warn(f"{task.label}: {message}")
+        if verbose and len(tasks) > 1:
+            _report(task, outcomes, len(tasks))
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     failures = {
         task.label: outcome for task, outcome in zip(tasks, outcomes, strict=True) if isinstance(outcome, Exception)
@@ -202,6 +201,25 @@ def run_tasks(
             raise first
         raise FailedRunsError.of(failures, runs)
     return runs
+
+
+def _follow(
+    tasks: Sequence[Task], start: Callable[[], Iterable[tuple[Run | Exception, list[str]]]]
+) -> Iterator[tuple[Task, Run | Exception, list[str]]]:
+    """Yield what becomes of each task; if a worker is killed, that is what becomes of all that had not come back."""
+    results: Iterator[tuple[Run | Exception, list[str]]] | None = None
+    killed: Exception | None = None
+    for task in tasks:
+        if killed is not None:
+            yield task, killed, []
+            continue
+        try:
+            results = iter(start()) if results is None else results
+            outcome, messages = next(results)
+        except Exception as error:  # noqa: BLE001 - backends raise what they like
+            outcome, messages = error, []
+            killed = error
+        yield task, outcome, messages
 
 
 def _check_folders(tasks: Sequence[Task]) -> None:
