@@ -1,55 +1,15 @@
 """Fixtures on real small data: scikit-learn's digits always, Fashion-MNIST where it is installed."""
 
-import os
-import socket
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("MPLBACKEND", "Agg")
-
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DownloadError
-
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("transferkit", deadline=None)
-settings.load_profile("transferkit")
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """Fail at once on any connection that leaves this machine."""
-    connect = socket.socket.connect
-
-    def guarded(self, address):
-        host = address[0] if isinstance(address, tuple) else "local"
-        if host not in ("127.0.0.1", "localhost", "::1", "local"):
-            raise OSError(f"the tests never need the network, but something asked for {host}")
-        return connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path, monkeypatch):
-    """Give every test its own cache folder."""
-    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "transferkit-home"))
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    import sys
-
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,42 @@
+"""What holds for every test, the examples in docstrings and those in the documentation: no network, a cache of their own."""
+
+import os
+import socket
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("transferkit", deadline=None)
+settings.load_profile("transferkit")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Fail at once on any connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        host = address[0] if isinstance(address, tuple) else "local"
+        if host not in ("127.0.0.1", "localhost", "::1", "local"):
+            raise OSError(f"the tests never need the network, but something asked for {host}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path, monkeypatch):
+    """Give every test its own cache folder, so that none reads or clears the user's."""
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "transferkit-home"))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
