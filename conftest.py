@@ -37,6 +37,7 @@ def private_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def close_figures():
+    """Close what a test drew: open figures pile up."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
