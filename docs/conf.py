@@ -1,6 +1,10 @@
 """Sphinx configuration; the build needs no network."""
 
+import os
+
 import transferkit
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 project = "transferkit"
 author = "The transferkit authors"
@@ -15,11 +19,57 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "results"]
-html_theme = "furo"
-html_title = "transferkit"
+exclude_patterns = ["_build", "_templates", "results", "locale", "**/*.ipynb", "**/GALLERY_HEADER.rst"]
+templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"  # the types stand in the numpydoc line
 numpydoc_show_class_members = False
 myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+# Korean: docs/locale/ko; what has no translation stays English (CONTRIBUTING.md, "Translations").
+language = "en"
+locale_dirs = ["locale"]
+gettext_compact = False
+gettext_location = False
+
+html_theme = "furo"
+html_title = "transferkit"
+html_static_path = ["_static"]
+html_css_files = ["transferkit.css"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+
+# Each script is a page and a notebook, run once: a build in another language finds its output.
+FIRST_CELL = """\
+# In Colab: transferkit, and the saved runs that this page shows. Elsewhere this cell can be left out.
+repository = "https://github.com/OWNER/transferkit"  # the repository that you have this notebook from
+!git clone --quiet --depth 1 {repository}
+%cd transferkit/examples/course
+%pip install --quiet ../.."""
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/course", "../examples/pitfalls", "../examples/homework"],
+    "gallery_dirs": ["course", "pitfalls", "homework"],
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "first_notebook_cell": FIRST_CELL,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "write_computation_times": False,
+    "min_reported_time": 600,
+    "image_srcset": ["2x"],
+    "remove_config_comments": True,
+    "reset_modules": (),
+    "capture_repr": ("__repr__",),
+    "plot_gallery": "True",
+}
