@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: assignment assignment-full test test-slow lint docs clean
+.PHONY: assignment assignment-full test test-slow lint docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py
@@ -25,7 +25,14 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/mypy
 
 docs: $(VENV)/.data
-	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html/en
+	$(VENV)/bin/sphinx-build -W --keep-going -b gettext -q docs docs/_build/gettext
+	$(RUN) tools/translations.py check
+	$(VENV)/bin/sphinx-build -W --keep-going -b html -D language=ko docs docs/_build/html/ko
+
+translations: $(VENV)/.data
+	$(VENV)/bin/sphinx-build -q -b gettext docs docs/_build/gettext
+	$(RUN) tools/translations.py update
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

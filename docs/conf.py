@@ -72,4 +72,5 @@ sphinx_gallery_conf = {
     "reset_modules": (),
     "capture_repr": ("__repr__",),
     "plot_gallery": "True",
+    "show_signature": False,
 }
