@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from transferkit.compare import pairs
-from transferkit.compare.arms import Arm
+from transferkit.compare.model_runs import ModelRuns
 
 
 def compare_pairs(runs, **options):
-    return pairs.test_pairs([Arm(run.name, (run,)) for run in runs], **options)
+    return pairs.test_pairs([ModelRuns(run.name, (run,)) for run in runs], **options)
 
 
 @pytest.fixture(scope="module")

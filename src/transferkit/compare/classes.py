@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferkit.compare.answers import compare_seeds, compare_single, decide
-from transferkit.compare.arms import Arm, are_paired
+from transferkit.compare.model_runs import ModelRuns, are_paired
 from transferkit.compare.paired import adjust_holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def test_classes(a: Arm, b: Arm, *, margin: float) -> "pd.DataFrame":
+def test_classes(a: ModelRuns, b: ModelRuns, *, margin: float) -> "pd.DataFrame":
     """Return one row for each class that the test images have, with the recall of both models and the test of its difference.
 
     Parameters
     ----------
-    a, b : Arm
+    a, b : ModelRuns
         Models with completed runs on the same test images.
     margin : float
         Differences up to this fraction count as practically none.
@@ -32,7 +32,7 @@ def test_classes(a: Arm, b: Arm, *, margin: float) -> "pd.DataFrame":
     labels, names = a.example.test_labels, a.example.class_names
     rows = {}
     for label in np.unique(labels):
-        right_a, right_b = (arm.correct[:, labels == label] for arm in (a, b))
+        right_a, right_b = (model.correct[:, labels == label] for model in (a, b))
         row = {"images": right_a.shape[1], "recall_a": right_a.mean(), "recall_b": right_b.mean()}
         if len(right_a) == len(right_b) == 1:
             only_a, only_b = (right_a & ~right_b).sum(), (right_b & ~right_a).sum()

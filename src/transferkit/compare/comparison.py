@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferkit.compare import html_report, latex_report, markdown_report
-from transferkit.compare.arms import Arm, make_arms
 from transferkit.compare.classes import test_classes
 from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs, selected_on_test, trained_on_test
+from transferkit.compare.model_runs import ModelRuns, make_model_runs
 from transferkit.compare.pairs import test_pairs
 from transferkit.compare.results import Results
 from transferkit.compare.summary import list_banners, list_notes, write_title, write_verdict
@@ -31,7 +31,7 @@ class Comparison:
 
     Parameters
     ----------
-    arms : tuple of Arm
+    models : tuple of ModelRuns
         The models under the names of the table: each has a ``name`` and ``runs``, one for each seed.
     baseline : str or None
         The model from which differences are taken; None if no run finished.
@@ -59,7 +59,7 @@ class Comparison:
         What counts as practically equal.
     """
 
-    arms: tuple[Arm, ...]
+    models: tuple[ModelRuns, ...]
     baseline: str | None
     table: "pd.DataFrame"
     tests: "pd.DataFrame"
@@ -78,7 +78,7 @@ class Comparison:
     @property
     def results(self) -> Results:
         """What the reports are written from."""
-        return Results(self.arms, self.baseline, self.table, self.tests, self.margin)
+        return Results(self.models, self.baseline, self.table, self.tests, self.margin)
 
     @property
     def notes(self) -> list[str]:
@@ -110,7 +110,7 @@ class Comparison:
         InvalidInputError
             If both names are the same.
         """
-        found = {arm.name: arm for arm in self.arms if arm.completed}
+        found = {model.name: model for model in self.models if model.completed}
         pair = [name, other if other is not None else str(self.baseline)]
         for one in pair:
             if one not in found:
@@ -221,9 +221,9 @@ class Comparison:
 
     def __repr__(self) -> str:
         lines = [
-            write_title(self.arms, "en"),
+            write_title(self.models, "en"),
             "",
-            _plain(format_cells(self.arms, self.table, self.baseline, "en")),
+            _plain(format_cells(self.models, self.table, self.baseline, "en")),
             "",
             *([_plain(format_pairs(self.results, "en")), ""] if len(self.tests) else []),
             *(list_banners(self.runs, "en") or [self.verdict]),
@@ -295,10 +295,10 @@ def compare_runs(
     if not 0 < margin < 1:
         raise InvalidInputError(f"margin must be a fraction between 0 and 1, for example 0.005; got {margin!r}.")
     check_seed(seed)
-    arms = make_arms(collect_runs(runs))
-    listed = [run for arm in arms for run in arm.runs]
+    models = make_model_runs(collect_runs(runs))
+    listed = [run for model in models for run in model.runs]
     check_fair(listed)
-    chosen = choose_baseline(arms, baseline)
+    chosen = choose_baseline(models, baseline)
     barred = selected_on_test(listed) or trained_on_test(listed)
-    tests = test_pairs(() if barred else arms, margin=margin, seed=seed)
-    return Comparison(arms=arms, baseline=chosen, table=build_table(arms, chosen), tests=tests, margin=margin)
+    tests = test_pairs(() if barred else models, margin=margin, seed=seed)
+    return Comparison(models=models, baseline=chosen, table=build_table(models, chosen), tests=tests, margin=margin)

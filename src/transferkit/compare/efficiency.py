@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.compare import efficiency_report
-from transferkit.compare.arms import Arm, are_paired, make_arms
 from transferkit.compare.fairness import Runs, check_fair, collect_runs, selected_on_test, trained_on_test
+from transferkit.compare.model_runs import ModelRuns, are_paired, make_model_runs
 from transferkit.compare.paired import CONFIDENCE, adjust_holm
 from transferkit.compare.seeds import (
     detectable_by_t,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-Cells = dict[str, dict[int, Arm]]
+Cells = dict[str, dict[int, ModelRuns]]
 _NO_ENDS: Final = (math.nan, math.nan)
 
 
@@ -175,7 +175,7 @@ def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENC
     )
 
 
-def _by_budget(name: str, runs: Sequence[Any]) -> dict[int, Arm]:
+def _by_budget(name: str, runs: Sequence[Any]) -> dict[int, ModelRuns]:
     groups: dict[int, list[Any]] = {}
     for run in runs:
         budget = run.dataset.get("labels_per_class")
@@ -185,10 +185,10 @@ def _by_budget(name: str, runs: Sequence[Any]) -> dict[int, Arm]:
                 "train on data.subset(...)."
             )
         groups.setdefault(budget, []).append(run)
-    return {budget: make_arms({name: groups[budget]})[0] for budget in sorted(groups)}
+    return {budget: make_model_runs({name: groups[budget]})[0] for budget in sorted(groups)}
 
 
-def _mean(arm: Arm, budget: int, confidence: float) -> dict[str, Any]:
+def _mean(arm: ModelRuns, budget: int, confidence: float) -> dict[str, Any]:
     row: dict[str, Any] = {
         "arm": arm.name,
         "labels_per_class": budget,
@@ -248,7 +248,7 @@ _COLUMNS: Final = [
 ]
 
 
-def _difference(arm: Arm, reference: Arm, budget: int, confidence: float) -> dict[str, Any]:
+def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, confidence: float) -> dict[str, Any]:
     row: dict[str, Any] = {"arm": arm.name, "labels_per_class": budget, "method": "too few seeds"}
     row |= dict.fromkeys(("difference", "p", "detectable"), math.nan)
     if arm.completed and reference.completed:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from transferkit.compare.arms import Arm
+from transferkit.compare.model_runs import ModelRuns
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
@@ -152,12 +152,12 @@ def _quoted(names: Any) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def choose_baseline(arms: Sequence[Arm], baseline: str | None) -> str | None:
+def choose_baseline(models: Sequence[ModelRuns], baseline: str | None) -> str | None:
     """Return the name of the model that the others are measured against.
 
     Parameters
     ----------
-    arms : sequence of Arm
+    models : sequence of ModelRuns
         The models listed.
     baseline : str, optional
         A name; the first one with a completed run if None.
@@ -175,11 +175,11 @@ def choose_baseline(arms: Sequence[Arm], baseline: str | None) -> str | None:
         If it has no completed run.
     """
     if baseline is None:
-        return next((arm.name for arm in arms if arm.completed), None)
-    names = [arm.name for arm in arms]
+        return next((model.name for model in models if model.completed), None)
+    names = [model.name for model in models]
     if baseline not in names:
         raise UnknownNameError("baseline", baseline, names)
-    status = arms[names.index(baseline)].status
+    status = models[names.index(baseline)].status
     if status != "completed":
         raise UnfairComparisonError(f"the baseline {baseline!r} is {status!r}, so nothing can be measured against it.")
     return baseline

@@ -107,9 +107,11 @@ def write_html(results: Results, language: str, path: Path | str | None) -> str:
         ]
     parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(results, language)}</div>']
     parts += _section(texts["section_data"], describe_data(runs, language))
-    parts += _section(texts["section_training"], [(arm.name, describe_training(arm, language)) for arm in results.arms])
     parts += _section(
-        texts["section_weights"], [(arm.name, describe_weights(arm.example, language)) for arm in results.arms]
+        texts["section_training"], [(model.name, describe_training(model, language)) for model in results.models]
+    )
+    parts += _section(
+        texts["section_weights"], [(model.name, describe_weights(model.example, language)) for model in results.models]
     )
     parts += _section(texts["section_notes"], list_notes(results, language))
     if environment := describe_environment(runs):
@@ -117,7 +119,7 @@ def write_html(results: Results, language: str, path: Path | str | None) -> str:
             f"<h2>{escape(texts['section_environment'])}</h2>",
             f'<p class="faint">{escape(", ".join(environment))}</p>',
         ]
-    title = escape(write_title(results.arms, language))
+    title = escape(write_title(results.models, language))
     page = _PAGE.substitute(language=language, title=title, body="\n".join(parts))
     if path is not None:
         files.write_text(Path(path).expanduser(), page)
@@ -137,8 +139,8 @@ def _opening(results: Results, language: str) -> str:
 
 
 def _table(results: Results, language: str) -> str:
-    cells = format_cells(results.arms, results.table, results.baseline, language)
-    return _grid(cells, left_out=[arm.status != "completed" for arm in results.arms])
+    cells = format_cells(results.models, results.table, results.baseline, language)
+    return _grid(cells, left_out=[model.status != "completed" for model in results.models])
 
 
 def _pairs(results: Results, language: str) -> str:
@@ -178,24 +180,24 @@ def _plots(results: Results, language: str) -> str:
     """Return the plots as inline SVG, their text in the page's colour."""
     texts = texts_in(language)
     listed = list(results.runs)
-    completed = [arm for arm in results.arms if arm.completed]
+    completed = [model for model in results.models if model.completed]
     names = [name for run in listed for name in (run.name, *run.class_names)]
     figures = []
     with plot_texts(language, names) as labels:
         figures.append(
             _figure(
                 texts["plot_accuracy"],
-                0.9 + (0.8 if results.has_seeds else 0.5) * len(results.arms),
+                0.9 + (0.8 if results.has_seeds else 0.5) * len(results.models),
                 lambda ax: draw_accuracy(ax, listed, labels, names="above"),
             )
         )
         for metric in METRICS:
             if any(has_curve(run, metric) for run in listed):
-                title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(results.arms)
+                title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(results.models)
                 draw = _curve_drawer(listed, metric, labels)
                 figures.append(_figure(title, height, draw))
         if completed and len(completed[0].example.class_names) <= 30:
-            best = max(completed, key=lambda arm: arm.mean("accuracy")).example
+            best = max(completed, key=lambda model: model.mean("accuracy")).example
             height = 1.9 + 0.34 * len(best.class_names)
             figures.append(_figure(texts["plot_confusion"], height, lambda ax: draw_confusion(ax, best, labels)))
     return "\n".join(figures)

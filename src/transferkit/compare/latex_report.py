@@ -42,8 +42,8 @@ def escape(text: str) -> str:
 
 def write_latex(results: Results, language: str) -> str:
     """Return the table in LaTeX."""
-    heading, *rows = format_cells(results.arms, results.table, results.baseline, language)
-    caption = " ".join([f"{write_title(results.arms, language)}.", *list_banners(results.runs, language)])
+    heading, *rows = format_cells(results.models, results.table, results.baseline, language)
+    caption = " ".join([f"{write_title(results.models, language)}.", *list_banners(results.runs, language)])
     lines = [
         r"% needs \usepackage{booktabs}" + (r" and \usepackage{kotex}" if language == "ko" else ""),
         r"\begin{table}",

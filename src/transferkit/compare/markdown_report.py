@@ -36,19 +36,21 @@ def write_markdown(results: Results, language: str) -> str:
     """Return the report in Markdown."""
     texts = texts_in(language)
     runs = results.runs
-    lines = [f"## {escape(write_title(results.arms, language))}", ""]
+    lines = [f"## {escape(write_title(results.models, language))}", ""]
     banners = list_banners(runs, language)
     for banner in banners:
         lines += ["> [!WARNING]", f"> {escape(banner)}", ""]
     if not banners:
         lines += [escape(write_verdict(results, language)), ""]
-    lines += [*_table(format_cells(results.arms, results.table, results.baseline, language)), ""]
+    lines += [*_table(format_cells(results.models, results.table, results.baseline, language)), ""]
     if len(results.tests):
         lines += [f"### {texts['section_pairs']}", "", *_table(format_pairs(results, language)), ""]
     lines += _section(texts["section_data"], describe_data(runs, language))
-    lines += _section(texts["section_training"], [(arm.name, describe_training(arm, language)) for arm in results.arms])
     lines += _section(
-        texts["section_weights"], [(arm.name, describe_weights(arm.example, language)) for arm in results.arms]
+        texts["section_training"], [(model.name, describe_training(model, language)) for model in results.models]
+    )
+    lines += _section(
+        texts["section_weights"], [(model.name, describe_weights(model.example, language)) for model in results.models]
     )
     lines += _section(texts["section_notes"], list_notes(results, language))
     environment = describe_environment(runs)

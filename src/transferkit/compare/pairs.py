@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, decide
-from transferkit.compare.arms import Arm, are_paired
+from transferkit.compare.model_runs import ModelRuns, are_paired
 from transferkit.compare.paired import adjust_holm
 from transferkit.compare.resampling import METRICS, Scores, score_resamples
 from transferkit.compare.seeds import interval, spread_of_difference
@@ -20,12 +20,12 @@ _PAIRS_AT_ONCE: Final = 2_000
 _Places = NDArray[np.int64]
 
 
-def test_pairs(arms: Sequence[Arm], *, margin: float, seed: int) -> "pd.DataFrame":
+def test_pairs(models: Sequence[ModelRuns], *, margin: float, seed: int) -> "pd.DataFrame":
     """Return one row for each pair of models with completed runs, the later one against the earlier one.
 
     Parameters
     ----------
-    arms : sequence of Arm
+    models : sequence of ModelRuns
         Models whose runs `check_fair` let pass.
     margin : float
         Differences in accuracy up to this fraction count as practically none.
@@ -39,13 +39,13 @@ def test_pairs(arms: Sequence[Arm], *, margin: float, seed: int) -> "pd.DataFram
     """
     import pandas as pd
 
-    completed = [arm for arm in arms if arm.completed]
+    completed = [model for model in models if model.completed]
     b, a = np.triu_indices(len(completed), 1)
     names = pd.DataFrame({"a": [completed[i].name for i in a], "b": [completed[i].name for i in b]})
     if len(completed) < 2:
         return names
-    resampled = score_resamples([arm.completed for arm in completed], np.random.default_rng(seed))
-    several = np.array([len(arm.completed) > 1 for arm in completed])
+    resampled = score_resamples([model.completed for model in completed], np.random.default_rng(seed))
+    several = np.array([len(model.completed) > 1 for model in completed])
     of_runs, of_recipes = (np.flatnonzero(chosen) for chosen in (~(several[a] | several[b]), several[a] | several[b]))
     parts = []
     if len(of_runs):
@@ -65,15 +65,15 @@ def test_pairs(arms: Sequence[Arm], *, margin: float, seed: int) -> "pd.DataFram
     return table
 
 
-def _compare_runs(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places) -> dict[str, Any]:
+def _compare_runs(models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places) -> dict[str, Any]:
     """Compare two trained models each time: what their answers to the same images say."""
-    right = np.stack([arm.correct[0] for arm in arms]).astype(np.float64)
+    right = np.stack([model.correct[0] for model in models]).astype(np.float64)
     count = right.shape[1]
     only = np.rint(right @ (1 - right).T).astype(np.int64)
     only_a, only_b = only[a, b], only[b, a]
     columns = compare_single(only_a, only_b, count)
     for name in METRICS:
-        values = np.array([arm.mean(name) for arm in arms])
+        values = np.array([model.mean(name) for model in models])
         columns[f"{name}_difference"] = values[a] - values[b]
         ends = [np.empty((2, 0))]
         for start in range(0, len(a), _PAIRS_AT_ONCE):
@@ -84,22 +84,22 @@ def _compare_runs(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places
     return columns
 
 
-def _compare_recipes(arms: Sequence[Arm], resampled: Scores, a: _Places, b: _Places) -> list[dict[str, Any]]:
+def _compare_recipes(models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places) -> list[dict[str, Any]]:
     """Compare two recipes each time: what their seeds and the test images together say."""
     rows = []
     for i, j in zip(a, b, strict=True):
-        paired = are_paired(arms[i], arms[j])
-        row = compare_seeds(arms[i].correct, arms[j].correct, paired=paired)
+        paired = are_paired(models[i], models[j])
+        row = compare_seeds(models[i].correct, models[j].correct, paired=paired)
         for name in METRICS:
             # The images' part is the bootstrap's. It holds what seeds and images do together a second time: a little too wide.
             images = float((resampled[name][i] - resampled[name][j]).var(ddof=1))
-            row |= _compare_scores(name, arms[i], arms[j], images, paired=paired)
+            row |= _compare_scores(name, models[i], models[j], images, paired=paired)
         rows.append(row)
     return rows
 
 
-def _compare_scores(name: str, a: Arm, b: Arm, images: float, *, paired: bool) -> dict[str, float]:
-    first, second = (np.array([run.metrics[name] for run in arm.completed]) for arm in (a, b))
+def _compare_scores(name: str, a: ModelRuns, b: ModelRuns, images: float, *, paired: bool) -> dict[str, float]:
+    first, second = (np.array([run.metrics[name] for run in model.completed]) for model in (a, b))
     # One column, so that only the seeds vary; the images' part is given.
     seeds = spread_of_difference(first[:, None], second[:, None], paired=paired)
     spread = replace(seeds, images=images, image_freedom=a.correct.shape[1] - 1.0)

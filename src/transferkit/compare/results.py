@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transferkit.compare.arms import Arm
+from transferkit.compare.model_runs import ModelRuns
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Results:
     """Models, table and tests; the columns are those of `transferkit.Comparison`."""
 
-    arms: tuple[Arm, ...]
+    models: tuple[ModelRuns, ...]
     baseline: str | None
     table: "pd.DataFrame"
     tests: "pd.DataFrame"
@@ -23,9 +23,9 @@ class Results:
     @property
     def runs(self) -> tuple[Run, ...]:
         """All runs, those of one model one after the other."""
-        return tuple(run for arm in self.arms for run in arm.runs)
+        return tuple(run for model in self.models for run in model.runs)
 
     @property
     def has_seeds(self) -> bool:
         """Whether a model was trained with more than one seed."""
-        return any(len(arm.runs) > 1 for arm in self.arms)
+        return any(len(model.runs) > 1 for model in self.models)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from transferkit.compare.arms import Arm
 from transferkit.compare.fairness import selected_on_test, trained_on_test
+from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.results import Results
 from transferkit.compare.table import decimals_for, differing_conditions, list_augmentations
 from transferkit.compare.texts import texts_in
@@ -27,12 +27,12 @@ _RECIPE_ORDER: Final = (
 _PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
 
 
-def write_title(arms: Sequence[Arm], language: str) -> str:
+def write_title(models: Sequence[ModelRuns], language: str) -> str:
     """Return the heading of a report."""
     texts = texts_in(language)
-    names = list(dict.fromkeys(str(run.dataset.get("name") or "") for arm in arms for run in arm.runs))
+    names = list(dict.fromkeys(str(run.dataset.get("name") or "") for model in models for run in model.runs))
     dataset = ", ".join(name for name in names if name) or texts["unnamed_dataset"]
-    return texts["title_one" if len(arms) == 1 else "title_many"].format(count=len(arms), dataset=dataset)
+    return texts["title_one" if len(models) == 1 else "title_many"].format(count=len(models), dataset=dataset)
 
 
 def list_banners(runs: Sequence[Run], language: str) -> list[str]:
@@ -56,12 +56,12 @@ def write_verdict(results: Results, language: str) -> str:
     texts = texts_in(language)
     if banners := list_banners(results.runs, language):
         return texts["verdict_none_barred"].format(reason=banners[0])
-    completed = [arm for arm in results.arms if arm.completed]
+    completed = [model for model in results.models if model.completed]
     if not completed:
         return texts["verdict_none_finished"]
     if len(completed) == 1:
         return texts["verdict_one"]
-    ranked = sorted(completed, key=lambda arm: -arm.mean("accuracy"))
+    ranked = sorted(completed, key=lambda model: -model.mean("accuracy"))
     best = ranked[0].name
     other = ranked[1].name if best == results.baseline else str(results.baseline)
     decimals = decimals_for(len(ranked[0].example.test_labels))
@@ -109,10 +109,10 @@ def _describe_dataset(run: Run, texts: dict[str, str]) -> str:
     return " ".join(sentences)
 
 
-def describe_training(arm: Arm, language: str) -> str:
+def describe_training(model: ModelRuns, language: str) -> str:
     """Return one line on how a model was trained."""
     texts = texts_in(language)
-    run = arm.example
+    run = model.example
     recipe = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
     parts = [_describe_phase(phase, planned.get(str(phase.get("name")), {}), texts) for phase in run.phases]
@@ -124,15 +124,15 @@ def describe_training(arm: Arm, language: str) -> str:
     parts += [f"{key}={_plain(value)}" for key, value in recipe.items() if key not in (*_RECIPE_ORDER, "augment")]
     if not parts:
         parts.append(texts["recipe_unknown"])
-    if len({one.selected_epoch for one in arm.completed}) > 1:
-        epochs = ", ".join(str(one.selected_epoch) for one in arm.completed)
+    if len({one.selected_epoch for one in model.completed}) > 1:
+        epochs = ", ".join(str(one.selected_epoch) for one in model.completed)
         parts.append(texts[f"selection_{run.selection}"].format(epoch=epochs))
     elif run.selection != "none" and (run.selected_epoch is not None or run.selection == "last"):
         parts.append(texts[f"selection_{run.selection}"].format(epoch=run.selected_epoch))
     if run.tuning_trials > 1:
         parts.append(texts["tuning_trials"].format(count=run.tuning_trials))
-    seeds = ", ".join(map(str, arm.seeds))
-    parts.append(texts["seed" if len(arm.runs) == 1 else "several_seeds"].format(seed=seeds))
+    seeds = ", ".join(map(str, model.seeds))
+    parts.append(texts["seed" if len(model.runs) == 1 else "several_seeds"].format(seed=seeds))
     return "; ".join(parts)
 
 
@@ -196,20 +196,20 @@ def list_notes(results: Results, language: str) -> list[str]:
     completed = [run for run in runs if run.status == "completed"]
     notes = []
     left_out = [
-        f"{_name(arm, run, texts)} ({texts[run.status]})"
-        for arm in results.arms
-        for run in arm.runs
+        f"{_name(model, run, texts)} ({texts[run.status]})"
+        for model in results.models
+        for run in model.runs
         if run.status != "completed"
     ]
     if left_out:
         notes.append(texts["note_left_out"].format(left_out=len(left_out), count=len(runs), names=", ".join(left_out)))
-    thinned = [arm.name for arm in results.arms if 0 < len(arm.completed) < len(arm.runs)]
+    thinned = [model.name for model in results.models if 0 < len(model.completed) < len(model.runs)]
     if thinned:
         notes.append(texts["note_thinned"].format(names=", ".join(thinned)))
-    differing = [texts[f"column_{name}"] for name in differing_conditions([arm.example for arm in results.arms])]
+    differing = [texts[f"column_{name}"] for name in differing_conditions([model.example for model in results.models])]
     if differing:
         notes.append(texts["note_differ"].format(columns=", ".join(differing)))
-    elif len({frozenset(run.dataset.get("train_fingerprint") for run in arm.runs) for arm in results.arms}) > 1:
+    elif len({frozenset(run.dataset.get("train_fingerprint") for run in model.runs) for model in results.models}) > 1:
         notes.append(texts["note_train_data"])
     versions = [
         f"{name} {' / '.join(values)}" for name, values in _collect(runs, hardware=False).items() if len(values) > 1
@@ -218,15 +218,15 @@ def list_notes(results: Results, language: str) -> list[str]:
         notes.append(texts["note_versions"].format(versions=", ".join(versions)))
     if any(len(values) > 1 for values in _collect(runs, hardware=True).values()):
         notes.append(texts["note_hardware"])
-    told = {arm.name: dict.fromkeys(note for run in arm.runs for note in run.notes) for arm in results.arms}
+    told = {model.name: dict.fromkeys(note for run in model.runs for note in run.notes) for model in results.models}
     notes += [texts["note_run"].format(name=name, note=note) for name, found in told.items() for note in found]
     if completed:
         classes = len(completed[0].class_names)
-        if any(len(arm.completed) == 1 for arm in results.arms):
+        if any(len(model.completed) == 1 for model in results.models):
             notes.append(texts["note_interval"].format(test=len(completed[0].test_labels)))
         if results.has_seeds:
             notes.append(texts["note_seeds"])
-        if len(results.arms) > 1 and baseline is not None:
+        if len(results.models) > 1 and baseline is not None:
             notes.append(texts["note_difference"].format(baseline=baseline))
         if len(results.tests):
             methods = set(results.tests["method"])
@@ -244,8 +244,8 @@ def list_notes(results: Results, language: str) -> list[str]:
     return notes
 
 
-def _name(arm: Arm, run: Run, texts: dict[str, str]) -> str:
-    return arm.name if len(arm.runs) == 1 else f"{arm.name}, {texts['seed'].format(seed=run.seed)}"
+def _name(model: ModelRuns, run: Run, texts: dict[str, str]) -> str:
+    return model.name if len(model.runs) == 1 else f"{model.name}, {texts['seed'].format(seed=run.seed)}"
 
 
 def describe_environment(runs: Sequence[Run]) -> list[str]:

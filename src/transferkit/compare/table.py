@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from transferkit.compare.arms import Arm
+from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.seeds import interval, spread_of_mean
 from transferkit.compare.texts import texts_in
 from transferkit.runs.metrics import wilson_interval
@@ -56,12 +56,12 @@ def list_augmentations(run: Run) -> str:
     return value if isinstance(value, str) else ", ".join(str(item) for item in value)
 
 
-def build_table(arms: Sequence[Arm], baseline: str | None) -> "pd.DataFrame":
+def build_table(models: Sequence[ModelRuns], baseline: str | None) -> "pd.DataFrame":
     """Return one row a model with plain numbers: fractions from 0 to 1, seconds, counts; NaN where unknown.
 
     Parameters
     ----------
-    arms : sequence of Arm
+    models : sequence of ModelRuns
         Models whose runs `check_fair` let pass.
     baseline : str or None
         The model from which differences are taken.
@@ -73,20 +73,24 @@ def build_table(arms: Sequence[Arm], baseline: str | None) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    reference = next((arm.mean("accuracy") for arm in arms if arm.name == baseline), math.nan)
-    rows = [_results(arm, reference) | _conditions(arm.example) for arm in arms]
-    return pd.DataFrame(rows, index=pd.Index([arm.name for arm in arms], name="name"))
+    reference = next((model.mean("accuracy") for model in models if model.name == baseline), math.nan)
+    rows = [_results(model, reference) | _conditions(model.example) for model in models]
+    return pd.DataFrame(rows, index=pd.Index([model.name for model in models], name="name"))
 
 
-def _results(arm: Arm, reference: float) -> dict[str, Any]:
+def _results(model: ModelRuns, reference: float) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "status": arm.status,
-        "seeds": len(arm.completed),
-        "unfinished": len(arm.runs) - len(arm.completed),
+        "status": model.status,
+        "seeds": len(model.completed),
+        "unfinished": len(model.runs) - len(model.completed),
     }
-    if arm.completed:
-        row |= _accuracy(arm)
-        row |= {"difference": row["accuracy"] - reference, "loss": arm.mean("loss"), "f1_macro": arm.mean("f1_macro")}
+    if model.completed:
+        row |= _accuracy(model)
+        row |= {
+            "difference": row["accuracy"] - reference,
+            "loss": model.mean("loss"),
+            "f1_macro": model.mean("f1_macro"),
+        }
     else:
         names = (
             "accuracy",
@@ -100,23 +104,23 @@ def _results(arm: Arm, reference: float) -> dict[str, Any]:
             "f1_macro",
         )
         row |= dict.fromkeys(names, math.nan)
-    runs = arm.completed or arm.runs[:1]
+    runs = model.completed or model.runs[:1]
     for name in ("parameters", "trainable_parameters", "train_seconds", "images_per_second", "overfit_gap"):
         row[name] = _mean([getattr(run, name) for run in runs])
     return row
 
 
-def _accuracy(arm: Arm) -> dict[str, float]:
+def _accuracy(model: ModelRuns) -> dict[str, float]:
     """Return accuracy with its interval: Wilson's for one run, else one for other seeds and other test images together."""
-    mean, count = arm.mean("accuracy"), len(arm.completed[0].test_labels)
+    mean, count = model.mean("accuracy"), len(model.completed[0].test_labels)
     row = {"accuracy": mean, "accuracy_sd": math.nan, "seed_low": math.nan, "seed_high": math.nan}
     low, high = wilson_interval(round(mean * count), count)
-    if len(arm.completed) > 1:
-        spread = spread_of_mean(arm.correct)
+    if len(model.completed) > 1:
+        spread = spread_of_mean(model.correct)
         if spread.total > 0:  # else every run is right everywhere, or wrong everywhere
             low, high = interval(mean, spread.total, spread.freedom(with_images=True))
-        row["seed_low"], row["seed_high"] = interval(mean, spread.seeds, len(arm.completed) - 1)
-        row["accuracy_sd"] = float(arm.accuracies.std(ddof=1))
+        row["seed_low"], row["seed_high"] = interval(mean, spread.seeds, len(model.completed) - 1)
+        row["accuracy_sd"] = float(model.accuracies.std(ddof=1))
     return row | {"accuracy_low": max(low, 0.0), "accuracy_high": min(high, 1.0)}
 
 
@@ -179,12 +183,14 @@ def decimals_for(test_size: int) -> int:
     return 2 if test_size >= 5000 else 1
 
 
-def format_cells(arms: Sequence[Arm], table: "pd.DataFrame", baseline: str | None, language: str) -> list[list[str]]:
+def format_cells(
+    models: Sequence[ModelRuns], table: "pd.DataFrame", baseline: str | None, language: str
+) -> list[list[str]]:
     """Return the printed table: the heading first, then one row a model.
 
     Parameters
     ----------
-    arms : sequence of Arm
+    models : sequence of ModelRuns
         The models of the table, in its order.
     table : DataFrame
         What `build_table` returned.
@@ -199,17 +205,17 @@ def format_cells(arms: Sequence[Arm], table: "pd.DataFrame", baseline: str | Non
         Cells; conditions in which all models agree are left out, and what concerns seeds if each has one.
     """
     texts = texts_in(language)
-    decimals = decimals_for(max(len(run.test_labels) for arm in arms for run in arm.runs))
-    seeds = SEEDS if any(len(arm.runs) > 1 for arm in arms) else ()
-    columns = [RESULTS[0], *seeds, *RESULTS[1:], *differing_conditions([arm.example for arm in arms])]
-    if len(arms) == 1:
+    decimals = decimals_for(max(len(run.test_labels) for model in models for run in model.runs))
+    seeds = SEEDS if any(len(model.runs) > 1 for model in models) else ()
+    columns = [RESULTS[0], *seeds, *RESULTS[1:], *differing_conditions([model.example for model in models])]
+    if len(models) == 1:
         columns.remove("difference")
     heading = [texts["column_name"], *(texts[f"column_{name}"] for name in columns)]
     rows = [heading]
-    for arm, row in zip(arms, table.to_dict(orient="records"), strict=True):
+    for model, row in zip(models, table.to_dict(orient="records"), strict=True):
         values = {str(name): value for name, value in row.items()}
-        cells = [_format_cell(name, values, arm.name == baseline, texts, decimals) for name in columns]
-        rows.append([arm.name, *cells])
+        cells = [_format_cell(name, values, model.name == baseline, texts, decimals) for name in columns]
+        rows.append([model.name, *cells])
     return rows
 
 

@@ -36,8 +36,8 @@ def test_a_row_for_each_model_with_the_means_of_its_seeds(comparison):
 
     assert comparison.table.index.tolist() == ["poor", "fine"]
     assert len(comparison.runs) == 8
-    for arm, (_, row) in zip(comparison.arms, comparison.table.iterrows(), strict=True):
-        accuracies = [run.metrics["accuracy"] for run in arm.runs]
+    for model, (_, row) in zip(comparison.models, comparison.table.iterrows(), strict=True):
+        accuracies = [run.metrics["accuracy"] for run in model.runs]
         assert row["seeds"] == 4
         assert row["accuracy"] == pytest.approx(np.mean(accuracies))
         assert row["accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))

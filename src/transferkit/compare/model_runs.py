@@ -1,4 +1,4 @@
-"""Arm: the trainings of one recipe, one for each seed, that a comparison counts as one model."""
+"""The runs of one model: one recipe, trained once for each seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ _MAY_DIFFER: Final = ("seed", "random_state")
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
-    """The runs of one name.
+class ModelRuns:
+    """The runs that a comparison counts as one model: those of one name.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class Arm:
         return float(np.mean([run.metrics[metric] for run in self.completed]))
 
 
-def make_arms(groups: Mapping[str, Sequence[Run]]) -> tuple[Arm, ...]:
-    """Return the arms, or refuse runs of one name that are not seeds of one recipe.
+def make_model_runs(groups: Mapping[str, Sequence[Run]]) -> tuple[ModelRuns, ...]:
+    """Return the models, or refuse runs of one name that are not seeds of one recipe.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def make_arms(groups: Mapping[str, Sequence[Run]]) -> tuple[Arm, ...]:
 
     Returns
     -------
-    tuple of Arm
+    tuple of ModelRuns
         In the order given, the runs of each by seed.
 
     Raises
@@ -86,7 +86,7 @@ def make_arms(groups: Mapping[str, Sequence[Run]]) -> tuple[Arm, ...]:
     """
     for name, runs in groups.items():
         _check_one_recipe(name, runs)
-    return tuple(Arm(name, tuple(sorted(runs, key=lambda run: run.seed))) for name, runs in groups.items())
+    return tuple(ModelRuns(name, tuple(sorted(runs, key=lambda run: run.seed))) for name, runs in groups.items())
 
 
 def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
@@ -125,8 +125,8 @@ def _without_seeds(value: Any) -> Any:
     return value
 
 
-def are_paired(first: Arm, second: Arm) -> bool:
-    """Return whether seeds belong together one by one: the same seeds, each with training images of its own that both arms share."""
+def are_paired(first: ModelRuns, second: ModelRuns) -> bool:
+    """Return whether seeds belong together one by one: the same seeds, each with training images of its own that both models share."""
     a, b = first.completed, second.completed
     splits = [run.dataset.get("train_fingerprint") for run in a]
     return (
