@@ -40,7 +40,7 @@ def find_finished(place: Path, *, key: str, recipe: dict[str, Any], seed: int) -
         ]
         if run.seed != seed:
             differing.append(f"seed {run.seed} (now {seed})")
-        what = "; ".join(differing) or "another model or other data"
+        what = "; ".join(differing) or "another model, other initial or pretrained weights, or other data"
         raise RunError(
             f"{place} holds the finished run {run.name!r} made with {what}. Give this one another name, or pass overwrite=True."
         )
