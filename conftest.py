@@ -1,5 +1,6 @@
 """What holds for every test, the examples in docstrings and those in the documentation: no network, a cache of their own."""
 
+import doctest
 import os
 import socket
 import sys
@@ -9,6 +10,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
 from hypothesis import settings
+
+from transferkit.errors import DownloadError, MissingDependencyError, WeightsError
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("transferkit", deadline=None)
@@ -30,9 +33,37 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path, monkeypatch):
+def private_cache(request, tmp_path, monkeypatch):
     """Give every test its own cache folder, so that none reads or clears the user's."""
     monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "transferkit-home"))
+    if isinstance(request.node, pytest.DoctestItem):
+        request.getfixturevalue("example_folder")
+
+
+@pytest.fixture(scope="session")
+def example_home(tmp_path_factory):
+    """Return one cache for all examples: each of them would unpack Fashion-MNIST again."""
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture
+def example_folder(example_home, tmp_path, monkeypatch):
+    """Run an example in an empty folder, in which it may write, and without the network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(example_home))
+    monkeypatch.setenv("TRANSFERKIT_OFFLINE", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Skip an example whose images or ImageNet weights are not on this machine; any other failure stays one."""
+    try:
+        return (yield)
+    except doctest.UnexpectedException as error:
+        cause = error.exc_info[1]
+        if isinstance(cause, DownloadError | WeightsError | MissingDependencyError):
+            pytest.skip(str(cause))
+        raise
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,31 @@ class Comparison:
         (``p_holm`` below 0.05), ``"practically equal"`` (90% interval within the margin) or ``"undecided"``.
     margin : float
         What counts as practically equal.
+
+    Examples
+    --------
+    Made-up answers; `train` makes runs of real ones.
+
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> truth = np.arange(200) % 2
+    >>> common = {
+    ...     "class_names": ("cat", "dog"),
+    ...     "test_labels": truth,
+    ...     "seed": 0,
+    ...     "dataset": {"test_fingerprint": "3fa9"},
+    ... }
+    >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[truth * (np.arange(200) < 150)], **common)
+    >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[truth * (np.arange(200) < 190)], **common)
+    >>> comparison = tk.compare_runs([poor, good])
+    >>> comparison.tests.loc[0, ["a", "b", "verdict"]].tolist()
+    ['good', 'poor', 'a better']
+    >>> comparison.class_tests("good")["difference"].to_dict()
+    {'cat': 0.0, 'dog': 0.2}
+    >>> report = comparison.to_markdown("ko")
+    >>> page = comparison.to_html("report.html")
+    >>> table = comparison.to_latex()
+    >>> comparison.plot().savefig("accuracy.png")
     """
 
     models: tuple[ModelRuns, ...]

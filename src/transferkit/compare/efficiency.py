@@ -58,6 +58,40 @@ class EfficiencyCurve:
     areas : DataFrame
         One row an arm: ``arm``, ``seeds``, ``area`` under its curve over the logarithm of the budget, divided by the width (so the
         mean accuracy from the smallest to the largest budget), ``low``, ``high``. NaN where an arm lacks a budget.
+
+    Examples
+    --------
+    Made-up answers; `label_efficiency` trains real ones.
+
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> truth = np.arange(90) % 3
+    >>> def make_run(name, labels, seed, wrong):
+    ...     answers = np.where(np.arange(90) < wrong, (truth + 1) % 3, truth)
+    ...     return tk.Run(
+    ...         name=name,
+    ...         class_names=("bag", "coat", "shirt"),
+    ...         test_probabilities=np.eye(3)[answers],
+    ...         test_labels=truth,
+    ...         dataset={
+    ...             "test_fingerprint": "3fa9",
+    ...             "train_fingerprint": f"{labels}-{seed}",
+    ...             "labels_per_class": labels,
+    ...         },
+    ...         seed=seed,
+    ...     )
+    >>> runs = [make_run("scratch", n, seed, 400 // n + seed) for n in (10, 100) for seed in range(3)]
+    >>> runs += [make_run("pretrained", n, seed, 50 // n + seed) for n in (10, 100) for seed in range(3)]
+    >>> curve = tk.efficiency_curve(runs, baseline="scratch")
+    >>> curve.table[["arm", "labels_per_class", "seeds"]]
+              arm  labels_per_class  seeds
+    0     scratch                10      3
+    1     scratch               100      3
+    2  pretrained                10      3
+    3  pretrained               100      3
+    >>> report = curve.to_markdown("ko")
+    >>> curve.plot().get_xscale()
+    'log'
     """
 
     baseline: str
@@ -81,6 +115,11 @@ class EfficiencyCurve:
         language : {"en", "ko"}, default "en"
             English or Korean.
 
+        Returns
+        -------
+        str
+            Markdown that a GitHub issue shows as it is.
+
         Raises
         ------
         UnknownNameError
@@ -89,7 +128,30 @@ class EfficiencyCurve:
         return efficiency_report.write_markdown(self, language)
 
     def plot(self, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
-        """Draw the curves; see `plot_label_efficiency`."""
+        """Draw the curves; see `plot_label_efficiency`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where they are drawn. On a new figure if None.
+        language : {"en", "ko"}, default "en"
+            Language of the labels.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes; save the picture with ``ax.figure.savefig(file)``.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+
+        Warns
+        -----
+        TransferKitWarning
+            If Korean is asked for and no font with Hangul is installed; the labels are English then.
+        """
         from transferkit.plots.efficiency import plot_label_efficiency
 
         return plot_label_efficiency(self, ax=ax, language=language)
@@ -134,10 +196,32 @@ def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENC
 
     Examples
     --------
+    Made-up answers; `label_efficiency` trains real ones.
+
+    >>> import numpy as np
     >>> import transferkit as tk
-    >>> curve = tk.efficiency_curve("runs", baseline="from scratch")  # doctest: +SKIP
-    >>> print(curve.verdict)  # doctest: +SKIP
-    >>> curve.plot().figure.savefig("curve.png")  # doctest: +SKIP
+    >>> truth = np.arange(90) % 3
+    >>> def make_run(name, labels, seed, wrong):
+    ...     answers = np.where(np.arange(90) < wrong, (truth + 1) % 3, truth)
+    ...     return tk.Run(
+    ...         name=name,
+    ...         class_names=("bag", "coat", "shirt"),
+    ...         test_probabilities=np.eye(3)[answers],
+    ...         test_labels=truth,
+    ...         dataset={
+    ...             "test_fingerprint": "3fa9",
+    ...             "train_fingerprint": f"{labels}-{seed}",
+    ...             "labels_per_class": labels,
+    ...         },
+    ...         seed=seed,
+    ...     )
+    >>> runs = [make_run("scratch", n, seed, 400 // n + seed) for n in (10, 100) for seed in range(3)]
+    >>> runs += [make_run("pretrained", n, seed, 50 // n + seed) for n in (10, 100) for seed in range(3)]
+    >>> curve = tk.efficiency_curve(runs, baseline="scratch")
+    >>> curve.differences[["labels_per_class", "verdict"]]
+       labels_per_class verdict
+    0                10  better
+    1               100  better
     """
     import pandas as pd
 

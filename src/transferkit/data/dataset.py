@@ -21,12 +21,21 @@ Labels = NDArray[np.int64]
 class Split(NamedTuple):
     """Images and their labels; unpacks like the pairs of ``keras.datasets``.
 
-    Attributes
+    Parameters
     ----------
     images : ndarray of uint8, shape (n, height, width, channels)
         Pixels from 0 to 255, in memory or a memory map.
     labels : ndarray of int64, shape (n,)
         Class indices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> split = tk.Split(np.zeros((4, 28, 28, 1), np.uint8), np.array([0, 1, 1, 0]))
+    >>> images, labels = split
+    >>> split.images.shape
+    (4, 28, 28, 1)
     """
 
     images: Images
@@ -71,6 +80,18 @@ class Dataset:
         Where the images come from, in words.
     split_seed : int, default 0
         The seed that made the splits.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> (x_train, y_train), (x_val, y_val), (x_test, y_test) = data
+    >>> x_train.shape, y_val.shape
+    ((100, 28, 28, 1), (100,))
+    >>> data.subset(3)
+    Dataset('fashion-mnist', 10 classes, 28x28x1, train 30, validation 100, test 10,000)
+    >>> data.describe()["labels_per_class"]
+    10
     """
 
     name: str
@@ -204,6 +225,8 @@ class Dataset:
         DataError
             If images or labels are not as they should be, a class has no training image, or splits overlap. The
             message names the cure.
+        InvalidInputError
+            If a split is no pair of images and labels, the splits have images of different shapes, or an option makes no sense.
 
         Warns
         -----

@@ -38,6 +38,18 @@ class Duplicates:
         Number of images of each split that was searched.
     fingerprints : dict of str to str
         SHA-256 of each of these splits, as in `transferkit.Dataset.fingerprints`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+    >>> images[[40, 43]] = images[[7, 8]]  # test images that are also training images
+    >>> labels = np.arange(50) % 2
+    >>> data = tk.Dataset.from_arrays((images[:40], labels[:40]), (images[40:], labels[40:]), allow_overlap=True)
+    >>> found = tk.find_duplicates(data)
+    >>> found.indices("test")
+    array([0, 3])
     """
 
     table: "pd.DataFrame"

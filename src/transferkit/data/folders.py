@@ -112,8 +112,17 @@ def load_image_folder(
     Examples
     --------
     >>> import transferkit as tk
-    >>> tk.load_image_folder("flowers", image_size=160)  # doctest: +SKIP
-    Dataset('flowers', 5 classes, 160x160x3, train 2,569, validation 550, test 550)
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> rng = np.random.default_rng(0)
+    >>> for kind in ("daisy", "rose"):  # noise in place of flowers
+    ...     Path("flowers", kind).mkdir(parents=True)
+    ...     for number in range(20):
+    ...         pixels = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    ...         Image.fromarray(pixels).save(f"flowers/{kind}/{number}.png")
+    >>> tk.load_image_folder("flowers", image_size=32)
+    Dataset('flowers', 2 classes, 32x32x3, train 28, validation 6, test 6)
     """
     decoding = _check_decoding(image_size, color_mode, fit, max_pixels)
     plan = Plan(validation, test, splits.check_seed(seed), bool(allow_overlap))

@@ -167,7 +167,7 @@ def load_fashion_mnist(
     Examples
     --------
     >>> import transferkit as tk
-    >>> tk.load_fashion_mnist(labels_per_class=100)  # doctest: +SKIP
+    >>> tk.load_fashion_mnist(labels_per_class=100)
     Dataset('fashion-mnist', 10 classes, 28x28x1, train 1,000, validation 10,000, test 10,000)
     """
     return load_collection(
@@ -220,7 +220,7 @@ def load_mnist(
     Examples
     --------
     >>> import transferkit as tk
-    >>> tk.load_mnist()  # doctest: +SKIP
+    >>> tk.load_mnist()
     Dataset('mnist', 10 classes, 28x28x1, train 50,000, validation 10,000, test 10,000)
     """
     return load_collection(MNIST, validation=validation, seed=seed, labels_per_class=labels_per_class, path=path)

@@ -74,8 +74,10 @@ def build_cnn(
     Examples
     --------
     >>> import transferkit as tk
-    >>> tk.build_cnn(preset="modern", filters=(16, 32)).name  # doctest: +SKIP
-    'modern_cnn'
+    >>> tk.build_cnn().count_params()
+    184586
+    >>> tk.build_cnn((32, 32, 3), num_classes=4, preset="modern", filters=(16, 32)).output_shape
+    (None, 4)
     """
     if preset not in _PRESETS:
         raise UnknownNameError("preset", preset, _PRESETS)

@@ -64,8 +64,10 @@ def freeze(
     Examples
     --------
     >>> import transferkit as tk
-    >>> model = tk.build_transfer_model("mobilenet", freeze=False)  # doctest: +SKIP
-    >>> model = tk.freeze(model, "conv_pw_5_relu")  # doctest: +SKIP
+    >>> model = tk.build_transfer_model("mobilenet", freeze=False)
+    >>> model = tk.freeze(model, "conv_pw_5_relu", verbose=False)
+    >>> [model.get_layer("backbone").get_layer(name).trainable for name in ("conv_pw_5", "conv_pw_6")]
+    [False, True]
     """
     set_frozen(find_backbone(model), until, batch_norm=batch_norm)
     return _finish(model, learning_rate, verbose=verbose)
@@ -117,8 +119,10 @@ def unfreeze(
     Examples
     --------
     >>> import transferkit as tk
-    >>> model = tk.build_transfer_model("mobilenet")  # doctest: +SKIP
-    >>> model = tk.unfreeze(model, "conv_dw_12", learning_rate=1e-4)  # doctest: +SKIP
+    >>> model = tk.build_transfer_model("mobilenet")
+    >>> model = tk.unfreeze(model, "conv_dw_12", learning_rate=1e-4, verbose=False)
+    >>> [model.get_layer("backbone").get_layer(name).trainable for name in ("conv_pw_11", "conv_dw_12")]
+    [False, True]
     """
     backbone = find_backbone(model)
     if from_layer is None:

@@ -86,15 +86,30 @@ def build_googlenet(
       convolution is 3x3 with a step of one; only where the stem halves three times it is the paper's 7x7 with a step of two.
     - *Batch normalisation* (Ioffe & Szegedy 2015, doi:10.48550/arXiv.1502.03167) after every convolution, in place of local
       response normalisation, with a momentum of 0.9, since short trainings have few steps.
-    - *No auxiliary classifiers.* They were meant to carry gradients to the lower layers early in training; the authors found
-      later that they do not, and help a little at the end of it at most (Szegedy et al. 2016,
-      doi:10.1109/CVPR.2016.308, section 4).
+    - *No auxiliary classifiers* inside the model. They were meant to carry gradients to the lower layers early in training; the
+      authors found later that they do not, and help a little at the end of it at most (Szegedy et al. 2016,
+      doi:10.1109/CVPR.2016.308, section 4). Their loss needs outputs of their own, which the model would then have for good.
+      So they are outputs of a second model that shares the layers, as in the example: its ``fit`` trains this model too, with
+      the paper's weight of 0.3, and is thrown away afterwards. `transferkit.Run.from_history` makes a run of it.
 
     Examples
     --------
     >>> import transferkit as tk
-    >>> tk.build_googlenet(width=0.25).output_shape  # doctest: +SKIP
+    >>> model = tk.build_googlenet(width=0.25)
+    >>> model.output_shape
     (None, 10)
+
+    Two auxiliary classifiers where the paper has them, simpler than its own:
+
+    >>> import keras
+    >>> outputs = [model.output]
+    >>> for place in ("inception4a", "inception4d"):
+    ...     x = keras.layers.GlobalAveragePooling2D()(model.get_layer(place).output)
+    ...     outputs.append(keras.layers.Dense(10, activation="softmax")(x))
+    >>> trainer = keras.Model(model.inputs, outputs)
+    >>> trainer.compile("adamw", loss=["sparse_categorical_crossentropy"] * 3, loss_weights=[1.0, 0.3, 0.3])
+    >>> len(trainer.outputs), len(model.outputs)  # trainer.fit(images, [labels, labels, labels]) trains both
+    (3, 1)
     """
     check_input_shape(input_shape)
     check_positive("num_classes", num_classes, at_least=2)

@@ -53,6 +53,16 @@ def count_dead_features(model: Any, images: NDArray[np.uint8], *, batch_size: in
     ------
     InvalidInputError
         If the model has no layer ``pool``, or there are fewer than two images.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> found = tk.count_dead_features(tk.build_transfer_model("mobilenet"), data.train.images)
+    >>> found.total
+    1024
+    >>> found.fraction < 0.5  # at 64 pixels; with image_size=60 it is 0.92
+    True
     """
     names = [layer.name for layer in model.layers]
     if "pool" not in names:

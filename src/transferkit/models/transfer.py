@@ -122,8 +122,12 @@ def build_transfer_model(
     Examples
     --------
     >>> import transferkit as tk
-    >>> model = tk.build_transfer_model("mobilenet")  # doctest: +SKIP
-    >>> scratch = tk.build_transfer_model("mobilenet", pretrained=False)  # doctest: +SKIP
+    >>> model = tk.build_transfer_model("mobilenet")
+    >>> [layer.name for layer in model.layers if layer.weights]
+    ['backbone', 'predictions']
+    >>> scratch = tk.build_transfer_model("mobilenet", pretrained=False)
+    >>> scratch.provenance.source
+    'random'
     """
     if not isinstance(pretrained, (bool, str, Path)):
         raise InvalidInputError(f"pretrained must be True, False or the path of a file of weights; got {pretrained!r}.")

@@ -56,6 +56,17 @@ def plot_accuracy(
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> runs = [
+    ...     tk.train(tk.build_baseline(name), data, verbose=False) for name in ("naive_bayes", "k_nearest_neighbors")
+    ... ]
+    >>> ax = tk.plot_accuracy(runs, order="accuracy")
+    >>> sorted(label.get_text() for label in ax.get_yticklabels())
+    ['k_nearest_neighbors', 'naive_bayes']
     """
     if order not in ORDERS:
         raise UnknownNameError("order", order, ORDERS)

@@ -46,6 +46,15 @@ def plot_confused_pairs(run: Run, *, count: int = 10, ax: "Axes | None" = None, 
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_baseline("naive_bayes"), data, verbose=False)
+    >>> ax = tk.plot_confused_pairs(run, count=3)
+    >>> [label.get_text() for label in ax.get_yticklabels()]  # truth → prediction
+    ['... → ...', '... → ...', '... → ...']
     """
     chosen = check_predictions(run)
     if count < 1:

@@ -45,6 +45,15 @@ def plot_confusion(run: Run, *, ax: "Axes | None" = None, language: str = "en") 
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_baseline("naive_bayes"), data, verbose=False)
+    >>> ax = tk.plot_confusion(run)
+    >>> ax.get_ylabel()
+    'True class'
     """
     (chosen,) = list_runs([run])
     if not len(chosen.test_probabilities):

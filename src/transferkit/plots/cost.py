@@ -75,6 +75,17 @@ def plot_cost(
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> runs = [
+    ...     tk.train(tk.build_baseline(name), data, verbose=False) for name in ("naive_bayes", "k_nearest_neighbors")
+    ... ]
+    >>> ax = tk.plot_cost(runs, "training_time")
+    >>> ax.get_xscale()
+    'log'
     """
     if cost not in COSTS:
         raise UnknownNameError("cost", cost, COSTS)

@@ -68,6 +68,15 @@ def plot_curves(
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_cnn(filters=(4, 8)), data, epochs=2, name="CNN", verbose=False)
+    >>> ax = tk.plot_curves(run, "loss")
+    >>> ax.get_ylabel()
+    'Loss'
     """
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)

@@ -53,6 +53,16 @@ def plot_disagreements(
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> runs = [
+    ...     tk.train(tk.build_baseline(name), data, verbose=False) for name in ("naive_bayes", "k_nearest_neighbors")
+    ... ]
+    >>> figure = tk.plot_disagreements(*runs, data, count=4)
+    >>> figure.savefig("disagreements.png")
     """
     runs = check_predictions(run_a), check_predictions(run_b)
     if count < 1:

@@ -54,6 +54,34 @@ def plot_label_efficiency(curve: Curve, *, ax: "Axes | None" = None, language: s
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    Made-up answers; `label_efficiency` trains real ones.
+
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> truth = np.arange(90) % 3
+    >>> def make_run(name, labels, seed, wrong):
+    ...     answers = np.where(np.arange(90) < wrong, (truth + 1) % 3, truth)
+    ...     return tk.Run(
+    ...         name=name,
+    ...         class_names=("bag", "coat", "shirt"),
+    ...         test_probabilities=np.eye(3)[answers],
+    ...         test_labels=truth,
+    ...         dataset={
+    ...             "test_fingerprint": "3fa9",
+    ...             "train_fingerprint": f"{labels}-{seed}",
+    ...             "labels_per_class": labels,
+    ...         },
+    ...         seed=seed,
+    ...     )
+    >>> runs = [make_run("scratch", n, seed, 400 // n + seed) for n in (10, 100) for seed in range(3)]
+    >>> runs += [make_run("pretrained", n, seed, 50 // n + seed) for n in (10, 100) for seed in range(3)]
+    >>> curve = tk.efficiency_curve(runs, baseline="scratch")
+    >>> ax = tk.plot_label_efficiency(curve)
+    >>> ax.get_xscale()
+    'log'
     """
     arms = list(dict.fromkeys(curve.table["arm"]))
     with plot_texts(language, arms) as labels:

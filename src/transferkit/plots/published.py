@@ -63,6 +63,16 @@ def plot_published(
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_baseline("naive_bayes"), data, verbose=False)
+    >>> published = tk.published_results("fashion_mnist")
+    >>> ax = tk.plot_published(run, published[published["source"] == "course"])
+    >>> "naive_bayes" in [label.get_text() for label in ax.get_yticklabels()]
+    True
     """
     if order not in ORDERS:
         raise UnknownNameError("order", order, ORDERS)

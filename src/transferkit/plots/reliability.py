@@ -53,6 +53,15 @@ def plot_reliability(run: Run, *, ax: "Axes | None" = None, language: str = "en"
     References
     ----------
     .. [1] Guo et al. (2017), "On Calibration of Modern Neural Networks", ICML. arXiv:1706.04599
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_baseline("naive_bayes"), data, verbose=False)
+    >>> ax = tk.plot_reliability(run)
+    >>> ax.get_xlabel()
+    'Confidence (probability of the predicted class)'
     """
     chosen = check_predictions(run)
     with plot_texts(language, [chosen.name]) as labels:

@@ -49,6 +49,14 @@ def plot_samples(
         If images and labels do not fit together, or there is no image.
     UnknownNameError
         If the split is not one of the above.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> figure = tk.plot_samples(data, per_class=5)
+    >>> len(figure.axes)
+    50
     """
     if per_class < 1:
         raise InvalidInputError(f"per_class must be at least 1; got {per_class!r}.")

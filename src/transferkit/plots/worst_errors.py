@@ -50,6 +50,15 @@ def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16,
     -----
     TransferKitWarning
         If Korean is asked for and no font with Hangul is installed; the labels are English then.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_baseline("naive_bayes"), data, verbose=False)
+    >>> figure = tk.plot_worst_errors(run, data, count=8)
+    >>> len(figure.axes)
+    8
     """
     chosen = check_predictions(run)
     if count < 1:

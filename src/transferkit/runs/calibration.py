@@ -163,6 +163,8 @@ def calibrate(run: Run, *, name: str | None = None) -> Run:
     ------
     RunError
         If the run has no validation or no test predictions.
+    InvalidInputError
+        If its predictions are not probabilities.
 
     Warns
     -----

@@ -214,7 +214,34 @@ class Run:
         return self.train_accuracy - float(self.metrics["accuracy"])
 
     def save(self, path: Path | str, *, weights: bool = True, replace: bool = False) -> Path:
-        """Write the run as a folder of plain files; see `transferkit.runs.storage.save_run`."""
+        """Write the run as a folder of plain files: JSON, arrays without pickle, weights, and their SHA-256 sums.
+
+        Parameters
+        ----------
+        path : path
+            The folder; it must not exist yet, or hold an older run if `replace`.
+        weights : bool, default True
+            Whether the model and its weights are written as well, if the run has a model.
+        replace : bool, default False
+            Whether a run that is there is replaced.
+
+        Returns
+        -------
+        Path
+            The folder; `transferkit.load_run` reads it.
+
+        Raises
+        ------
+        RunError
+            If something is there already, or it is no run that could be replaced.
+
+        Examples
+        --------
+        >>> run = Run(name="toy", class_names=("cat", "dog"), test_probabilities=np.eye(2), test_labels=[0, 1], seed=0)
+        >>> folder = run.save("runs/toy")
+        >>> sorted(file.name for file in folder.iterdir())
+        ['manifest.json', 'predictions.npz', 'run.json']
+        """
         from transferkit.runs.storage import save_run
 
         return save_run(self, path, weights=weights, replace=replace)
@@ -343,12 +370,12 @@ class Run:
         Examples
         --------
         >>> import transferkit as tk
-        >>> data = tk.load_fashion_mnist()  # doctest: +SKIP
-        >>> history = model.fit(*data.train, validation_data=data.validation, epochs=5)  # doctest: +SKIP
-        >>> own = tk.Run.from_history(  # doctest: +SKIP
-        ...     history, name="mine", data=data, test_probabilities=model.predict(data.test.images)
-        ... )
-        >>> tk.compare_runs([own, tk.train(tk.build_cnn(), data, name="CNN")])  # doctest: +SKIP
+        >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+        >>> model = tk.build_cnn(filters=(4, 8))
+        >>> history = model.fit(*data.train, validation_data=data.validation, epochs=2, verbose=0)
+        >>> probabilities = model.predict(data.test.images, batch_size=500, verbose=0)
+        >>> tk.Run.from_history(history, name="mine", data=data, test_probabilities=probabilities)
+        Run('mine', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
         """
         from transferkit.runs.interchange import run_from_history
 
