@@ -102,7 +102,11 @@ def load_model(path: str | Path) -> Any:
     Examples
     --------
     >>> import transferkit as tk
-    >>> model = tk.load_model("runs/mobilenet")  # doctest: +SKIP
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> run = tk.train(tk.build_cnn(filters=(4, 8)), data, epochs=1, name="CNN", folder="runs", verbose=False)
+    >>> model = tk.load_model("runs/cnn")
+    >>> model.predict(data.test.images[:3], verbose=0).shape
+    (3, 10)
     """
     folder = Path(path).expanduser()
     file, weights = folder / _MODEL, folder / _WEIGHTS
