@@ -183,7 +183,8 @@ def clear_cache() -> int:
     Examples
     --------
     >>> import transferkit as tk
-    >>> tk.clear_cache()
+    >>> freed = tk.clear_cache()
+    >>> tk.clear_cache()  # nothing is left
     0
     """
     folders = [files.cache_home() / name for name in ("features", "engines")]
@@ -228,9 +229,9 @@ def extract_features(model: Any, images: NDArray[np.uint8], *, engine: Engine = 
     Examples
     --------
     >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist()  # doctest: +SKIP
-    >>> tk.extract_features(tk.build_transfer_model("mobilenet"), data.test.images).shape  # doctest: +SKIP
-    (10000, 1024)
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> tk.extract_features(tk.build_transfer_model("mobilenet"), data.train.images).shape
+    (100, 1024)
     """
     if not isinstance(model, keras.Model):
         raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")

@@ -93,13 +93,18 @@ def evaluate(model: Any, split: Any) -> Evaluation:
     ------
     DataError
         If images or labels are not of that kind, or do not fit the model.
+    InvalidInputError
+        If `split` is no pair.
 
     Examples
     --------
     >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist()  # doctest: +SKIP
-    >>> tk.evaluate(tk.build_cnn(), data.validation).metrics["accuracy"]  # doctest: +SKIP
-    0.1034
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> evaluation = tk.evaluate(tk.build_cnn(), data.validation)
+    >>> evaluation.probabilities.shape
+    (100, 10)
+    >>> evaluation.metrics["accuracy"]  # a network that was not trained
+    0...
     """
     if not isinstance(split, tuple | list) or len(split) != 2:
         raise InvalidInputError(

@@ -50,7 +50,23 @@ class Arm:
     options: Options = field(default_factory=dict)
 
     def options_at(self, labels_per_class: int) -> dict[str, Any]:
-        """Return the options for a number of labels per class."""
+        """Return the options for a number of labels per class.
+
+        Parameters
+        ----------
+        labels_per_class : int
+            A budget of the experiment.
+
+        Returns
+        -------
+        dict
+            Options of `method`, by name.
+
+        Raises
+        ------
+        InvalidInputError
+            If the function given as `options` returns no mapping.
+        """
         found: Any = self.options(labels_per_class) if callable(self.options) else self.options
         if not isinstance(found, Mapping):
             raise InvalidInputError(f"the options of an arm must be a mapping of names to values; got {found!r:.80}.")
@@ -114,18 +130,23 @@ def label_efficiency(
     --------
     >>> import functools
     >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist(validation=0)  # doctest: +SKIP
+    >>> from sklearn.datasets import load_digits
+    >>> digits, labels = load_digits(return_X_y=True)
+    >>> images = (digits * 15).astype("uint8").reshape(-1, 8, 8, 1)
+    >>> data = tk.Dataset.from_arrays(
+    ...     (images[:1200], labels[:1200]), (images[1200:], labels[1200:]), allow_overlap=True
+    ... )
     >>> runs = tk.label_efficiency(
-    ...     {
-    ...         "pretrained": Arm(
-    ...             functools.partial(tk.build_transfer_model, "mobilenet"), options={"head": "logistic"}
-    ...         ),
-    ...         "from scratch": functools.partial(tk.build_transfer_model, "mobilenet", pretrained=False),
-    ...     },
+    ...     {"naive Bayes": functools.partial(tk.build_baseline, "naive_bayes")},
     ...     data,
-    ...     folder="runs",
-    ... )  # doctest: +SKIP
-    >>> print(tk.efficiency_curve(runs, baseline="from scratch").verdict)  # doctest: +SKIP
+    ...     labels_per_class=(10, 30),
+    ...     seeds=(0, 1),
+    ...     verbose=False,
+    ... )
+    >>> len(runs)  # one arm, two budgets, two seeds
+    4
+    >>> tk.efficiency_curve(runs, baseline="naive Bayes").plot().get_xscale()
+    'log'
     """
     chosen = check_seeds(seeds)
     budgets = _check_budgets(labels_per_class)
