@@ -119,9 +119,9 @@ def train(
     Examples
     --------
     >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist(labels_per_class=100)  # doctest: +SKIP
-    >>> tk.train(tk.build_cnn(), data, epochs=5, name="CNN")  # doctest: +SKIP
-    Run('CNN', completed, accuracy=0.8061, loss=0.5408, 5 epochs, seed 0)
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> tk.train(tk.build_cnn(), data, epochs=2, name="CNN", verbose=False)
+    Run('CNN', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
     """
     if not isinstance(model, keras.Model) and is_classifier(model):
         _refuse_for_classifiers(
@@ -209,7 +209,7 @@ def fine_tune(
         Epochs with the backbone unfrozen.
     unfreeze_from : str, optional
         Name of the first backbone layer that trains in the second phase; all of them if None.
-    seed, name, batch_size, augment, label_smoothing, engine, callbacks, folder, save_as, overwrite, verbose
+    seed, name, batch_size
         See `train`.
     head_learning_rate : float, default 3e-3
         Constant step size of the head phase.
@@ -219,6 +219,8 @@ def fine_tune(
         Of the second phase.
     warmup_epochs : float, default 0.5
         Linear rise at the start of the second phase.
+    augment, label_smoothing, engine, callbacks, folder, save_as, overwrite, verbose
+        See `train`.
 
     Returns
     -------
@@ -234,10 +236,17 @@ def fine_tune(
 
     Examples
     --------
+    A small network of one's own as the backbone; ``tk.build_transfer_model("mobilenet")`` works in the same way.
+
+    >>> import keras
     >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist()  # doctest: +SKIP
-    >>> model = tk.build_transfer_model("mobilenet")  # doctest: +SKIP
-    >>> run = tk.fine_tune(model, data, epochs=7, augment="flip", label_smoothing=0.1)  # doctest: +SKIP
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> trained = tk.build_cnn(preset="modern", filters=(8, 16))
+    >>> backbone = keras.Model(trained.inputs, trained.get_layer("pool").output)
+    >>> model = tk.build_transfer_model(backbone)
+    >>> run = tk.fine_tune(model, data, epochs=1, augment="flip", label_smoothing=0.1, verbose=False)
+    >>> run.history_frame()["phase"].tolist()
+    ['head', 'all']
     """
     body = "all" if unfreeze_from is None else "upper layers"
     phases = [

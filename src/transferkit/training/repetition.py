@@ -88,11 +88,13 @@ def repeat(
     --------
     >>> import functools
     >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist(labels_per_class=100)  # doctest: +SKIP
-    >>> cnn = tk.repeat(tk.build_cnn, data, seeds=range(5), name="CNN", folder="runs", epochs=5)  # doctest: +SKIP
-    >>> build = functools.partial(tk.build_transfer_model, "mobilenet")
-    >>> frozen = tk.repeat(build, data, seeds=range(5), name="frozen", folder="runs", epochs=5)  # doctest: +SKIP
-    >>> tk.compare_runs([*cnn, *frozen])  # doctest: +SKIP
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> build = functools.partial(tk.build_cnn, filters=(4, 8))
+    >>> runs = tk.repeat(build, data, seeds=(0, 1), name="CNN", epochs=1, verbose=False)
+    >>> runs
+    [Run('CNN', completed, ..., seed 0), Run('CNN', completed, ..., seed 1)]
+    >>> tk.compare_runs(runs).table["seeds"].to_dict()
+    {'CNN': 2}
     """
     chosen = check_seeds(seeds)
     check_method(method, options)
