@@ -227,6 +227,7 @@ def plot_feature_space(
         )
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if method == "pca":
         places = PCA(2, random_state=seed).fit_transform(table)
@@ -234,7 +235,8 @@ def plot_feature_space(
         # Fifty components hold nearly all there is and make the distances cheap, as the paper does.
         reduced = PCA(min(50, *table.shape), random_state=seed).fit_transform(table)
         perplexity = min(30.0, (len(table) - 1) / 3)
-        places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+        with threadpool_limits(1):  # many tiny steps: threads that wait for each other cost more than they save
+            places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
     with plot_texts("en", class_names):
         import matplotlib.pyplot as plt
 
