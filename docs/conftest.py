@@ -70,11 +70,16 @@ class Pages:
         name = request.node.path.name
         monkeypatch.chdir(page_folder)
         monkeypatch.setenv("TRANSFERKIT_HOME", str(pages_cache))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", (page_folder / "mlruns").as_uri())
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # its SQLite store needs more than mlflow-skinny
+        monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         for loader in ("load_fashion_mnist", "load_mnist"):
             few = functools.partial(load_few, all_test_images=name in WITH_ALL_TEST_IMAGES)
             monkeypatch.setattr(tk, loader, functools.wraps(tk.load_fashion_mnist)(few))
         for function in (tk.train, tk.fine_tune, tk.repeat, tk.label_efficiency):
             monkeypatch.setattr(tk, function.__name__, shortened(function))
+        # LiteRT's conversion pays for thousands of images, and here there are a hundred.
+        monkeypatch.setattr("transferkit.features.cache.choose_engine", lambda engine="auto": "keras")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TransferKitWarning)  # a page may show one
             with untraced():
