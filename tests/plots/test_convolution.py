@@ -30,6 +30,20 @@ def test_feature_maps_share_one_scale(rng):
     assert len(limits) == 1
 
 
+def test_an_all_white_filter_has_a_frame():
+    figure = tk.plot_filters({"blur": tk.hand_designed_filters()["blur"]})
+    (ax,) = figure.axes
+    assert ax.axison
+    assert all(spine.get_visible() and spine.get_edgecolor() != (1, 1, 1, 1) for spine in ax.spines.values())
+
+
+def test_named_maps_are_each_on_a_scale_of_their_own():
+    figure = tk.plot_feature_maps({"signed": np.array([[-2.0, 0.0, 1.0]]), "positive": np.array([[0.0, 30.0, 60.0]])})
+    assert [ax.get_title() for ax in figure.axes] == ["signed", "positive"]
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), [[0, 0.5, 0.75]])
+    np.testing.assert_allclose(figure.axes[1].images[0].get_array(), [[0, 0.5, 1]])
+
+
 def test_occlusion_is_laid_over_the_whole_image():
     ax = tk.plot_occlusion(np.zeros((28, 28, 1), np.uint8), np.eye(4))
     assert ax.images[1].get_extent() == [-0.5, 27.5, 27.5, -0.5]
@@ -51,6 +65,9 @@ def test_wrong_input_is_refused(rng):
             tk.plot_filters(wrong)
     with pytest.raises(InvalidInputError, match="columns"):
         tk.plot_filters(rng.random((3, 3, 1, 4)), columns=0)
+    for wrong in ({}, {"a": np.zeros((2, 2, 2))}):
+        with pytest.raises(InvalidInputError, match="mapping of maps"):
+            tk.plot_feature_maps(wrong)
     with pytest.raises(InvalidInputError, match="maps\\[0\\]"):
         tk.plot_feature_maps(np.zeros((2, 3, 3, 4)))
     with pytest.raises(InvalidInputError, match="one label each"):

@@ -66,13 +66,16 @@ def plot_filters(
     return _draw_tiles(scaled, names, columns, title, limits=(0, 1))
 
 
-def plot_feature_maps(maps: ArrayLike, *, columns: int = 8, title: str | None = None) -> "Figure":
-    """Draw what the filters of a layer find in one image, one map a filter: the brighter, the stronger.
+def plot_feature_maps(
+    maps: ArrayLike | Mapping[str, ArrayLike], *, columns: int = 8, title: str | None = None
+) -> "Figure":
+    """Draw what filters find in one image, one map a filter: the brighter, the stronger.
 
     Parameters
     ----------
-    maps : array-like of float, shape (rows, columns, filters)
-        One image's part of `layer_outputs`.
+    maps : array-like of float, shape (rows, columns, filters), or mapping of str to array-like
+        One image's part of `layer_outputs`. A mapping holds one map of shape (rows, columns) under each name, for instance from
+        `filter_images`.
     columns : int, default 8
         Maps in a row.
     title : str, optional
@@ -81,17 +84,27 @@ def plot_feature_maps(maps: ArrayLike, *, columns: int = 8, title: str | None = 
     Returns
     -------
     matplotlib.figure.Figure
-        At most 64 maps, all on one scale.
+        At most 64 maps. Those of a layer are all on one scale, those of a mapping each on its own, with zero at medium grey if
+        the map goes below zero.
 
     Raises
     ------
     InvalidInputError
-        If the shape is not as above, or `columns` is below 1.
+        If the shapes are not as above, or `columns` is below 1.
 
     Examples
     --------
     >>> figure = plot_feature_maps(np.random.default_rng(0).random((6, 6, 4)))
     """
+    if isinstance(maps, Mapping):
+        named = {name: np.asarray(one, np.float64) for name, one in maps.items()}
+        if not named or any(one.ndim != 2 or not one.size for one in named.values()):
+            raise InvalidInputError("a mapping of maps must hold arrays of shape (rows, columns), at least one.")
+        scaled = [
+            (0.5 if one.min() < 0 else 0.0) + (0.5 if one.min() < 0 else 1.0) * one / (np.abs(one).max() or 1.0)
+            for one in named.values()
+        ]
+        return _draw_tiles(scaled, list(named), columns, title, limits=(0, 1))
     array = np.asarray(maps, np.float64)
     if array.ndim != 3 or not array.size:
         raise InvalidInputError(
@@ -112,14 +125,20 @@ def _draw_tiles(
     with plot_texts("en", [*names, title or ""]):
         import matplotlib.pyplot as plt
 
-        named = any(names)
-        size = (1.3 if named else 0.9) * columns, (1.5 if named else 0.9) * rows + (0.4 if title else 0)
-        figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-        for ax in grid.flat:
+        side = min(2.2, 7.2 / columns)  # inches; eight small ones or three large ones fill a page
+        height = (side + (0.25 if any(names) else 0)) * rows + (0.4 if title else 0)
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(side * columns, height), squeeze=False, layout="constrained"
+        )
+        for ax in grid.flat[len(shown) :]:
             ax.axis("off")
         for ax, tile, name in zip(grid.flat, shown, names, strict=False):
             ax.imshow(tile, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
             ax.set_title(name, fontsize="small")
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.spines[:].set_color("#808080")  # a tile that is all white ends somewhere
+            ax.spines[:].set_linewidth(0.5)
         if title:
             figure.suptitle(title)
     return figure
