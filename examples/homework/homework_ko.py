@@ -52,7 +52,7 @@ recipe = {"schedule": "cosine", "augment": ("flip", "shift"), "label_smoothing":
 # 1단계. 처음부터 학습하는 CNN
 # ----------------------------
 #
-# 수업에서 본 네트워크입니다. 5x5 합성곱 층(convolutional layer) 둘이 있고 그 뒤마다 최대 풀링(max
+# 강의에서 본 네트워크입니다. 5x5 합성곱 층(convolutional layer) 둘이 있고 그 뒤마다 최대 풀링(max
 # pooling)이 옵니다. 이어서 드롭아웃(dropout)이 있는 완전 연결 층(dense layer)을 거쳐 출력 10개가 나옵니다.
 
 model = tk.build_cnn()
