@@ -25,6 +25,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/mypy
 
 docs: $(VENV)/.data
+	$(RUN) -m pytest docs README.md
 	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html/en
 	$(VENV)/bin/sphinx-build -W --keep-going -b gettext -q docs docs/_build/gettext
 	$(RUN) tools/translations.py check
