@@ -65,7 +65,7 @@ print(table.round(3).to_string())
 # calibration error   mean distance between confidence and accuracy                                               low
 # ==================  ==========================================================================================  ========
 #
-# The first three follow from a few lines of NumPy:
+# Accuracy, loss and F1 follow from a few lines of NumPy:
 
 predicted, truth = cnn.test_probabilities.argmax(axis=1), cnn.test_labels
 print(f"accuracy {np.mean(predicted == truth):.4f}")

@@ -76,7 +76,7 @@ print(*[line for line in mixed.to_markdown().splitlines() if "Not trained alike"
 #
 # * The order of the models is an order of *these recipes*. The SVM has 44.4% in the course's chart and 89.7% with an
 #   RBF kernel and C=10 (Xiao et al. 2017, table 3): the same method, other settings.
-# * Two models whose intervals overlap may still differ, and the other way round: both saw the same test images, so
+# * Two models whose intervals overlap may still differ: both saw the same test images, so
 #   compare them in pairs (``comparison.tests``).
 # * The last points are the dear ones. Look at the cost before you choose.
 

@@ -84,7 +84,7 @@ print(comparison.to_latex())
 #      - The 90% interval lies within the margin: half a point, unless you said otherwise.
 #    * - ``undecided``
 #      - 판단 보류
-#      - Neither of both. A difference below *smallest detectable* would usually be missed by this test.
+#      - Neither of the two. A difference below *smallest detectable* may be missed by this test.
 #    * - ``not comparable``
 #      - 비교 불가
 #      - There is a reason, and it is given.
