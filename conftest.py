@@ -18,6 +18,17 @@ settings.register_profile("transferkit", deadline=None)
 settings.load_profile("transferkit")
 
 
+# Examples that train several networks or convert one.
+SLOW_EXAMPLES = {"fine_tune", "repeat", "label_efficiency", "extract_features"}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the examples that take long."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.rpartition(".")[2] in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Fail at once on any connection that leaves this machine."""

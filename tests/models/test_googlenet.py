@@ -37,6 +37,7 @@ def test_first_modules_see_at_least_fourteen_pixels_where_there_are_as_many(side
     assert halvings == 3 or side >> halvings < 28
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(st.integers(8, 40), st.integers(8, 40), st.sampled_from([1, 3]), st.integers(2, 5))
 def test_any_size_gives_one_probability_a_class(height, width, channels, classes):

@@ -54,6 +54,7 @@ def test_model_keeps_the_epoch_that_validation_chose(run, digits):
     np.testing.assert_allclose(run.model.predict(digits.test.images, verbose=0), run.test_probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_and_another_seed_another(digits):
     first, again = (tk.train(small_cnn(), digits, seed=1, augment="shift", **FAST) for _ in range(2))
     other = tk.train(small_cnn(), digits, seed=2, augment="shift", **FAST)
@@ -61,6 +62,7 @@ def test_same_seed_same_result_and_another_seed_another(digits):
     assert np.abs(first.test_probabilities - other.test_probabilities).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_global_random_state_is_left_alone(digits):
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002
@@ -97,6 +99,7 @@ def test_finished_run_is_found_again(digits, tmp_path):
     assert [run.name for run in tk.load_runs(tmp_path)] == ["CNN"]
 
 
+@pytest.mark.slow
 def test_finished_run_of_other_settings_is_neither_reused_nor_lost(digits, tmp_path):
     tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
     with pytest.raises(RunError, match="batch_size 32 .now 64"):
@@ -147,6 +150,7 @@ def test_divergence_is_recorded_and_never_a_result(digits, tmp_path):
     assert not (tmp_path / "wild" / "model.weights.h5").exists()
 
 
+@pytest.mark.slow
 def test_fine_tune_trains_the_head_first_then_everything(digits):
     model = small_transfer()
     run = tk.fine_tune(model, digits.subset(20), head_epochs=1, epochs=1, batch_size=32, verbose=False)
@@ -156,6 +160,7 @@ def test_fine_tune_trains_the_head_first_then_everything(digits):
     assert head["trainable_parameters"] == 8 * 10 + 10
 
 
+@pytest.mark.slow
 def test_user_callbacks_are_passed_through(digits):
     seen = []
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)))
@@ -163,6 +168,7 @@ def test_user_callbacks_are_passed_through(digits):
     assert seen == [["accuracy", "loss", "val_accuracy", "val_loss"]] * 2
 
 
+@pytest.mark.slow
 def test_saved_run_rebuilds_its_model(digits, tmp_path):
     run = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
     model = tk.load_model(tmp_path / "cnn")

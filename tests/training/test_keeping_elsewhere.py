@@ -72,6 +72,7 @@ def test_tensorboard_and_mlflow_hold_what_the_run_holds(transfer, digits, tmp_pa
     assert "backbone" in summary  # the whole model, not what comes after its frozen part
 
 
+@pytest.mark.slow
 def test_fine_tuning_counts_epochs_on(transfer, digits, tmp_path, mlflow):
     with mlflow.start_run() as kept:
         callbacks = [keras.callbacks.TensorBoard(tmp_path / "board"), mlflow.keras.MlflowCallback()]

@@ -36,6 +36,7 @@ def finished(build, digits, tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_every_arm_budget_and_seed_has_its_run_and_folder(finished):
     _, folder, runs = finished
     found = [(run.name, run.dataset["labels_per_class"], run.seed) for run in runs]
@@ -44,6 +45,7 @@ def test_every_arm_budget_and_seed_has_its_run_and_folder(finished):
     assert {run.path.name for run in tk.load_runs(folder)} == {run.path.name for run in runs}
 
 
+@pytest.mark.slow
 def test_arms_share_the_subsets_of_each_seed(finished, digits):
     _, _, runs = finished
     prints = {(run.name, run.dataset["labels_per_class"], run.seed): run.dataset["train_fingerprint"] for run in runs}
@@ -56,12 +58,14 @@ def test_arms_share_the_subsets_of_each_seed(finished, digits):
     assert len({run.dataset["test_fingerprint"] for run in runs}) == 1
 
 
+@pytest.mark.slow
 def test_options_follow_the_budget(finished):
     _, _, runs = finished
     epochs = {(run.name, run.dataset["labels_per_class"]): len(run.history) for run in runs}
     assert epochs == {("Plain", 3): 1, ("Plain", 10): 1, ("Longer", 3): 6, ("Longer", 10): 2}
 
 
+@pytest.mark.slow
 def test_runs_are_found_again_and_make_a_curve(finished, digits):
     arms, folder, runs = finished
     again = tk.label_efficiency(arms, digits, labels_per_class=(3, 10), seeds=(0, 1), folder=folder, **FAST)

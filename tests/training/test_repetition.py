@@ -81,6 +81,7 @@ def test_finished_runs_are_found_again_and_other_settings_refused(build, data, t
         tk.repeat(build, data, seeds=[0, 1], name="My CNN", folder=tmp_path, **FAST | {"batch_size": 16})
 
 
+@pytest.mark.slow
 def test_split_follows_the_seed_where_data_is_a_function(build, digits):
     def load(seed):
         return Dataset.from_arrays(
@@ -129,6 +130,7 @@ def test_diverged_run_is_returned_as_such(cnn, data):
     assert runs[0].status == "diverged"
 
 
+@pytest.mark.slow
 def test_function_without_seed_follows_it_through_keras(data):
     def build():
         model = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
@@ -147,6 +149,7 @@ def test_the_same_start_for_every_seed_is_warned_about(build, data, monkeypatch)
         tk.repeat(lambda: build(seed=7), data, seeds=(0, 1), **FAST)
 
 
+@pytest.mark.slow
 def test_seeds_share_the_features_of_frozen_layers(transfer, data, monkeypatch):
     computed = []
     load = engines.load_engine
@@ -228,6 +231,7 @@ def build_or_fail(seed):
     return tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16, seed=seed)
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_process_gives(runs, cnn, data):
     fanned_out = tk.repeat(lambda seed: cnn(seed=seed), data, seeds=(3, 1), name="CNN", n_jobs=2, **FAST)
     for run, other in zip(runs, fanned_out, strict=True):
