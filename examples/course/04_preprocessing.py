@@ -53,7 +53,7 @@ left.imshow(image, cmap="gray")
 left.set_title(f"image: {image.shape[0]} x {image.shape[1]}")
 right.imshow(image.reshape(1, -1), cmap="gray", aspect="auto")
 right.set_title(f"flattened: {image.size} numbers")
-right.set_yticks([])
+_ = right.set_yticks([])
 
 # %%
 # ``build_baseline`` gives a scikit-learn pipeline that flattens, divides by 255 and classifies. It takes the same raw images as a

@@ -52,9 +52,14 @@ print(f"{'all':12} {sum(by_hand.values()):8,}  Keras: {model.count_params():8,}"
 # 100 images of each class and 500 for validation, so that this page is made in seconds. With ``load_fashion_mnist()`` it is all 50,000.
 
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
-run = tk.train(model, data, epochs=12, batch_size=32, name="CNN", verbose=False)
+run = tk.train(model, data, epochs=30, batch_size=32, name="CNN", verbose=False)
 print(run)
-print(run.history_frame()[["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]].round(3).to_string(index=False))
+print(
+    run.history_frame()[["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]]
+    .round(3)
+    .iloc[::3]
+    .to_string(index=False)
+)
 
 # %%
 # An *epoch* is one pass over the training images. ``train`` measured the validation images after each, and the model now has the weights
@@ -73,9 +78,10 @@ _ = tk.plot_curves(run)
 _ = tk.plot_curves(run, "loss")
 
 # %%
-# *Observe:* the training curve goes on improving. The validation curve improves fast, then hardly. From there on the network learns its
-# 1,000 images by heart: *overfitting*. It shows in the loss before it shows in the accuracy, because a network that is sure of
-# everything pays more for each error. (The training curve is measured with dropout, so at the beginning it can be the lower one.)
+# *Observe:* the training curve goes on improving. The validation accuracy improves fast, then hardly, and the validation loss begins
+# to rise: the network learns its 1,000 images by heart, which is called *overfitting*. It shows in the loss before it shows in the
+# accuracy, because a network that is sure of everything pays more for each error. (The training curve is measured with dropout, so at
+# the beginning it can be the lower one.)
 #
 # Evaluation
 # ----------
@@ -110,8 +116,8 @@ for name, each in (("this page", run), ("augmented", augmented)):
     print(f"gap {100 * each.overfit_gap:.1f} points, test loss {each.metrics['loss']:.2f}")
 
 # %%
-# *Observe:* which gap is smaller? The accuracy need not be higher after so few epochs: augmentation makes the task harder, and pays in
-# long trainings.
+# *Observe:* which gap is smaller? And which accuracy is higher? Augmentation makes the task harder, so it needs more epochs before it
+# pays.
 #
 # The same with a newer recipe
 # ----------------------------

@@ -6,6 +6,7 @@ A convolutional network has no hand-designed filters: it learns its own. This pa
 here and MobileNet that others trained on ImageNet: what their filters are, what excites them, and on what they base their answer.
 """
 
+import keras
 import numpy as np
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -65,7 +66,7 @@ _ = tk.plot_feature_maps(late[0, :, :, :32], title="MobileNet, block 5: the firs
 # What excites a feature
 # ----------------------
 #
-# Zeiler and Fergus (2013) asked the opposite question: given a feature, which images excite it most, and which pixels
+# Zeiler and Fergus (2014) asked the opposite question: given a feature, which images excite it most, and which pixels
 # of them? Take one feature of block 5, and the eight test images out of 500 to which it responds most strongly.
 
 images = data.test.images[:500]
@@ -110,7 +111,8 @@ _ = tk.plot_occlusion(data.test.images[bag], drop)
 #
 # MobileNet's last layer before the output turns each image into 1,024 numbers. t-SNE (van der Maaten & Hinton 2008) draws images whose
 # numbers are alike close together. Neither network below has ever seen a label of a garment: one was trained on
-# ImageNet, the other has random weights.
+# ImageNet, the other has random weights. (Its batch normalisation needs mean and variance of each layer; it takes them from these images,
+# as it would in its first step of training.)
 
 names, labels = data.class_names, data.test.labels[:500]
 pretrained = tk.layer_outputs(mobilenet, images, "pool")
@@ -119,23 +121,31 @@ _ = tk.plot_feature_space(pretrained, labels, names).set_title("MobileNet, pretr
 # %%
 
 scratch = tk.build_transfer_model("mobilenet", pretrained=False)
+for layer in scratch.get_layer("backbone").layers:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        layer.momentum = 0.0  # keep the statistics of the next batch as they are
+scratch(images, training=True)
 random = tk.layer_outputs(scratch, images, "pool")
 _ = tk.plot_feature_space(random, labels, names).set_title("MobileNet, random weights")
 
 # %%
 # *Observe:* which classes stand apart in the first picture, although the network was never told of them, and which stay
-# mixed? The random network puts some kinds apart too, since garments of unlike shape give unlike numbers in any network. A
-# picture can deceive, so count: how often has an image's nearest neighbour the same class?
+# mixed? And in the second? A picture can deceive, so count: how often has an image's nearest neighbour the same class?
 
-for name, features in [("pretrained", pretrained), ("random weights", random)]:
+pixels = images.reshape(len(images), -1)
+for name, features in [("pretrained", pretrained), ("random weights", random), ("the pixels themselves", pixels)]:
     accuracy = cross_val_score(KNeighborsClassifier(1), features, labels, cv=5).mean()
     print(f"{name}: the nearest neighbour has the same class for {accuracy:.0%} of the images")
 
 # %%
+# *Observe:* what the pretrained network knows came from its training, not from its layers: random ones scramble the images. But look at
+# the last line, too. All garments of Fashion-MNIST are centred and equally large, so that even pixels can be compared one by one; with
+# photographs they cannot.
+#
 # The distance between two groups in a t-SNE picture means nothing, nor does the size of a group; only who is a
 # neighbour of whom does.
 #
-# Zeiler, M. D. & Fergus, R. (2013). Visualizing and understanding convolutional networks. `arXiv:1311.2901
+# Zeiler, M. D. & Fergus, R. (2014). Visualizing and understanding convolutional networks. `arXiv:1311.2901
 # <https://arxiv.org/abs/1311.2901>`_. -- Springenberg, J. T. et al. (2015). Striving for simplicity: the all
 # convolutional net. `arXiv:1412.6806 <https://arxiv.org/abs/1412.6806>`_. -- van der Maaten, L. & Hinton, G. (2008).
 # Visualizing data using t-SNE. *Journal of Machine Learning Research* 9.

@@ -117,8 +117,8 @@ print(first.dataset["train_fingerprint"][:16], other.dataset["train_fingerprint"
 #   helped to choose. Choose on the validation accuracy.
 
 model = tk.build_cnn()
-once = tk.train(model, data, epochs=1, name="CNN", verbose=False)
-twice = tk.train(model, data, epochs=1, name="CNN", verbose=False)
+once = tk.train(model, data, epochs=5, name="CNN", verbose=False)
+twice = tk.train(model, data, epochs=5, name="CNN", verbose=False)
 print("the same training?", once.key == twice.key)
 print(
     f"after the cell was run once: {once.metrics['accuracy']:.1%}, and a second time: {twice.metrics['accuracy']:.1%}"

@@ -54,7 +54,7 @@ axes.set(xlabel="Pixels a side that MobileNet sees", ylabel="Test accuracy (%)",
 axes.grid(alpha=0.3)
 
 # %%
-# *Observe* the step between 48 and 64 pixels, and how little 96 pixels add to that. No image has more detail at 64 pixels than at
+# *Observe* the step between 48 and 64 pixels, and how much smaller the one from 64 to 96 is. No image has more detail at 64 pixels than at
 # 28: all are the same 28 x 28 pixels, enlarged. It is the network that needs room.
 #
 # What transferkit does

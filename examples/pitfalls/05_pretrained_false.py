@@ -7,6 +7,7 @@ notebook of the course that this library was made for had it: ``mobilenet_v2(wei
 comparison is about something else.
 """
 
+import warnings
 from dataclasses import replace
 
 import keras
@@ -36,16 +37,19 @@ print(f"{network.name}: {network.count_params():,} parameters")
 
 pretrained = tk.build_transfer_model("mobilenet", pretrained=True)
 random = tk.build_transfer_model("mobilenet", pretrained=False, freeze=True)
-runs = [
-    tk.train(pretrained, data, head="logistic", name="ImageNet weights", verbose=False),
-    tk.train(random, data, head="logistic", name="random weights", verbose=False),
-]
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    runs = [
+        tk.train(pretrained, data, head="logistic", name="ImageNet weights", verbose=False),
+        tk.train(random, data, head="logistic", name="random weights", verbose=False),
+    ]
 for run in runs:
     print(f"{run.name}: test accuracy {run.metrics['accuracy']:.1%}")
+print("Warning:", *(message.message for message in caught if message.category is tk.errors.TransferKitWarning))
 
 # %%
-# *Observe:* even random features are far better than chance (10%), so the mistake does not look like one. If all layers train, it
-# hides still better: then it is training from scratch, which works, with enough images. But it says nothing about transfer.
+# *Observe:* frozen random weights are no better than chance (10%), and transferkit says why. But if all layers train, the mistake
+# hides well: then it is training from scratch, which works, with enough images. It only says nothing about transfer.
 #
 # What transferkit does
 # ---------------------
@@ -75,7 +79,8 @@ for options in ({"width": 0.6}, {"pretrained": "my_weights.h5"}, {"pretrained": 
 # %%
 # And the report of ``compare_runs`` says for each model how it began:
 
-print([line for line in tk.compare_runs(runs).to_markdown().splitlines() if "eights" in line])
+report = tk.compare_runs(runs).to_markdown()
+print(report.split("### Where the weights came from")[1].split("###")[0].strip())
 
 # %%
 # **Do this instead:** let the record say it, not the text. With plain Keras, print the mean of some weights before and after

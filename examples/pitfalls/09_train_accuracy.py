@@ -35,7 +35,7 @@ for run in sorted(runs, key=lambda run: run.train_accuracy, reverse=True):
 # -------------------
 
 for run in sorted(runs, key=lambda run: run.metrics["accuracy"], reverse=True):
-    print(f"{run.name:>20}: test {run.metrics['accuracy']:.1%}, training {run.train_accuracy:.1%}")
+    print(f"{run.name:>20}: test {run.metrics['accuracy']:.2%}, training {run.train_accuracy:.2%}")
 
 # %%
 # *Observe:* the two that are perfect in training are not the best on the test images. A single tree and the nearest image store
@@ -48,7 +48,7 @@ for run in sorted(runs, key=lambda run: run.metrics["accuracy"], reverse=True):
 
 saved = tk.load_runs("../../docs/results/quick")
 for run in sorted(saved, key=lambda run: run.train_accuracy, reverse=True):
-    print(f"{run.name:>24}: test {run.metrics['accuracy']:.1%}, training {run.train_accuracy:.1%}")
+    print(f"{run.name:>24}: test {run.metrics['accuracy']:.2%}, training {run.train_accuracy:.2%}")
 
 # %%
 # What transferkit does
@@ -57,8 +57,8 @@ for run in sorted(saved, key=lambda run: run.train_accuracy, reverse=True):
 # The tables of ``compare_runs`` hold test results. Training accuracy appears only as the *overfit gap*: training minus test.
 
 table = tk.compare_runs(runs).table
-print((100 * table[["accuracy", "overfit_gap"]]).round(1))
+print((100 * table[["accuracy", "overfit_gap"]]).round(2))
 
 # %%
-# Training accuracy is useful for one thing: a model that is bad on its *training* images is too small, trained too
-# briefly, or broken. A model that is good there tells you nothing about new images yet.
+# **Do this instead:** compare on test images, once, at the end. Training accuracy is useful for one thing: a model that is bad on its
+# *training* images is too small, trained too briefly, or broken. A model that is good there tells you nothing about new images yet.

@@ -60,6 +60,14 @@ def test_excitation_is_the_plain_gradient_where_there_is_no_relu(images):
     assert excited[0].sum() == pytest.approx(kernel[..., 0].sum(), rel=1e-4)
 
 
+def test_excitation_of_a_response_at_the_ceiling_of_relu6_is_shown(images):
+    inputs = keras.Input((16, 16, 1))
+    brighter = keras.layers.Conv2D(1, 3, kernel_initializer="ones", use_bias=False)(keras.layers.Rescaling(1.0)(inputs))
+    model = keras.Model(inputs, keras.layers.ReLU(6.0, name="relu6")(brighter))
+    assert tk.layer_outputs(model, images, "relu6").max() == 6.0
+    assert all(excited.any() for excited in tk.excitation_map(model, images, "relu6", 0))
+
+
 def test_covering_what_decides_costs_the_class_its_probability():
     inputs = keras.Input((12, 12, 1))
     layer = keras.layers.Dense(2, activation="softmax")

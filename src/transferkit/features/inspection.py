@@ -152,7 +152,11 @@ def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: i
         values: dict[int, Any] = {0: pixels}
         for one in _until(graph, step):
             one(values, training=False)
-            if _is_relu(one.operation):
+            if not _is_relu(one.operation):
+                continue
+            if isinstance(one.operation, keras.layers.ReLU | keras.layers.Activation):
+                values[one.outputs[0]] = _guided_relu(values[one.inputs[0]], values[one.outputs[0]])
+            else:  # a convolution with its ReLU built in
                 values[one.outputs[0]] = _keep_what_raises(values[one.outputs[0]])
         responses = values[step.outputs[0]][..., channel]
         strongest = tf.reduce_max(tf.reshape(responses, (len(pixels), -1)), axis=1)
@@ -162,6 +166,19 @@ def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: i
 @tf.custom_gradient
 def _keep_what_raises(value: Any) -> Any:
     return tf.identity(value), tf.nn.relu
+
+
+@tf.custom_gradient
+def _guided_relu(before: Any, after: Any) -> Any:
+    """Pass what raises the response wherever the ReLU is on, a ReLU6 at its ceiling included.
+
+    The strongest responses of MobileNet lie at that ceiling, where the true derivative is zero.
+    """
+
+    def gradient(upstream: Any) -> Any:
+        return tf.nn.relu(upstream) * tf.cast(before > 0, upstream.dtype), None
+
+    return tf.identity(after), gradient
 
 
 def occlusion_map(
