@@ -80,11 +80,21 @@ print([layer.name for layer in model.layers])
 print("layers:", len(model.layers), "- so model.layers[-20:] is all of them, the whole backbone among them")
 
 # %%
-# And a layer that trains inside a backbone that does not, does not train:
+# The other habit is to freeze the backbone and to let one of its layers train again. Does it? The backbone says no.
 
 backbone.trainable = False
 backbone.get_layer("third").trainable = True
-print("trainable weights in the backbone:", len(backbone.trainable_weights))
+model.compile("adamw", "sparse_categorical_crossentropy", metrics=["accuracy"])
+print("trainable weights, says the backbone:", len(backbone.trainable_weights))
+fit_and_compare()
+
+# %%
+# *Observe:* it trains all the same. The backbone hides it, the model around it does not. And to set ``backbone.trainable = False`` once
+# more does not help: it is False already, so Keras changes nothing.
+
+backbone.trainable = False
+model.compile("adamw", "sparse_categorical_crossentropy", metrics=["accuracy"])
+fit_and_compare()
 
 # %%
 # What transferkit does
@@ -92,6 +102,8 @@ print("trainable weights in the backbone:", len(backbone.trainable_weights))
 #
 # ``freeze`` and ``unfreeze`` find the backbone, freeze by the name of a layer or block, compile again and say what trains now.
 
+tk.freeze(model)
+fit_and_compare()
 tk.unfreeze(model, "third")
 fit_and_compare()
 

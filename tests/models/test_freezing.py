@@ -38,6 +38,15 @@ def test_frozen_backbone_does_not_move_and_the_head_does(model, images, labels):
     assert not np.array_equal(head, model.get_layer("predictions").get_weights()[0])
 
 
+def test_layer_that_was_left_trainable_in_a_frozen_backbone_is_frozen_too(model, images, labels):
+    backbone = model.get_layer("backbone")
+    backbone.trainable = False
+    backbone.get_layer("block2_conv").trainable = True
+    freeze(model, verbose=False)
+    assert moved(model, images, labels) == []
+    assert not any(layer.trainable for layer in backbone.layers)
+
+
 def test_only_the_part_after_the_named_layer_moves(model, images, labels):
     freeze(model, "block1_relu", verbose=False)
     assert moved(model, images, labels) == ["block2_conv", "block2_bn", "block12_conv"]

@@ -160,6 +160,10 @@ def set_frozen(backbone: Any, until: bool | str, *, batch_norm: bool = True) -> 
     if not isinstance(until, (bool, str)):
         raise InvalidInputError(f"freeze must be True, False or the name of a layer; got {until!r}.")
     if until is True:
+        # One by one: on TensorFlow, Keras ignores an assignment that changes nothing, and a network that says False already
+        # may hold layers that say True.
+        for layer in leaves(backbone):
+            layer.trainable = False
         backbone.trainable = False
         return
     first = 0 if until is False else _span(backbone, until)[1] + 1
