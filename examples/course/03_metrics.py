@@ -99,8 +99,8 @@ _ = tk.plot_confusion(cnn)
 _ = tk.plot_confused_pairs(cnn)
 
 # %%
-# Why loss and accuracy can disagree
-# ----------------------------------
+# Right, and how sure?
+# --------------------
 #
 # Look at the table again, at the CNN and the fine-tuned MobileNet:
 
@@ -108,9 +108,8 @@ fine_tuned = next(run for run in runs if run.name == "MobileNet, fine-tuned")
 print(table.loc[[cnn.name, fine_tuned.name], ["accuracy", "loss", "calibration_error"]].round(3).to_string())
 
 # %%
-# The fine-tuned MobileNet is right more often, and yet its loss is higher. Who is better? It depends on the question. To sort
-# clothes, take the more accurate one. The loss asks something else too: do the probabilities tell the truth? A *reliability plot*
-# (Guo et al. 2017) answers. All images with a confidence near 80% are put in one group; about 80% of them should be right.
+# Accuracy and loss are nearly equal, the calibration errors are not. Do the probabilities tell the truth? A *reliability
+# plot* (Guo et al. 2017) answers. All images with a confidence near 80% are put in one group; about 80% of them should be right.
 
 _ = tk.plot_reliability(fine_tuned)
 
@@ -121,8 +120,8 @@ _ = tk.plot_reliability(cnn)
 # %%
 # *Observe:* where the points lie above the diagonal, a network is more often right than it believes; where they lie below, it is too
 # sure. The CNN is too modest: label smoothing, with which all four were trained, asks for 91% and never for 100%. The fine-tuned
-# MobileNet is too sure all the same, for it knows its 1,000 training images better than new ones. Either makes the loss higher
-# without changing one answer.
+# MobileNet is a little too sure all the same, for it knows its 1,000 training images better than new ones. Either makes the loss
+# higher without changing one answer.
 #
 # Since the order of the probabilities does not change, this can be repaired after training. ``calibrate`` fits one number on the
 # validation images, the *temperature*, and divides the logarithms of all probabilities by it:
@@ -131,7 +130,8 @@ calibrated = {run.name: tk.calibrate(run).metrics for run in (cnn, fine_tuned)}
 print(pd.DataFrame(calibrated).T[["accuracy", "loss", "calibration_error"]].astype(float).round(3).to_string())
 
 # %%
-# *Observe:* compare with the table above. The accuracy is the same; which network now has the lower loss?
+# *Observe:* compare with the table above. The accuracy is the same; which network now has the lower loss? So two models that are
+# right equally often can differ in the other thing that the loss asks for.
 #
 # Guo, C., Pleiss, G., Sun, Y. & Weinberger, K. Q. (2017). On calibration of modern neural networks.
 # `arXiv:1706.04599 <https://arxiv.org/abs/1706.04599>`_.

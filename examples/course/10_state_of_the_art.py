@@ -86,8 +86,8 @@ _ = tk.plot_cost(quick, "latency")
 
 # %%
 # *Observe:* the three MobileNets are one network with three sets of weights. They have the same number of parameters and
-# need the same work for an image. What parts them in the last picture is the machine, which had other work at the time, and
-# the engine: frozen layers ran in LiteRT, the others in Keras. Wall time is an honest measure of *your* waiting and a poor
+# need the same work for an image. What parts them in the last picture is the engine (frozen layers ran in LiteRT, the others
+# in Keras), what it takes to get ready, and the machine's mood. Wall time is an honest measure of *your* waiting and a poor
 # measure of a model. Measure on a quiet machine, say on which, and do not compare times from two machines.
 
 print({name: quick[0].environment[name] for name in ("cpu", "cores", "accelerator")})
@@ -108,6 +108,6 @@ for run in quick:
     better = [
         other.name
         for other in quick
-        if other.metrics["accuracy"] > run.metrics["accuracy"] and other.train_seconds < run.train_seconds
+        if other.metrics["accuracy"] >= run.metrics["accuracy"] and other.train_seconds < run.train_seconds
     ]
     print(f"{run.name}: {'more accurate and faster to train: ' + ', '.join(better) if better else 'in the choice'}")
