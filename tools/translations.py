@@ -15,8 +15,9 @@ TEMPLATES = Path("docs/_build/gettext")
 LOCALE = Path("docs/locale/ko/LC_MESSAGES")
 # The rest of the site falls back to English; the homework has a notebook that is written in Korean.
 COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index")
-# What sphinx-gallery writes on every page.
-GALLERY = {
+# What sphinx-gallery writes on every page, and numbers.
+ALIKE = {
+    r"([^A-Za-z]+)": r"\1",
     r":doc:`(.+)`": r":doc:`\1`",
     r":ref:`Go to the end <(.+)>` to download the full example code\.": r":ref:`맨 아래에서 <\1>` 전체 코드를 내려받을 수 있습니다.",
     r":download:`Download Jupyter notebook: (.+)`": r":download:`주피터 노트북 내려받기: \1`",
@@ -46,7 +47,7 @@ def update() -> None:
     for path, translation, template in catalogs():
         translation.update(template, no_fuzzy_matching=not path.exists())
         for message in translation:
-            for pattern, korean in GALLERY.items():
+            for pattern, korean in ALIKE.items():
                 if message.id and re.fullmatch(pattern, str(message.id)):
                     message.string = re.sub(pattern, korean, str(message.id))
                     message.flags.discard("fuzzy")

@@ -22,7 +22,7 @@ def test_no_run_is_refused():
 def test_other_test_images_are_refused(weak, strong):
     changed = replace(strong, dataset=other_data(strong, test_fingerprint="c" * 64))
     with pytest.raises(
-        UnfairComparisonError, match=r"'strong' were tested on other images than 'weak' \(cccccccccccc\.\., not"
+        UnfairComparisonError, match=r"'strong': tested on other images than 'weak' \(cccccccccccc\.\., not"
     ):
         compare_runs([weak, changed])
 

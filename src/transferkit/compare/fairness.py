@@ -101,11 +101,11 @@ def check_fair(runs: Sequence[Run]) -> None:
         If classes, test images, number of test images or labels differ, or the probabilities of a completed run are
         missing, not finite, or not probabilities. The message says which runs.
     """
-    _refuse_difference(runs, lambda run: run.class_names, "have other class names, or the same in another order, than")
+    _refuse_difference(runs, lambda run: run.class_names, "other class names, or the same in another order, than")
     completed = [run for run in runs if run.status == "completed"]
     for run in completed:
         _check_predictions(run)
-    _refuse_difference(completed, lambda run: len(run.test_labels), "were tested on another number of images than")
+    _refuse_difference(completed, lambda run: len(run.test_labels), "tested on another number of images than")
     if len(completed) > 1:
         unknown = [run.name for run in completed if not run.dataset.get("test_fingerprint")]
         if unknown:
@@ -114,8 +114,8 @@ def check_fair(runs: Sequence[Run]) -> None:
                 "the same. Make the run with dataset=data.describe()."
             )
     fingerprinted = [run for run in runs if run.dataset.get("test_fingerprint")]
-    _refuse_difference(fingerprinted, lambda run: run.dataset["test_fingerprint"], "were tested on other images than")
-    _refuse_difference(completed, lambda run: run.test_labels.tobytes(), "have other test labels than", show=False)
+    _refuse_difference(fingerprinted, lambda run: run.dataset["test_fingerprint"], "tested on other images than")
+    _refuse_difference(completed, lambda run: run.test_labels.tobytes(), "other test labels than", show=False)
 
 
 def _check_predictions(run: Run) -> None:
@@ -136,7 +136,7 @@ def _refuse_difference(runs: Sequence[Run], value: Callable[[Run], Any], says: s
     if different:
         given = f" ({_short(value(different[0]))}, not {_short(expected)})" if show else ""
         raise UnfairComparisonError(
-            f"{_quoted(run.name for run in different)} {says} {first.name!r}{given}. "
+            f"{_quoted(run.name for run in different)}: {says} {first.name!r}{given}. "
             "Compare only runs that were made with the same Dataset."
         )
 
