@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
 .PHONY: assignment assignment-full test test-slow lint docs translations clean
 
@@ -24,12 +25,13 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 
+# EXECUTE=no builds the pages without running their code.
 docs: $(VENV)/.data
-	$(RUN) -m pytest docs README.md
-	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html/en
-	$(VENV)/bin/sphinx-build -W --keep-going -b gettext -q docs docs/_build/gettext
+	$(if $(filter no,$(EXECUTE)),,$(RUN) -m pytest docs README.md)
+	$(SPHINX) -b html docs docs/_build/html/en
+	$(SPHINX) -b gettext -q docs docs/_build/gettext
 	$(RUN) tools/translations.py check
-	$(VENV)/bin/sphinx-build -W --keep-going -b html -D language=ko docs docs/_build/html/ko
+	$(SPHINX) -b html -D language=ko docs docs/_build/html/ko
 
 translations: $(VENV)/.data
 	$(VENV)/bin/sphinx-build -q -b gettext docs docs/_build/gettext

@@ -1,6 +1,7 @@
 """Sphinx configuration; the build needs no network."""
 
 import os
+from pathlib import Path
 
 import transferkit
 
@@ -64,6 +65,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "first_notebook_cell": FIRST_CELL,
     "abort_on_example_error": True,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "garments.png"),
     "download_all_examples": False,
     "write_computation_times": False,
     "min_reported_time": 600,
