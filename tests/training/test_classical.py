@@ -109,6 +109,19 @@ def test_seeds_of_one_name_are_kept_apart_and_compared_as_one_model(small, tmp_p
     assert comparison.table.loc["Bayes", "accuracy"] < comparison.table.loc["forest", "accuracy"]
 
 
+def test_evaluation_of_a_fitted_classifier_is_what_its_run_says(small):
+    model = forest()
+    run = tk.train(model, small, seed=3, name="forest", **QUIET)
+    evaluation = tk.evaluate(model, small.test)
+    np.testing.assert_array_equal(evaluation.probabilities, run.test_probabilities)
+    assert evaluation.metrics["loss"] == run.metrics["loss"]
+
+
+def test_evaluation_of_a_classifier_that_is_not_fitted_is_refused(small):
+    with pytest.raises(InvalidInputError, match="not fitted"):
+        tk.evaluate(forest(), small.test)
+
+
 def test_passes_of_a_perceptron_are_its_history(small):
     run = tk.train(tk.build_baseline("mlp", hidden_layer_sizes=(16,), max_iter=4), small, **QUIET)
     assert [row["epoch"] for row in run.history] == [1, 2, 3, 4]

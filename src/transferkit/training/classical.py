@@ -110,7 +110,7 @@ def _fit(
         for epoch, loss in enumerate(getattr(final_estimator(classifier), "loss_curve_", ()), 1)
     ]
     start = time.perf_counter()
-    test = _predict(classifier, data.test.images, data.num_classes)
+    test = predict_classifier(classifier, data.test.images, data.num_classes)
     test_seconds = time.perf_counter() - start
     completed = bool(np.isfinite(test).all())
     if not completed:
@@ -119,9 +119,9 @@ def _fit(
         )
     validation, train_accuracy = test[:0], None
     if completed:
-        validation = _predict(classifier, data.validation.images, data.num_classes)
+        validation = predict_classifier(classifier, data.validation.images, data.num_classes)
         some = np.sort(np.random.default_rng(seed).permutation(images)[:_GAP_IMAGES])
-        guessed = _predict(classifier, data.train.images[some], data.num_classes).argmax(axis=1)
+        guessed = predict_classifier(classifier, data.train.images[some], data.num_classes).argmax(axis=1)
         train_accuracy = float(np.mean(guessed == data.train.labels[some]))
     passes = len(history) or 1
     phase = {
@@ -183,7 +183,7 @@ def _fit_and_note(classifier: Any, data: Dataset) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _predict(classifier: Any, images: NDArray[np.uint8], num_classes: int) -> NDArray[np.float32]:
+def predict_classifier(classifier: Any, images: NDArray[np.uint8], num_classes: int) -> NDArray[np.float32]:
     """Return one column for each class of the data, 0 for those that the classifier has never seen."""
     probabilities = np.zeros((len(images), num_classes), np.float32)
     columns = np.asarray(classifier.classes_, dtype=np.int64)

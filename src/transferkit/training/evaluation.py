@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +11,7 @@ from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
 from transferkit.features.engine import Compute, convert_model
 from transferkit.runs.metrics import compute_metrics
+from transferkit.training.classical import is_classifier, predict_classifier
 from transferkit.training.network import Engine, choose_network
 
 _BATCH_SIZE = 256
@@ -79,8 +81,8 @@ def evaluate(model: Any, split: Any) -> Evaluation:
 
     Parameters
     ----------
-    model : keras.Model
-        A classifier on raw uint8 pixels with softmax output.
+    model : keras.Model or scikit-learn classifier
+        A network on raw uint8 pixels with softmax output, or a fitted classifier on raw images such as `build_baseline`'s.
     split : Split or tuple
         uint8 images of shape (n, height, width, channels) and int labels of shape (n,), for example ``data.test``.
 
@@ -94,7 +96,7 @@ def evaluate(model: Any, split: Any) -> Evaluation:
     DataError
         If images or labels are not of that kind, or do not fit the model.
     InvalidInputError
-        If `split` is no pair.
+        If `split` is no pair, or a classifier is not fitted.
 
     Examples
     --------
@@ -110,7 +112,27 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         raise InvalidInputError(
             f"split must be a pair (images, labels), for example data.test; got {type(split).__name__}."
         )
+    if not isinstance(model, keras.Model) and is_classifier(model):
+        return _evaluate_classifier(model, *split)
     images = check_images(split[0], name="images", input_shape=model.input_shape[1:])
     labels = check_labels(split[1], num_classes=int(model.output_shape[-1]), name="labels", length=len(images))
     probabilities = Predictor(model, images, expected=len(images))(images)
     return Evaluation(compute_metrics(labels, probabilities), probabilities)
+
+
+def _evaluate_classifier(classifier: Any, images: Any, labels: Any) -> Evaluation:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(classifier)
+    except NotFittedError:
+        raise InvalidInputError(
+            f"{type(classifier).__name__} is not fitted. Train it first: train(model, data)."
+        ) from None
+    pixels = check_images(images, name="images")
+    truth = check_labels(labels, num_classes=None, name="labels", length=len(pixels))
+    # A class without training images is unknown to the classifier, and may have test images all the same.
+    num_classes = int(max(np.max(classifier.classes_), truth.max())) + 1
+    probabilities = predict_classifier(classifier, pixels, num_classes)
+    return Evaluation(compute_metrics(truth, probabilities), probabilities)
