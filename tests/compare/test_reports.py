@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
@@ -131,7 +132,8 @@ def test_html_is_one_file_without_network_or_scripts(comparison, language, tmp_p
     assert "@import" not in page
     assert "url(http" not in page
     assert page.index("<table") < page.index("<svg")
-    assert parsed.tags.count("svg") == 4
+    captions = ("plot_training_time", "plot_confusion", "plot_pairs", "plot_reliability")
+    assert all(f"<figcaption>{escape(texts_in(language)[name])}</figcaption>" in page for name in captions)
     assert f'<html lang="{language}">' in page
     for wanted in ("prefers-color-scheme: dark", "@media print", "width=device-width", 'class="scroll"'):
         assert wanted in page
@@ -170,7 +172,7 @@ def test_a_run_with_nothing_but_predictions_is_reported(weak):
     )
     comparison = compare_runs([bare])
     for language in ("en", "ko"):
-        assert comparison.to_html(language=language).count("<svg") == 2
+        assert comparison.to_html(language=language).count("<svg") == 4  # accuracy, confusion, pairs, reliability
         assert texts_in(language)["recipe_unknown"] in comparison.to_markdown(language)
     comparison.plot()
 

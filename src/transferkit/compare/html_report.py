@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -24,9 +24,12 @@ from transferkit.compare.table import format_cells
 from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import format_pairs
 from transferkit.plots.accuracy import draw_accuracy
+from transferkit.plots.confused_pairs import draw_confused_pairs, find_confused_pairs
 from transferkit.plots.confusion import draw_confusion
+from transferkit.plots.cost import COSTS, cost_of, draw_cost
 from transferkit.plots.curves import METRICS, draw_curves, has_curve
-from transferkit.plots.style import plot_texts
+from transferkit.plots.reliability import draw_reliability
+from transferkit.plots.style import group_runs, plot_texts
 from transferkit.runs.run import Run
 
 _INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
@@ -196,11 +199,35 @@ def _plots(results: Results, language: str) -> str:
                 title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(results.models)
                 draw = _curve_drawer(listed, metric, labels)
                 figures.append(_figure(title, height, draw))
-        if completed and len(completed[0].example.class_names) <= 30:
+        if len(completed) > 1:
+            groups = group_runs(listed)
+            figures += [
+                _figure(texts[f"plot_{cost}"], 3.6, _cost_drawer(groups, cost, labels))
+                for cost in COSTS
+                if all(cost_of(run, cost) for model in completed for run in model.completed)
+            ]
+        if completed:
             best = max(completed, key=lambda model: model.mean("accuracy")).example
-            height = 1.9 + 0.34 * len(best.class_names)
-            figures.append(_figure(texts["plot_confusion"], height, lambda ax: draw_confusion(ax, best, labels)))
+            figures += _best_figures(best, texts, labels)
     return "\n".join(figures)
+
+
+def _best_figures(run: Run, texts: Mapping[str, str], labels: dict[str, str]) -> list[str]:
+    """Return what the most accurate model confuses, and whether it is as right as it is sure."""
+    figures = []
+    if len(run.class_names) <= 30:
+        height = 1.9 + 0.34 * len(run.class_names)
+        figures.append(_figure(texts["plot_confusion"], height, lambda ax: draw_confusion(ax, run, labels)))
+    pairs = find_confused_pairs(run)[:10]
+    if pairs:
+        height = 1.3 + 0.3 * len(pairs)
+        figures.append(_figure(texts["plot_pairs"], height, lambda ax: draw_confused_pairs(ax, run, pairs, labels)))
+    figures.append(_figure(texts["plot_reliability"], 5.0, lambda ax: draw_reliability(ax, run, labels)))
+    return figures
+
+
+def _cost_drawer(groups: Mapping[str, list[Run]], cost: str, labels: dict[str, str]) -> Callable[[Any], object]:
+    return lambda ax: draw_cost(ax, groups, cost, labels)
 
 
 def _curve_drawer(runs: list[Run], metric: str, labels: dict[str, str]) -> Callable[[Any], object]:
