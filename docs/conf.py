@@ -53,8 +53,9 @@ html_sidebars = {
 
 # Each script is a page and a notebook, run once: a build in another language finds its output.
 FIRST_CELL = """\
-# In Colab: transferkit, and the saved runs that this page shows. Elsewhere this cell can be left out.
-repository = "https://github.com/OWNER/transferkit"  # the repository that you have this notebook from
+# In Colab: transferkit, and the saved runs that this page shows. On your own machine, put the notebook into the folder
+# examples/course of your clone, and leave this cell out.
+repository = "https://github.com/OWNER/transferkit"  # replace OWNER: the repository that you have this notebook from
 !git clone --quiet --depth 1 {repository}
 %cd transferkit/examples/course
 %pip install --quiet ../.."""

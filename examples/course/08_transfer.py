@@ -3,7 +3,7 @@ Transfer learning
 =================
 
 A network that has learned to tell 1,000 kinds of things in photographs has learned much that is of use for other images: edges, textures,
-shapes. Transfer learning keeps that part and replaces only the end. This page does it with MobileNet (Howard et al. 2017) and 30 labelled
+shapes. Transfer learning keeps that part, the *backbone*, and replaces only the end, the *head*. This page does it with MobileNet (Howard et al. 2017) and 30 labelled
 images of each class.
 """
 
@@ -126,8 +126,7 @@ scratch.fit(data.train.images[:32], data.train.labels[:32], batch_size=32, verbo
 print("from scratch, statistics changed by: ", float(np.abs(normalisation.moving_mean.numpy() - before).max()))
 
 # %%
-# The second number must *not* be zero: a network that starts empty has to collect its statistics, and one that was
-# built with ``training=False`` never does.
+# The second number must *not* be zero: a network that starts empty has to collect its statistics.
 #
 # More images, and all layers
 # ---------------------------

@@ -32,7 +32,8 @@ folder = "../../docs/results/quick"
 # --------
 #
 # 100 images of each class to learn from, 500 to choose the best epoch by, and all 10,000 test images. With so few
-# images pretraining should help most. (Later, take all: ``tk.load_fashion_mnist()``. That needs a GPU, or a night.)
+# images pretraining should help most. (Later, take 50,000: ``tk.load_fashion_mnist()``, and another ``folder``, since a
+# folder holds one run of each name. Without a GPU that takes hours.)
 
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 print(data)
@@ -40,9 +41,10 @@ print(data)
 _ = tk.plot_samples(data)
 
 # %%
-# One recipe for all four networks, so that a difference comes from the network and not from the training: images are
+# All four networks share some settings, so that a difference comes as little as possible from the training. (Epochs and
+# learning rates differ, and the report says so.) Images are
 # mirrored at random, targets are smoothed, and the learning rate falls along a cosine. So few images need small batches,
-# or there would be too few steps. Batch size and augmentation were chosen on the *validation* images.
+# or there would be too few steps. Batch size and augmentation were chosen on the *validation* images, among four settings.
 
 recipe = {"schedule": "cosine", "label_smoothing": 0.1, "seed": 0, "folder": folder}
 recipe |= {"augment": "flip", "batch_size": 32}
@@ -84,7 +86,7 @@ print(f"the old one had:   {1024 * 1000 + 1000:,} weights")
 
 # %%
 # A frozen network says the same of an image each time, so its features are computed once for each view of an image and
-# kept. That is why this is the fastest of the three.
+# kept. That is why this is the fastest of the four.
 
 frozen = tk.train(model, data, epochs=20, learning_rate=3e-3, name="MobileNet, frozen", **recipe)
 print(frozen)
@@ -104,7 +106,8 @@ print(fine_tuned)
 # Step 2c. The same network from scratch
 # --------------------------------------
 #
-# The same layers, but all weights random: *an empty MobileNet*. Whatever 2b has over this comes from the pretraining.
+# The same layers, but all weights random: *an empty MobileNet*. Most of what 2b has over this should come from the
+# pretraining, though epochs and phases differ too.
 
 model = tk.build_transfer_model("mobilenet", pretrained=False)
 scratch = tk.train(model, data, epochs=12, warmup_epochs=0.5, name="MobileNet, from scratch", **recipe)
@@ -125,7 +128,7 @@ print(
 
 # %%
 # All in per cent. *Observe:* ``accuracy_low`` and ``accuracy_high`` are the 95% interval: 10,000 test images are many,
-# and still leave about one point open on either side. Loss and cost:
+# and still leave nearly one point open on either side. Loss and cost:
 
 print(table[["loss", "parameters", "trainable_parameters", "train_seconds", "epochs"]].round(3).to_string())
 
@@ -136,8 +139,7 @@ _ = comparison.plot()
 
 # %%
 # Which differences are real? Each pair is tested on the same test images (McNemar's exact test, adjusted for six
-# pairs). *Undecided* does not mean equal. It means: with this test, a difference smaller than ``detectable`` cannot be
-# told from chance.
+# pairs). *Undecided* does not mean equal. It means: a true difference smaller than ``detectable`` may be missed.
 
 pairs = comparison.tests[["a", "b", "difference", "detectable", "p_holm", "verdict"]].copy()
 pairs[["difference", "detectable"]] = (100 * pairs[["difference", "detectable"]]).round(2)
@@ -185,9 +187,9 @@ for run in runs:
 #
 # *Did it help?* With the same network and much the same training, yes, and by a lot: the fine-tuned MobileNet is about
 # twelve points ahead of the one from scratch, far beyond anything that chance could do. Whether it is better than the
-# small CNN stays undecided: the difference is a tenth of a point, and the interval goes from half a point below to nearly
-# one above. The frozen MobileNet is behind the CNN by five points. So "did it help?" has two answers: MobileNet needs its
-# pretraining here, and whoever has the CNN does not need MobileNet.
+# small CNN stays undecided: the difference is a tenth of a point, and the interval goes from 0.6 points below to 0.8
+# above. The frozen MobileNet is behind the CNN by five points. So "did it help?" has two answers: MobileNet needs its
+# pretraining here; over the CNN this test shows no gain, which does not show that there is none.
 #
 # *What did it cost?* The frozen network trained 10,250 weights in a few seconds, a fraction of the CNN's time. The
 # fine-tuned one took about twice as long as the CNN and has more than seventeen times as many weights, for an accuracy
@@ -204,8 +206,8 @@ for run in runs:
 #
 # *How far does it reach?* Each network was trained once. The interval covers other test images, not other seeds, so the
 # result holds for *these two trained models*, as the report says. ``tk.repeat(build, data, seeds=range(3))`` would
-# answer the other question. And 1,000 training images are where pretraining has its best chance; with 60,000 the small
-# CNN has much more to learn from.
+# answer the other question. And with few training images pretraining has a better chance than with many: with 60,000 the
+# small CNN has much more to learn from.
 #
 # Post it
 # -------

@@ -81,8 +81,8 @@ _ = axes.legend()
 # What transferkit does
 # ---------------------
 #
-# ``train`` chooses the epoch on validation images and predicts the test images once, at the end. Each run records what chose it
-# and how many settings were tried. If your own training chose on test images, say so: the comparison then shows a
+# ``train`` chooses the epoch on validation images and predicts the test images once, at the end. Each run records what chose it.
+# (Settings that you tried in other runs it cannot know: write them down.) If your own training chose on test images, say so: the comparison then shows a
 # banner and gives no verdict.
 
 best, second = runs[int(truth.argmax())], runs[int(np.argsort(truth)[-2])]

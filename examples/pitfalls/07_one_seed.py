@@ -75,7 +75,7 @@ print(comparison)
 
 # %%
 # **Do this instead:** ``tk.repeat(build, data, seeds=range(5))`` for each recipe, the same number of seeds for each. Look at
-# the smallest detectable difference before you start training: five seeds cannot find what is smaller.
+# the smallest detectable difference before you start training: five seeds may miss what is smaller.
 #
 # Bouthillier, X. et al. (2021). Accounting for variance in machine learning benchmarks. *MLSys*.
 # `arXiv:2103.03098 <https://arxiv.org/abs/2103.03098>`_.
