@@ -104,7 +104,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                with file.open("rb") as stream:
+                with file.open("r+b") as stream:  # Windows syncs only what may be written
                     os.fsync(stream.fileno())
         _place_folder(temporary, path, replace=replace)
         _sync_folder(path.parent)

@@ -87,7 +87,7 @@ def test_same_seed_same_report_and_global_chance_untouched(weak, strong):
 
 def test_one_run_gives_a_table_only(weak):
     comparison = compare_runs(weak)
-    assert comparison.verdict == "One run finished, so nothing is compared."
+    assert comparison.verdict == "Only one model has finished runs, so nothing is compared."
     assert "Difference" not in repr(comparison)
 
 

@@ -135,6 +135,13 @@ def test_a_missing_folder_is_a_run_error(tmp_path):
         compare_runs(tmp_path / "nothing")
 
 
+def test_validation_images_that_are_the_test_images_count_as_selection_on_test_data(weak, strong):
+    cheat = replace(strong, dataset=other_data(strong, validation_fingerprint=strong.dataset["test_fingerprint"]))
+    comparison = compare_runs([weak, cheat])
+    assert "Selected on test data: strong" in comparison.verdict
+    assert comparison.tests.empty
+
+
 def test_a_run_selected_on_test_data_gets_a_banner_and_no_verdict(weak, strong):
     cheat = replace(strong, selection="test")
     comparison = compare_runs([weak, cheat])

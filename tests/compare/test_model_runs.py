@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transferkit.compare.answers import compare_seeds
 from transferkit.compare.comparison import compare_runs
 
 
@@ -122,3 +123,41 @@ def test_seeds_saved_in_a_folder_are_one_model(tmp_path, seeds_of, comparison):
     again = compare_runs(tmp_path, baseline="poor")
     assert again.table.loc["fine", "accuracy"] == pytest.approx(comparison.table.loc["fine", "accuracy"])
     assert again.table.loc["fine", "seeds"] == 4
+
+
+def test_calibrated_seeds_are_still_seeds_of_one_recipe(seeds_of):
+    fitted = {"temperature": 0.9}  # by `calibrate`, to each run
+    runs = [replace(run, recipe=run.recipe | fitted) for run in seeds_of("fine", 0.1, range(3))]
+    runs[0] = replace(runs[0], recipe=runs[0].recipe | {"temperature": 1.1})
+    assert compare_runs(runs).table.loc["fine", "seeds"] == 3
+
+
+def test_trainings_that_all_agree_leave_what_few_images_leave_open():
+    right, wrong = np.ones((3, 3), bool), np.zeros((3, 3), bool)
+    row = compare_seeds(right, wrong, paired=False)
+    assert row["p"] == pytest.approx(0.25)  # McNemar's exact test on three images
+    assert row["difference_low"] < row["difference"] == 1.0
+    assert compare_seeds(right, right, paired=True)["difference_low"] < 0
+
+
+def test_one_test_image_is_compared_without_an_error():
+    row = compare_seeds(np.array([[True], [False], [True]]), np.array([[False], [True], [False]]), paired=False)
+    assert 0 <= row["p"] <= 1
+
+
+def test_intervals_of_accuracies_stay_between_0_and_1(make_run, seeds_of):
+    few = [
+        replace(run, test_probabilities=run.test_probabilities[:40], test_labels=run.test_labels[:40])
+        for run in seeds_of("fine", 0.1, range(2), wrong=0.1)
+    ]
+    table = compare_runs(few).table
+    assert (table[["accuracy_low", "seed_low"]] >= 0).all(axis=None)
+    assert (table[["accuracy_high", "seed_high"]] <= 1).all(axis=None)
+
+
+def test_runs_without_selection_may_name_different_epochs(seeds_of):
+    runs = [
+        replace(run, selection="none", selected_epoch=epoch)
+        for epoch, run in enumerate(seeds_of("fine", 0.1, range(2)), 1)
+    ]
+    assert "fine" in compare_runs(runs).to_markdown()

@@ -39,6 +39,12 @@ def test_outputs_are_those_of_a_model_cut_at_the_layer(nested, images):
     )
 
 
+def test_outputs_behind_a_resizing_layer_are_the_models_own(images):
+    inputs = keras.Input((16, 16, 1))
+    model = keras.Model(inputs, keras.layers.Resizing(25, 25, name="resize")(inputs))
+    np.testing.assert_allclose(tk.layer_outputs(model, images, "resize"), model.predict(images, verbose=0), atol=1e-4)
+
+
 def test_excitation_stays_within_the_receptive_field_of_the_strongest_response(nested, images):
     maps = tk.layer_outputs(nested, images, "relu")
     excited = tk.excitation_map(nested, images, "relu", 2)

@@ -134,3 +134,37 @@ def test_digest_follows_weights_and_structure_not_names():
 
     assert make(1.0, name="a") == make(1.0, name="b")
     assert len({make(1.0), make(2.0), make(1.0, size=5)}) == 3
+
+
+def frozen_after(change):
+    """Return a model whose pixels are changed by an expression before the frozen convolution."""
+    inputs = keras.Input((16, 16, 1))
+    layer = keras.layers.Conv2D(2, 3, kernel_initializer="ones", trainable=False)
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(layer(change(inputs))))
+    return find_prefix(keras.Model(inputs, outputs))
+
+
+class Scaled(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+
+def test_models_that_differ_in_a_constant_of_an_expression_have_other_features():
+    changes = [
+        lambda x: x - np.array([0.0], "float32"),
+        lambda x: x - np.array([100.0], "float32"),
+        lambda x: x * np.float32(0.5),
+        lambda x: x * np.float32(0.25),
+        lambda x: x[:, :12, :12],
+        lambda x: x[:, 4:, 4:],
+        lambda x: x[:, ::-1],
+    ]
+    digests = [frozen_after(change).digest for change in changes]
+    assert len(set(digests)) == len(changes)
+    assert digests == [frozen_after(change).digest for change in changes]
+
+
+def test_models_that_differ_in_the_code_of_a_layer_have_other_features(monkeypatch):
+    before = frozen_after(lambda x: Scaled()(x)).digest
+    monkeypatch.setattr(Scaled, "call", lambda self, inputs: inputs * 3)
+    assert frozen_after(lambda x: Scaled()(x)).digest != before

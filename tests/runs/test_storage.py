@@ -161,6 +161,10 @@ def test_an_empty_folder_is_used_but_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "thesis" / "thesis.tex").write_text("precious", encoding="utf-8")
     with pytest.raises(RunError, match="left alone"):
         make().save(tmp_path / "thesis", replace=True)
+    (tmp_path / "thesis" / "manifest.json").write_text('{"name": "my web application"}', encoding="utf-8")
+    with pytest.raises(RunError, match="left alone"):
+        make().save(tmp_path / "thesis", replace=True)
+    assert (tmp_path / "thesis" / "thesis.tex").read_text(encoding="utf-8") == "precious"
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(RunError, match="is a file"):
         make().save(tmp_path / "file", replace=True)

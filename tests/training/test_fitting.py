@@ -82,6 +82,75 @@ def test_without_validation_the_last_epoch_counts(digits):
     assert "val_loss" not in run.history[0]
 
 
+def test_killed_before_the_record_was_written_the_last_epoch_counts_all_the_same(digits, tmp_path, monkeypatch):
+    data = Dataset(
+        "digits", digits.class_names, digits.train, type(digits.test)(*(a[:0] for a in digits.test)), digits.test
+    )
+    whole = tk.train(small_cnn(seed=0), data, name="CNN", **FAST)
+
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transferkit.training.loop.Predictor", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tk.train(small_cnn(seed=0), data, name="CNN", folder=tmp_path, **FAST)
+    run = tk.train(small_cnn(seed=0), data, name="CNN", folder=tmp_path, **FAST)
+    assert run.status == "completed"
+    np.testing.assert_allclose(run.test_probabilities, whole.test_probabilities, atol=1e-3)
+
+
+def test_foreign_folder_is_noticed_before_the_training(digits, tmp_path):
+    (tmp_path / "cnn").mkdir()
+    (tmp_path / "cnn" / "photo.jpg").write_bytes(b"precious")
+    epochs = []
+    noted = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    with pytest.raises(RunError, match="left alone"):
+        tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, overwrite=True, callbacks=[noted], **FAST)
+    assert epochs == []
+
+
+def test_unknown_layer_is_noticed_before_the_head_is_trained(digits):
+    epochs = []
+    noted = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    with pytest.raises(UnknownNameError, match="conv2d"):
+        tk.fine_tune(small_transfer(), digits, unfreeze_from="conv2_d", callbacks=[noted], verbose=False)
+    assert epochs == []
+
+
+def test_accuracy_by_another_name_chooses_the_epoch(digits):
+    model = small_cnn()
+    model.compile("adamw", "sparse_categorical_crossentropy", metrics=[keras.metrics.SparseCategoricalAccuracy()])
+    run = tk.train(model, digits, name="CNN", **FAST)
+    best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert run.selected_epoch == best["epoch"]
+
+
+@pytest.mark.parametrize(
+    "loss", [keras.losses.SparseCategoricalCrossentropy(from_logits=True), "kl_divergence"], ids=["logits", "other"]
+)
+def test_label_smoothing_does_not_replace_another_loss(digits, loss):
+    model = small_cnn()
+    model.compile("adamw", loss)
+    with pytest.raises(InvalidInputError, match="label_smoothing"):
+        tk.train(model, digits, label_smoothing=0.1, **FAST)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda model, data: tk.train(model, data), lambda model, data: tk.evaluate(model, data.test)],
+    ids=["train", "evaluate"],
+)
+def test_models_that_put_out_no_probabilities_are_refused(digits, use):
+    logits = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    unbuilt = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
+    for model, says in ((logits, "softmax"), (unbuilt, "no built"), ("a name", "keras.Model")):
+        if isinstance(model, keras.Model):
+            model.compile("adam", "sparse_categorical_crossentropy")
+        with pytest.raises(InvalidInputError, match=says):
+            use(model, digits)
+
+
 def test_label_smoothing_and_schedule_leave_the_model_compiled_as_it_was(digits):
     model = small_cnn()
     tk.train(model, digits, label_smoothing=0.1, schedule="cosine", warmup_epochs=0.5, learning_rate=2e-3, **FAST)

@@ -21,6 +21,10 @@ INNER: Final = 1 - 2 * LEVEL
 """Two one-sided tests at 5% each are this interval within the margin (Schuirmann 1987)."""
 
 
+_NO_SPREAD: Final = 1e-24  # a variance that is rounding and nothing else
+_OF_IMAGES: Final = ("difference_low", "difference_high", "p", "detectable", "inner_low", "inner_high")
+
+
 def decide(p: float, low: float, high: float, difference: float, *, margin: float) -> str:
     """Return the verdict of a test.
 
@@ -100,7 +104,7 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool) -
     inner_low, inner_high = interval(difference, spread.total, freedom, confidence=INNER)
     seed_low, seed_high = interval(difference, spread.seeds, spread.freedom(with_images=False))
     better, better_low, better_high = probability_of_better(accuracy_a, accuracy_b)
-    return {
+    row = {
         "method": "paired t" if paired else "one run against seeds" if min(len(a), len(b)) < 2 else "welch",
         "difference": difference,
         "difference_low": max(low, -1.0),
@@ -118,3 +122,8 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool) -
         "inner_low": inner_low,
         "inner_high": inner_high,
     }
+    if spread.total < _NO_SPREAD:
+        # All trainings agree on all images. That is no certainty: the images leave as much open as for one run each.
+        single = compare_single((a[0] & ~b[0]).sum(), (b[0] & ~a[0]).sum(), a.shape[1])
+        row |= {name: float(single[name]) for name in _OF_IMAGES}
+    return row

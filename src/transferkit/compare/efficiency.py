@@ -288,10 +288,16 @@ def _mean(arm: ModelRuns, budget: int, confidence: float) -> dict[str, Any]:
     return row | _ends(both, seeds)
 
 
-def _intervals(centre: float, spread: Any, confidence: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the interval over seeds and images, and that over seeds alone."""
-    both = interval(centre, spread.total, spread.freedom(with_images=True), confidence=confidence)
-    return both, interval(centre, spread.seeds, spread.freedom(with_images=False), confidence=confidence)
+def _intervals(
+    centre: float, spread: Any, confidence: float, *, lowest: float = 0.0
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the interval over seeds and images, and that over seeds alone, both within what is possible."""
+    ends = (
+        interval(centre, spread.total, spread.freedom(with_images=True), confidence=confidence),
+        interval(centre, spread.seeds, spread.freedom(with_images=False), confidence=confidence),
+    )
+    both, seeds = ((max(low, lowest), min(high, 1.0)) for low, high in ends)
+    return both, seeds
 
 
 def _ends(both: tuple[float, float], seeds: tuple[float, float]) -> dict[str, float]:
@@ -345,7 +351,7 @@ def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, confidence: f
     row["method"] = "paired t" if paired else "welch"
     row["p"] = t_test_p(row["difference"], spread.total, freedom)
     row["detectable"] = detectable_by_t(spread.total, freedom, level=1 - confidence)
-    return row | _ends(*_intervals(row["difference"], spread, confidence))
+    return row | _ends(*_intervals(row["difference"], spread, confidence, lowest=-1.0))
 
 
 def _area(name: str, cells: Cells, confidence: float) -> dict[str, Any]:

@@ -187,7 +187,13 @@ def choose_baseline(models: Sequence[ModelRuns], baseline: str | None) -> str | 
 
 def selected_on_test(runs: Sequence[Run]) -> list[str]:
     """Return the names of the models whose weights were chosen by their test result."""
-    return list(dict.fromkeys(run.name for run in runs if run.selection == "test"))
+    return list(dict.fromkeys(run.name for run in runs if run.selection == "test" or _validates_on_test(run)))
+
+
+def _validates_on_test(run: Run) -> bool:
+    """Whether the images that chose the epoch are the test images under another name."""
+    chose = run.dataset.get("validation_fingerprint") if run.selection == "validation" else None
+    return chose is not None and chose == run.dataset.get("test_fingerprint")
 
 
 def trained_on_test(runs: Sequence[Run]) -> list[str]:

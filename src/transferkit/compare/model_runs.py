@@ -12,7 +12,7 @@ from transferkit.errors import UnfairComparisonError
 from transferkit.runs.run import Run
 
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
-_MAY_DIFFER: Final = ("seed", "random_state")
+_MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ def _satterthwaite(parts: list[tuple[float, float]]) -> float:
     total = sum(variance for variance, _ in parts)
     if total <= 0:
         return min(freedom for _, freedom in parts)
-    return total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+    return total**2 / sum(variance**2 / freedom for variance, freedom in parts if variance > 0)
 
 
 def spread_of_mean(values: ArrayLike) -> Spread:

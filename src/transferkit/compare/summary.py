@@ -124,7 +124,7 @@ def describe_training(model: ModelRuns, language: str) -> str:
     parts += [f"{key}={_plain(value)}" for key, value in recipe.items() if key not in (*_RECIPE_ORDER, "augment")]
     if not parts:
         parts.append(texts["recipe_unknown"])
-    if len({one.selected_epoch for one in model.completed}) > 1:
+    if run.selection != "none" and len({one.selected_epoch for one in model.completed}) > 1:
         epochs = ", ".join(str(one.selected_epoch) for one in model.completed)
         parts.append(texts[f"selection_{run.selection}"].format(epoch=epochs))
     elif run.selection != "none" and (run.selected_epoch is not None or run.selection == "last"):

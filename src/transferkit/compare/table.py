@@ -119,7 +119,8 @@ def _accuracy(model: ModelRuns) -> dict[str, float]:
         spread = spread_of_mean(model.correct)
         if spread.total > 0:  # else every run is right everywhere, or wrong everywhere
             low, high = interval(mean, spread.total, spread.freedom(with_images=True))
-        row["seed_low"], row["seed_high"] = interval(mean, spread.seeds, len(model.completed) - 1)
+        seed_low, seed_high = interval(mean, spread.seeds, len(model.completed) - 1)
+        row["seed_low"], row["seed_high"] = max(seed_low, 0.0), min(seed_high, 1.0)
         row["accuracy_sd"] = float(model.accuracies.std(ddof=1))
     return row | {"accuracy_low": max(low, 0.0), "accuracy_high": min(high, 1.0)}
 

@@ -54,7 +54,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "banner_test_training": "Trained on the test images: {names}. There is no verdict.",
         "verdict_none_barred": "No verdict: {reason}",
         "verdict_none_finished": "No run finished, so nothing is compared.",
-        "verdict_one": "One run finished, so nothing is compared.",
+        "verdict_one": "Only one model has finished runs, so nothing is compared.",
         "verdict_better": "“{a}” is better than “{b}”: {points} points of test accuracy (95% interval {low} to {high}; {test}, "
         "p {p}).",
         "verdict_equal": "“{a}” and “{b}” are practically equal (within ±{margin} points): {points} points of test accuracy (95% "
@@ -353,7 +353,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_train_data": "모델들이 같은 학습 이미지로 학습하지 않았습니다.",
         "note_versions": "소프트웨어 환경이 서로 다릅니다: {versions}. 작은 차이는 여기에서 왔을 수도 있습니다.",
         "note_hardware": "서로 다른 하드웨어에서 학습했으므로 학습 시간은 비교할 수 없습니다.",
-        "note_left_out": "모델 {count}개 중 {left_out}개는 표에만 싣고 비교에서는 뺐습니다: {names}.",
+        "note_left_out": "학습 {count}회 중 {left_out}회는 표에만 싣고 비교에서는 뺐습니다: {names}.",
         "note_seeds": "시드를 여러 개 쓴 모델의 결과는 평균입니다. 95% 신뢰구간은 시드와 테스트 이미지가 달라질 때의 변동을 함께 "
         "고려한 것이고(이원 변량 모형, Student t), 시드만 고려한 구간은 이 테스트 이미지에만 해당합니다.",
         "note_thinned": "일부 시드의 학습이 끝나지 않은 모델: {names}. 평균은 끝난 것만으로 계산했으므로 실제보다 좋게 보일 수 있습니다.",

@@ -90,7 +90,8 @@ def layer_outputs(model: Any, images: NDArray[np.uint8], layer: str, *, batch_si
     outputs = [
         run(
             _until(graph, step),
-            tf.convert_to_tensor(pixels[start : start + batch_size]),
+            # As Keras casts what a model is given: Resizing would round bytes.
+            tf.cast(pixels[start : start + batch_size], model.inputs[0].dtype),
             start=0,
             end=step.outputs[0],
             training=False,
@@ -272,6 +273,7 @@ def _check_images(model: Any, images: ArrayLike) -> NDArray[Any]:
     pixels, expected = np.asarray(images), tuple(model.input_shape[1:])
     if (
         pixels.ndim != 4
+        or len(expected) != 3
         or not len(pixels)
         or any(b not in (None, a) for a, b in zip(pixels.shape[1:], expected, strict=True))
     ):

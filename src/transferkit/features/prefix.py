@@ -12,7 +12,7 @@ import numpy as np
 
 from transferkit import files
 from transferkit.features.graph import Graph, NotAGraphError, Step, flatten, run, takes_training
-from transferkit.models.structure import layer_structure
+from transferkit.models.structure import layer_structure, own_code
 
 _NOT_STRUCTURE = ("trainable", "kernel_initializer", "depthwise_initializer", "bias_initializer")
 _DETERMINISTIC = (keras.layers.Resizing, keras.layers.CenterCrop)  # take `training` and ignore it
@@ -195,5 +195,13 @@ def _is_state(variable: Any) -> bool:
 def _settings(step: Step) -> list[Any]:
     options = {name: value for name, value in step.arguments.kwargs.items() if name != "training"}
     given = keras.tree.flatten([step.arguments.args, options])
-    plain = [repr(value) for value in given if value is None or isinstance(value, bool | int | float | str)]
-    return [*layer_structure(step.operation, ignore=_NOT_STRUCTURE), plain]
+    plain = [_constant(value) for value in given if not isinstance(value, keras.KerasTensor)]
+    return [*layer_structure(step.operation, ignore=_NOT_STRUCTURE), plain, *own_code(step.operation)]
+
+
+def _constant(value: Any) -> str:
+    """Return what stands for an argument of a call: a number, a slice, an array."""
+    if value is None or value is Ellipsis or isinstance(value, bool | int | float | str | slice):
+        return repr(value)
+    array = np.asarray(value)
+    return repr(value) if array.dtype == object else files.sha256_arrays(array)

@@ -133,6 +133,21 @@ def unfreeze(
     return _finish(model, learning_rate, verbose=verbose)
 
 
+def check_layer(model: Any, name: str) -> None:
+    """Raise unless the backbone of a model has a layer or block of that name.
+
+    Raises
+    ------
+    InvalidInputError
+        If no backbone can be told apart, or the name is no string.
+    UnknownNameError
+        If there is none; the message lists close matches.
+    """
+    if not isinstance(name, str):
+        raise InvalidInputError(f"a layer is given by its name; got {name!r}.")
+    _span(find_backbone(model), name)
+
+
 def find_backbone(model: Any) -> Any:
     """Return the nested network named ``backbone``, or the only nested one.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SplitName = Literal["test", "validation"]
 
-_ACCURACIES: Final = ("acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")
+ACCURACIES: Final = ("accuracy", "acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")
 _SAME_LOSS = 1e-5  # relative; Keras averages float32 batches, so the same images do not give the very same number
 
 
@@ -105,7 +105,7 @@ def run_from_history(
         dataset=data.describe(),
         history=rows,
         phases=[facts],
-        recipe={"epochs": len(rows)} | _describe_optimizer(model) | dict(recipe or {}),
+        recipe=_describe_optimizer(model) | dict(recipe or {}),
         model_info=model_info,
         seed=check_seed(seed),
         selection=selection,
@@ -141,7 +141,7 @@ def _read_history(history: Any) -> list[dict[str, Any]]:
     for name, values in columns.items():
         if name != "epoch":
             for row, value in zip(rows, values, strict=True):
-                row[_column_name(str(name))] = _number(value, name)
+                row[standard_name(str(name))] = _number(value, name)
     return rows
 
 
@@ -158,11 +158,11 @@ def _number(value: Any, name: object) -> float:
         raise InvalidInputError(f"history's column {name!r} must hold numbers; got {value!r:.80}.") from None
 
 
-def _column_name(name: str) -> str:
+def standard_name(name: str) -> str:
     """Return the name under which plots and tables look for a column."""
     prefix = "val_" if name.startswith("val_") else ""
     rest = name.removeprefix("val_")
-    return f"{prefix}accuracy" if rest in _ACCURACIES else "learning_rate" if name == "lr" else name
+    return f"{prefix}accuracy" if rest in ACCURACIES else "learning_rate" if name == "lr" else name
 
 
 def _check_predictions(probabilities: ArrayLike, data: Dataset, split: SplitName) -> NDArray[np.float32]:

@@ -94,7 +94,7 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
     """
     folder = Path(path).expanduser()
     if folder.exists():
-        _check_replaceable(folder, replace=replace)
+        check_replaceable(folder, replace=replace)
     record = {"schema": SCHEMA} | {name: _plain(getattr(run, name)) for name in _RECORDED}
     with files.atomic_folder(folder, replace=replace or folder.exists()) as temporary:
         files.write_json(temporary / RECORD, record)
@@ -108,15 +108,33 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
     return folder
 
 
-def _check_replaceable(folder: Path, *, replace: bool) -> None:
+def check_replaceable(folder: Path, *, replace: bool) -> None:
+    """Raise unless a run may be written to a place that exists: an empty folder, or with `replace` another run.
+
+    Raises
+    ------
+    RunError
+        If it is a file, holds something else than a run, or holds a run that is not to be replaced.
+    """
     if not folder.is_dir():
         raise RunError(f"{folder} is a file; a run is saved as a folder. Give another path.")
     if not any(folder.iterdir()):
         return
-    if not (folder / files.MANIFEST).is_file() and not (folder / RECORD).is_file():
+    if not _is_run(folder):
         raise RunError(f"{folder} holds something else than a saved run and is left alone. Give another path.")
     if not replace:
         raise RunError(f"{folder} holds a saved run already. Give another path, or replace=True.")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, even a damaged one; other programs write a manifest.json as well."""
+    if (folder / RECORD).is_file():
+        return True
+    try:
+        manifest = files.read_json(folder / files.MANIFEST)
+    except (OSError, DataError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == _KIND
 
 
 def load_run(path: Path | str) -> Run:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from transferkit.errors import DivergedError
 from transferkit.models.freezing import leaves
+from transferkit.runs.interchange import ACCURACIES, standard_name
 
 
 class ModelCallbacks(keras.callbacks.CallbackList):
@@ -77,14 +78,15 @@ class Recorder(keras.callbacks.Callback):
         """Add the row."""
         seconds = time.perf_counter() - self._start
         rate = self.model.optimizer.learning_rate
-        row = {"epoch": epoch + 1, "phase": self._phase} | {name: float(value) for name, value in (logs or {}).items()}
+        row = {"epoch": epoch + 1, "phase": self._phase}
+        row |= {standard_name(name): float(value) for name, value in (logs or {}).items()}
         trained = self._trained or seconds
         row |= {"learning_rate": float(rate), "seconds": trained, "validation_seconds": seconds - trained}
         self._rows.append(row)
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keep the weights of the epoch with the highest validation accuracy; among equals, of the lowest loss."""
+    """Keep the weights of the epoch with the highest validation accuracy; among equals, or without that metric, of the lowest loss."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +97,8 @@ class BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compare this epoch with the best so far."""
         logs = logs or {}
-        score = (float(logs.get("val_accuracy", 0.0)), -float(logs["val_loss"]))
+        accuracy = next((logs[f"val_{name}"] for name in ACCURACIES if f"val_{name}" in logs), 0.0)
+        score = (float(accuracy), -float(logs["val_loss"]))
         if self.score is None or score > self.score:
             self.epoch, self.score, self.weights = epoch + 1, score, self.model.get_weights()
 

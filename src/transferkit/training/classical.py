@@ -16,6 +16,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, warn
 from transferkit.runs.run import Run
+from transferkit.runs.storage import check_replaceable
 from transferkit.training.environment import describe_environment
 from transferkit.training.estimators import (
     describe_estimator,
@@ -69,6 +70,8 @@ def fit_classifier(
             if finished is not None:
                 _say(f"{label}: finished run found in {place}", verbose)
                 return finished
+        if place is not None and place.exists():
+            check_replaceable(place, replace=True)  # before the fit, not after it
         _say(f"{label}: fitting {len(data.train.labels):,} images ...", verbose)
         run = _fit(classifier, data, seed=seed, name=label, structure=structure, recipe=recipe, key=key)
         if place is not None:

@@ -114,10 +114,36 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         )
     if not isinstance(model, keras.Model) and is_classifier(model):
         return _evaluate_classifier(model, *split)
+    check_network(model)
     images = check_images(split[0], name="images", input_shape=model.input_shape[1:])
     labels = check_labels(split[1], num_classes=int(model.output_shape[-1]), name="labels", length=len(images))
     probabilities = Predictor(model, images, expected=len(images))(images)
     return Evaluation(compute_metrics(labels, probabilities), probabilities)
+
+
+def check_network(model: Any) -> None:
+    """Raise unless a model maps one image to probabilities, as far as its structure tells.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no keras.Model, is not built, has several inputs or outputs, or ends in a layer without softmax.
+    """
+    if not isinstance(model, keras.Model):
+        raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
+    if not getattr(model, "inputs", None) or not hasattr(model, "input_shape"):
+        raise InvalidInputError(
+            f"the model {model.name!r} is no built functional or sequential model. Build it with keras.Model(inputs, outputs), or "
+            "begin the Sequential with an Input."
+        )
+    if isinstance(model.input_shape, list) or isinstance(model.output_shape, list):
+        raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear:
+        raise InvalidInputError(
+            f"the model {model.name!r} ends in the layer {last.name!r} without an activation, so it puts out logits, not "
+            "probabilities. Give that layer activation='softmax', and the loss from_logits=False."
+        )
 
 
 def _evaluate_classifier(classifier: Any, images: Any, labels: Any) -> Evaluation:

@@ -9,7 +9,7 @@ import keras
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.models.freezing import freeze, unfreeze
+from transferkit.models.freezing import check_layer, freeze, unfreeze
 from transferkit.runs.run import Run
 from transferkit.training.classical import fit_classifier, is_classifier
 from transferkit.training.loop import run_phases
@@ -248,6 +248,8 @@ def fine_tune(
     >>> run.history_frame()["phase"].tolist()
     ['head', 'all']
     """
+    if unfreeze_from is not None:
+        check_layer(model, unfreeze_from)
     body = "all" if unfreeze_from is None else "upper layers"
     phases = [
         Phase("head", head_epochs, head_learning_rate, "constant", 0.0, _freeze_backbone),

@@ -20,7 +20,7 @@ from transferkit.features.prefix import NoPrefixError, find_prefix
 from transferkit.models.compiling import compile_like, recompile
 from transferkit.models.health import DeadFeatures, dead_features
 from transferkit.runs.run import Run
-from transferkit.runs.storage import WEIGHTS
+from transferkit.runs.storage import WEIGHTS, check_replaceable
 from transferkit.training.augmentation import VIEWS, count_views
 from transferkit.training.batches import Batches
 from transferkit.training.batchnorm import BatchNormStatistics, trains_batchnorm
@@ -36,7 +36,7 @@ from transferkit.training.callbacks import (
 from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.environment import describe_environment
-from transferkit.training.evaluation import Predictor
+from transferkit.training.evaluation import Predictor, check_network
 from transferkit.training.finished import beside, find_finished, run_folder
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import training_key
@@ -57,6 +57,8 @@ def run_phases(model: Any, data: Dataset, phases: Sequence[Phase], settings: Set
     for phase in phases:
         phase.check()
     _check_fit(model, data)
+    if settings.label_smoothing:
+        _check_smoothing(model)
     if phases[0].name == "logistic":
         softmax_layer(model)  # raises if there is none that could be fitted
     phases = [_limit_views(phase, model, settings) for phase in phases]
@@ -70,6 +72,8 @@ def run_phases(model: Any, data: Dataset, phases: Sequence[Phase], settings: Set
             finished = find_finished(place, key=key, recipe=recipe, seed=settings.seed)
             if finished is not None:
                 return _take_up(finished, model, phases, settings)
+        if place is not None and place.exists():
+            check_replaceable(place, replace=True)  # before the training, not after it
         return _Training(model, data, phases, settings, name, recipe, key, place).run()
 
 
@@ -182,6 +186,8 @@ class _Training:
                 arrays = None
             self._phase_facts.append(self._describe_phase(phase))
             first = last
+        if arrays is not None:  # all epochs were done before; only the record was missing
+            self._model.set_weights([arrays[f"weight{i}"] for i in range(len(self._model.weights))])
 
     def _fit(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         settings, model = self._settings, self._model
@@ -354,17 +360,24 @@ def _check_fit(model: Any, data: Dataset) -> None:
         raise InvalidInputError(
             f"data must be a Dataset; got {type(data).__name__}. Make one with Dataset.from_arrays(train=(x, y), test=(x, y))."
         )
-    if not isinstance(model, keras.Model):
-        raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
+    check_network(model)
     if not model.compiled:
         raise InvalidInputError(f"the model {model.name!r} is not compiled. Call model.compile(...) first.")
-    if isinstance(model.input_shape, list) or isinstance(model.output_shape, list):
-        raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
     check_input_shape(data.image_shape, model.input_shape[1:], name="images")
     if model.output_shape != (None, data.num_classes):
         raise DataError(
             f"the model {model.name!r} has output shape {model.output_shape}, but the data have {data.num_classes} classes. "
             f"Build it with num_classes={data.num_classes}."
+        )
+
+
+def _check_smoothing(model: Any) -> None:
+    loss = model.loss
+    sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy) and not loss.from_logits
+    if not (sparse or loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)):
+        raise InvalidInputError(
+            f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {loss!r}. Compile it "
+            "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
         )
 
 
