@@ -49,7 +49,7 @@ def decide(p: float, low: float, high: float, difference: float, *, margin: floa
     return "practically equal" if -margin < low and high < margin else "undecided"
 
 
-def compare_single(only_a: ArrayLike, only_b: ArrayLike, count: int) -> dict[str, Any]:
+def compare_single(only_a: ArrayLike, only_b: ArrayLike, count: int, *, level: float = LEVEL) -> dict[str, Any]:
     """Compare one run each, for many pairs at once: the columns of `transferkit.Comparison` that are about accuracy.
 
     Parameters
@@ -58,6 +58,8 @@ def compare_single(only_a: ArrayLike, only_b: ArrayLike, count: int) -> dict[str
         How many images only one of the two answers correctly.
     count : int
         Number of images.
+    level : float, default 0.05
+        At which ``detectable`` is found: the strictest one that the adjustment for several pairs may ask for.
 
     Returns
     -------
@@ -75,13 +77,13 @@ def compare_single(only_a: ArrayLike, only_b: ArrayLike, count: int) -> dict[str
         "only_a": first,
         "only_b": second,
         "p": mcnemar_p(first, second),
-        "detectable": smallest_detectable(first + second, count),
+        "detectable": smallest_detectable(first + second, count, level=level),
         "inner_low": inner_low,
         "inner_high": inner_high,
     }
 
 
-def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool) -> dict[str, Any]:
+def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool, level: float = LEVEL) -> dict[str, Any]:
     """Compare several runs of two recipes.
 
     Parameters
@@ -90,6 +92,8 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool) -
         Right answers; one of the two may have a single row.
     paired : bool
         Whether the seeds belong together one by one.
+    level : float, default 0.05
+        See `compare_single`.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool) -
         "only_b": math.nan,
         "p": t_test_p(difference, spread.total, freedom),
         "p_permutation": permutation_p(accuracy_a, accuracy_b, paired=paired),
-        "detectable": min(detectable_by_t(spread.total, freedom), 1.0),
+        "detectable": min(detectable_by_t(spread.total, freedom, level=level), 1.0),
         "better": better,
         "better_low": better_low,
         "better_high": better_high,
@@ -124,6 +128,6 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool) -
     }
     if spread.total < _NO_SPREAD:
         # All trainings agree on all images. That is no certainty: the images leave as much open as for one run each.
-        single = compare_single((a[0] & ~b[0]).sum(), (b[0] & ~a[0]).sum(), a.shape[1])
+        single = compare_single((a[0] & ~b[0]).sum(), (b[0] & ~a[0]).sum(), a.shape[1], level=level)
         row |= {name: float(single[name]) for name in _OF_IMAGES}
     return row

@@ -308,13 +308,15 @@ def _test(cells: Cells, baseline: str, confidence: float) -> "pd.DataFrame":
     import pandas as pd
 
     reference = cells[baseline]
-    rows = [
-        _difference(arm, reference[budget], budget, confidence)
+    compared = [
+        (arm, reference[budget], budget)
         for name, arms in cells.items()
         if name != baseline
         for budget, arm in arms.items()
         if budget in reference
     ]
+    tests = sum(min(len(arm.completed), len(other.completed)) > 1 for arm, other, _ in compared)
+    rows = [_difference(*pair, confidence, (1 - confidence) / max(tests, 1)) for pair in compared]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     tested = table["p"].notna()
     table["p_holm"] = math.nan
@@ -338,7 +340,7 @@ _COLUMNS: Final = [
 ]
 
 
-def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, confidence: float) -> dict[str, Any]:
+def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, confidence: float, level: float) -> dict[str, Any]:
     row: dict[str, Any] = {"arm": arm.name, "labels_per_class": budget, "method": "too few seeds"}
     row |= dict.fromkeys(("difference", "p", "detectable"), math.nan)
     if arm.completed and reference.completed:
@@ -350,7 +352,7 @@ def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, confidence: f
     freedom = spread.freedom(with_images=True)
     row["method"] = "paired t" if paired else "welch"
     row["p"] = t_test_p(row["difference"], spread.total, freedom)
-    row["detectable"] = detectable_by_t(spread.total, freedom, level=1 - confidence)
+    row["detectable"] = detectable_by_t(spread.total, freedom, level=level)
     return row | _ends(*_intervals(row["difference"], spread, confidence, lowest=-1.0))
 
 

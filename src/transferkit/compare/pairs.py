@@ -47,12 +47,12 @@ def test_pairs(models: Sequence[ModelRuns], *, margin: float, seed: int) -> "pd.
     resampled = score_resamples([model.completed for model in completed], np.random.default_rng(seed))
     several = np.array([len(model.completed) > 1 for model in completed])
     of_runs, of_recipes = (np.flatnonzero(chosen) for chosen in (~(several[a] | several[b]), several[a] | several[b]))
-    parts = []
+    parts, level = [], LEVEL / len(names)  # Holm's adjustment asks this of the pair with the smallest p
     if len(of_runs):
-        columns = _compare_runs(completed, resampled, a[of_runs], b[of_runs])
+        columns = _compare_runs(completed, resampled, a[of_runs], b[of_runs], level)
         parts.append(pd.DataFrame(columns, index=of_runs))
     if len(of_recipes):
-        rows = _compare_recipes(completed, resampled, a[of_recipes], b[of_recipes])
+        rows = _compare_recipes(completed, resampled, a[of_recipes], b[of_recipes], level)
         parts.append(pd.DataFrame(rows, index=of_recipes))
     table = names.join(pd.concat(parts))
     table["p_holm"] = adjust_holm(table["p"])
@@ -65,13 +65,15 @@ def test_pairs(models: Sequence[ModelRuns], *, margin: float, seed: int) -> "pd.
     return table
 
 
-def _compare_runs(models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places) -> dict[str, Any]:
+def _compare_runs(
+    models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places, level: float
+) -> dict[str, Any]:
     """Compare two trained models each time: what their answers to the same images say."""
     right = np.stack([model.correct[0] for model in models]).astype(np.float64)
     count = right.shape[1]
     only = np.rint(right @ (1 - right).T).astype(np.int64)
     only_a, only_b = only[a, b], only[b, a]
-    columns = compare_single(only_a, only_b, count)
+    columns = compare_single(only_a, only_b, count, level=level)
     for name in METRICS:
         values = np.array([model.mean(name) for model in models])
         columns[f"{name}_difference"] = values[a] - values[b]
@@ -84,12 +86,14 @@ def _compare_runs(models: Sequence[ModelRuns], resampled: Scores, a: _Places, b:
     return columns
 
 
-def _compare_recipes(models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places) -> list[dict[str, Any]]:
+def _compare_recipes(
+    models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places, level: float
+) -> list[dict[str, Any]]:
     """Compare two recipes each time: what their seeds and the test images together say."""
     rows = []
     for i, j in zip(a, b, strict=True):
         paired = are_paired(models[i], models[j])
-        row = compare_seeds(models[i].correct, models[j].correct, paired=paired)
+        row = compare_seeds(models[i].correct, models[j].correct, paired=paired, level=level)
         for name in METRICS:
             # The images' part is the bootstrap's. It holds what seeds and images do together a second time: a little too wide.
             images = float((resampled[name][i] - resampled[name][j]).var(ddof=1))

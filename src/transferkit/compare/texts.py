@@ -170,8 +170,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "counting half (Newcombe 2006); from 0.75 on it is a difference that matters (Bouthillier et al. 2021).",
         "note_tests": "p is adjusted for {pairs} pairs (Holm 1979). “Better” needs p below 0.05; “practically equal” needs the 90% "
         "interval within ±{margin} points; all else is undecided.",
-        "note_detectable": "Smallest detectable: the true difference, in points, that such a test would find in 80% of cases. "
-        "A smaller difference may exist and stay undecided.",
+        "note_detectable": "Smallest detectable: the true difference, in points, that such a test would find in 80% of cases, also "
+        "where the adjustment is at its strictest. A smaller difference may exist and stay undecided.",
         # label efficiency
         "efficiency_better": "“{arm}” is better than “{baseline}” at {budgets} ({details}).",
         "efficiency_worse": "“{baseline}” is better than “{arm}” at {budgets} ({details}).",
@@ -364,7 +364,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "(Newcombe 2006). 0.75 이상이면 의미 있는 차이로 봅니다(Bouthillier 외 2021).",
         "note_tests": "p는 {pairs}쌍에 대해 Holm(1979) 방법으로 보정했습니다. p가 0.05보다 작으면 ‘우세’, 90% "
         "신뢰구간이 ±{margin}%p 안에 들면 ‘사실상 같음’, 그 밖에는 ‘판단 보류’입니다.",
-        "note_detectable": "검출 가능한 최소 차이는 이런 검정이 80%의 확률로 찾아내는 실제 차이(%p)입니다. 이보다 작은 차이는 실제로 있어도 "
+        "note_detectable": "검출 가능한 최소 차이는 보정이 가장 엄격할 때에도 이런 검정이 80%의 확률로 찾아내는 실제 차이(%p)입니다. 이보다 작은 차이는 실제로 있어도 "
         "판단이 보류될 수 있습니다.",
         # label efficiency
         "efficiency_better": "“{arm}” 우세(비교 대상: “{baseline}”): {budgets} ({details}).",
