@@ -34,7 +34,8 @@ folder = "../../docs/results/quick"
 #
 # 클래스마다 학습 이미지 100장을 쓰고, 가장 좋은 에포크(epoch)는 검증 이미지 500장으로 고르며, 테스트 이미지는
 # 10,000장을 모두 씁니다. 학습 이미지가 이렇게 적을 때 사전 학습의 효과가 가장 클 것으로 기대할 수 있습니다. (나중에는
-# ``tk.load_fashion_mnist()`` 로 전체를 써 보십시오. GPU가 있거나, 하룻밤을 기다려야 합니다.)
+# ``tk.load_fashion_mnist()`` 로 50,000장을 써 보십시오. 한 폴더에는 이름마다 결과가 하나만 들어가므로 ``folder`` 를 바꿔야
+# 하고, GPU가 없으면 몇 시간이 걸립니다.)
 
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 print(data)
@@ -144,8 +145,8 @@ _ = comparison.plot(language="ko")
 
 # %%
 # 어떤 차이가 진짜일까요? 두 모델씩 짝지어 같은 테스트 이미지로 검정합니다(McNemar 정확 검정, 여섯 쌍에 대해 보정). 판단
-# 보류(*undecided*)는 같다는 뜻이 아닙니다. 이 검정으로는 ``detectable`` 보다 작은 차이를 우연과 구별하기 어렵다는
-# 뜻입니다.
+# 보류(*undecided*)는 같다는 뜻이 아닙니다. ``detectable`` 보다 작은 차이는 실제로 있어도 찾아내지 못할 수
+# 있다는 뜻입니다.
 
 pairs = comparison.tests[["a", "b", "difference", "detectable", "p_holm", "verdict"]].copy()
 pairs[["difference", "detectable"]] = (100 * pairs[["difference", "detectable"]]).round(2)
@@ -211,8 +212,8 @@ for run in runs:
 #
 # *어디까지 말할 수 있는가?* 네트워크마다 한 번씩만 학습했습니다. 신뢰구간은 테스트 이미지가 달라질 때의 변동만 나타내고 시드에 따른
 # 변동은 나타내지 않습니다. 그래서 보고서에 적힌 대로, 이것은 *학습을 마친 두 모델* 을 비교한 결과입니다. 학습 방법을 비교하려면
-# ``tk.repeat(build, data, seeds=range(3))`` 처럼 여러 시드로 학습해야 합니다. 또한 학습 이미지
-# 1,000장은 사전 학습에 가장 유리한 조건입니다. 60,000장이면 작은 CNN도 훨씬 많은 것을 배울 수 있습니다.
+# ``tk.repeat(build, data, seeds=range(3))`` 처럼 여러 시드로 학습해야 합니다. 또한 사전 학습은 학습
+# 이미지가 적을수록 유리합니다. 60,000장이면 작은 CNN도 훨씬 많은 것을 배울 수 있습니다.
 #
 # 이슈에 올리기
 # -------------
