@@ -45,7 +45,7 @@ def test_describe_is_plain_json_with_the_agreed_keys(arrays):
     facts = Dataset.from_arrays(*arrays, validation=12, name="blocks", seed=3).describe()
     assert json.loads(json.dumps(facts)) == facts
     assert set(facts) == {
-        "name", "source", "fingerprint", "train_fingerprint", "test_fingerprint", "train_size", "validation_size", "test_size",
+        "name", "source", "fingerprint", "train_fingerprint", "validation_fingerprint", "test_fingerprint", "train_size", "validation_size", "test_size",
         "labels_per_class", "split_seed", "image_shape",
     }  # fmt: skip
     assert facts["image_shape"] == [8, 8, 1]
