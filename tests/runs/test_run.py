@@ -106,3 +106,24 @@ def test_shapes_that_do_not_fit_are_refused(options, says):
 def test_unknown_words_list_the_known_ones(field):
     with pytest.raises(UnknownNameError, match="Known: "):
         make(**{field: "finished"})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"seed": None}, "seed must be a whole number"),
+        ({"selected_epoch": 3.5}, "selected_epoch must be a whole number"),
+        ({"tuning_trials": "two"}, "tuning_trials must be a whole number"),
+        ({"dataset": object()}, r"dataset must be a dict.*data\.describe"),
+        ({"recipe": ["epochs"]}, "recipe must be a dict"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_could_not_be_read_again_is_refused(options, says):
+    with pytest.raises(InvalidInputError, match=says):
+        make(**options)
+
+
+def test_whole_numbers_of_numpy_become_plain_ones():
+    run = make(seed=np.int64(2), selected_epoch=np.int32(3))
+    assert (type(run.seed), type(run.selected_epoch)) == (int, int)

@@ -1,5 +1,6 @@
 """Run: the record of one training."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,16 @@ STATUSES: Final = ("completed", "diverged", "interrupted")
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _whole(value: Any, name: str) -> int | None:
+    """Return a whole number as int, so that a saved record can be read again; only `selected_epoch` may be None."""
+    if value is None and name == "selected_epoch":
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InvalidInputError(f"{name} must be a whole number; got {value!r}.") from None
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -141,6 +152,13 @@ class Run:
             raise UnknownNameError("status", self.status, STATUSES)
         if self.selection not in SELECTIONS:
             raise UnknownNameError("selection", self.selection, SELECTIONS)
+        for field_name in ("dataset", "recipe", "model_info", "environment"):
+            value: object = getattr(self, field_name)
+            if not isinstance(value, Mapping):
+                cure = " Give data.describe()." if field_name == "dataset" else ""
+                raise InvalidInputError(f"{field_name} must be a dict; got {type(value).__name__}.{cure}")
+        for field_name in ("seed", "selected_epoch", "tuning_trials"):
+            self._set(field_name, _whole(getattr(self, field_name), field_name))
         self._set("class_names", tuple(str(name) for name in self.class_names))
         if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
             raise InvalidInputError(f"class_names must be distinct and at least one; got {self.class_names}.")
