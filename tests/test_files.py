@@ -362,6 +362,19 @@ def test_present_file_is_not_fetched_again_and_a_damaged_one_is(server, tmp_path
     assert path.read_bytes() == CONTENT
 
 
+def test_file_without_a_known_hash_is_fetched_again_only_if_it_fails_its_check(server, tmp_path):
+    def check(path):
+        if path.read_bytes() != CONTENT:
+            raise ValueError("damaged")
+
+    path = tmp_path / "x"
+    path.write_bytes(b"damaged")
+    for _ in range(2):
+        files.download(f"{server.url}good", path, check=check)
+        assert path.read_bytes() == CONTENT
+    assert server.requests == ["/good"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -288,6 +288,11 @@ def download(
     if known_hash is None and check is None:
         raise DownloadError(f"{url} has no known hash; only verified files are kept.")
     pooch.get_logger().setLevel("WARNING")
+    if known_hash is None and check is not None and path.is_file():
+        try:
+            check(path)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, pooch would keep a file without a known hash
+            path.unlink()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with progress_bar(f"Downloading {path.name}") as bar:

@@ -82,6 +82,29 @@ def test_without_validation_the_last_epoch_counts(digits):
     assert "val_loss" not in run.history[0]
 
 
+def test_seed_reaches_every_random_layer(digits):
+    def states(seed):
+        inputs = keras.Input((16, 16, 1))
+        x = keras.layers.RandomFlip("horizontal")(inputs)
+        x = keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.GaussianNoise(0.1)])(x)
+        x = keras.layers.Dropout(0.1)(keras.layers.Flatten()(x))
+        model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax", kernel_initializer="zeros")(x))
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        found = []
+        callback = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: found.append(
+                [tuple(v.numpy()) for v in model.variables if "seed_generator" in v.path]
+            )
+        )
+        tk.train(model, digits.subset(5), seed=seed, callbacks=[callback], **FAST)
+        return found
+
+    first, other = states(0), states(1)
+    assert len(first[0]) == 3
+    assert len({state for epoch in [*first, *other] for state in epoch}) == 12
+    assert states(0) == first
+
+
 def test_killed_before_the_record_was_written_the_last_epoch_counts_all_the_same(digits, tmp_path, monkeypatch):
     data = Dataset(
         "digits", digits.class_names, digits.train, type(digits.test)(*(a[:0] for a in digits.test)), digits.test

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from transferkit.errors import DivergedError
-from transferkit.models.freezing import leaves
 from transferkit.runs.interchange import ACCURACIES, standard_name
 
 
@@ -50,10 +49,11 @@ class DropoutSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the state of all seed generators."""
-        generators = [layer.seed_generator for layer in leaves(self.model) if hasattr(layer, "seed_generator")]
-        for index, generator in enumerate(generators):
+        # Keras counts the state of a generator among the variables, whatever the layer calls it and however deep it lies.
+        states = [variable for variable in self.model.variables if "seed_generator" in variable.path]
+        for index, state in enumerate(states):
             rng = np.random.default_rng([self._seed, epoch, index])
-            generator.state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))
+            state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))
 
 
 class Recorder(keras.callbacks.Callback):
