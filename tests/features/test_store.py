@@ -1,6 +1,7 @@
 """Rows of features on disk: computed once, never lost, never half-read."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,3 +205,25 @@ def test_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
 
 def test_error_of_a_full_disk_is_an_os_error():
     assert issubclass(CacheError, OSError)
+
+
+def test_features_that_are_removed_while_in_use_are_read_to_the_end_and_never_mixed_up(tmp_path):
+    images = make_images(30)
+    store = FeatureStore(tmp_path / "features", (3,))
+    rows = store.locate([images[:20]], features_of)
+    shutil.rmtree(tmp_path / "features")
+    np.testing.assert_array_equal(store.take(rows), features_of(images[:20]))
+    # Another process computes other images in the same place.
+    np.testing.assert_array_equal(ask(tmp_path / "features", images[20:], features_of), features_of(images[20:]))
+    with pytest.raises(CacheError, match="were removed"):
+        store.locate([images[:5]], features_of)
+    np.testing.assert_array_equal(store.take(rows), features_of(images[:20]))
+
+
+def test_store_that_is_removed_before_anything_is_read_is_made_again(tmp_path):
+    images, compute = make_images(10), Counting()
+    ask(tmp_path / "features", images, compute)
+    store = FeatureStore(tmp_path / "features", (3,))
+    shutil.rmtree(tmp_path / "features")
+    np.testing.assert_array_equal(store.take(store.locate([images], compute)), features_of(images))
+    assert compute.images == 20

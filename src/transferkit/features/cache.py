@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ class FeatureCache:
         limit = limit_bytes()
         pieces = pieces_of(images) if isinstance(images, np.ndarray) else images
         rows = self._store.locate(pieces, self._run)
+        with suppress(OSError):
+            os.utime(self._folder(self.engine) / _FACTS)  # last used now
         if self._grew:
             evict(keep=self._folder(self.engine), limit=limit)
             self._grew = False

@@ -18,12 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
+from transferkit.errors import CacheError
 
 Rows = NDArray[np.int64]
 _ROWS = "rows.f32"
 _DIGEST_BYTES = 16
 _CHUNK_IMAGES = 512  # a killed extraction loses at most as many
 _CHUNK_BYTES = 1 << 26
+_REMOVED = (
+    "kept features were removed, by clear_cache() or another process, while they were in use. Run this again; what was trained "
+    "with folder= goes on where it stopped."
+)
 _LOCK_SECONDS = 86_400.0  # another process is computing these very features: waiting is faster than computing again
 
 
@@ -46,6 +51,8 @@ class FeatureStore:
         self._known: dict[bytes, int] = {}
         self._read: set[str] = set()
         self._file = folder / _ROWS
+        self._identity: tuple[int, int] | None = None  # of the file that `_known` is about
+        self._map: NDArray[np.float32] | None = None
 
     def locate(self, pieces: Iterable[NDArray[Any]], compute: Callable[[NDArray[Any]], NDArray[np.float32]]) -> Rows:
         """Return the row of each image, computing what is missing.
@@ -75,7 +82,13 @@ class FeatureStore:
                     pending.add(later, found)
                     digests += found
                 pending.flush()
-        return np.array([self._known[digest] for digest in digests], np.int64)
+        try:
+            rows = np.array([self._known[digest] for digest in digests], np.int64)
+        except KeyError:
+            raise CacheError(_REMOVED) from None
+        if len(rows):
+            self._map = self._open()
+        return rows
 
     def take(self, rows: Rows) -> NDArray[np.float32]:
         """Return the features in these rows."""
@@ -84,9 +97,23 @@ class FeatureStore:
         return self.table()[rows]
 
     def table(self) -> NDArray[np.float32]:
-        """Return all rows on disk as a read-only memory map."""
+        """Return all rows as a read-only memory map, which lives on where the file is removed meanwhile."""
+        if self._map is None:
+            self._map = self._open()
+        return self._map
+
+    def _open(self) -> NDArray[np.float32]:
+        if self._identify() != self._identity:
+            raise CacheError(_REMOVED)
         count = self._file.stat().st_size // (4 * self._width)
         return np.memmap(self._file, np.float32, "r", shape=(count, *self.shape))
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def knows(self, digest: bytes) -> bool:
         """Whether the features of an image are on disk."""
@@ -94,6 +121,11 @@ class FeatureStore:
 
     def _refresh(self) -> None:
         """Read the index files that are new, checking their rows; a damaged chunk is forgotten."""
+        identity = self._identify()
+        if identity != self._identity:
+            if self._map is not None:  # rows were handed out that are not those of the new file
+                raise CacheError(_REMOVED)
+            self._known, self._read, self._identity = {}, set(), identity
         for file in sorted(self._folder.glob("index-*.npz")):
             if file.name not in self._read:
                 entry = _read_index(file)
