@@ -149,6 +149,39 @@ def test_accuracy_by_another_name_chooses_the_epoch(digits):
     assert run.selected_epoch == best["epoch"]
 
 
+def test_other_optimiser_settings_or_another_loss_are_another_training(digits):
+    def key(optimizer, loss="sparse_categorical_crossentropy"):
+        model = small_cnn(seed=0)
+        model.compile(optimizer, loss, metrics=["accuracy"])
+        return tk.train(model, digits.subset(5), **FAST | {"epochs": 1}).key
+
+    sgd, adam = keras.optimizers.SGD, keras.optimizers.Adam
+    schedule = keras.optimizers.schedules.ExponentialDecay
+    keys = [
+        key(sgd(0.01)),
+        key(sgd(0.01, momentum=0.9)),
+        key(sgd(0.01, clipnorm=1.0)),
+        key(adam(0.01)),
+        key(adam(0.01, beta_1=0.8)),
+        key(adam(schedule(0.01, 10, 0.9))),
+        key(adam(schedule(0.01, 20, 0.9))),
+        key(adam(0.01), loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=3)),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key(sgd(0.01)) == keys[0]
+
+
+def error_rate(truth, predicted):
+    return 1.0 - keras.metrics.sparse_categorical_accuracy(truth, predicted)
+
+
+def test_metric_of_ones_own_stays(digits):
+    model = small_cnn()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy", error_rate])
+    run = tk.train(model, digits, **FAST)
+    assert run.history[-1]["val_error_rate"] == pytest.approx(1 - run.history[-1]["val_accuracy"], abs=0.02)
+
+
 @pytest.mark.parametrize(
     "loss", [keras.losses.SparseCategoricalCrossentropy(from_logits=True), "kl_divergence"], ids=["logits", "other"]
 )

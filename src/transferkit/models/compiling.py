@@ -53,8 +53,12 @@ def compile_like(model: Any, other: Any, *, steps_at_once: int = 1) -> None:
 
 def _metrics_of(model: Any) -> dict[str, Any]:
     config = model.get_compile_config() or {}
-    names = ("loss_weights", "metrics", "weighted_metrics")
-    return {name: keras.saving.deserialize_keras_object(config[name]) for name in names if config.get(name) is not None}
+    names = [name for name in ("loss_weights", "metrics", "weighted_metrics") if config.get(name) is not None]
+    try:
+        return {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
+    except (TypeError, ValueError):  # a metric of one's own, which Keras cannot make again from its name
+        given = model._compile_config.config
+        return {name: given[name] for name in names}
 
 
 def _compile(model: Any, like: Any, optimizer: Any, loss: Any, options: dict[str, Any]) -> None:

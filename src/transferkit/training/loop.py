@@ -39,7 +39,7 @@ from transferkit.training.environment import describe_environment
 from transferkit.training.evaluation import Predictor, check_network
 from transferkit.training.finished import beside, find_finished, run_folder
 from transferkit.training.fused import fused_batchnorm
-from transferkit.training.identity import training_key
+from transferkit.training.identity import is_sparse_crossentropy, training_key
 from transferkit.training.network import Network, choose_network
 from transferkit.training.options import Phase, Settings
 from transferkit.training.probe import fit_probe, softmax_layer
@@ -372,11 +372,9 @@ def _check_fit(model: Any, data: Dataset) -> None:
 
 
 def _check_smoothing(model: Any) -> None:
-    loss = model.loss
-    sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy) and not loss.from_logits
-    if not (sparse or loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)):
+    if not is_sparse_crossentropy(model.loss):
         raise InvalidInputError(
-            f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {loss!r}. Compile it "
+            f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
             "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
         )
 
