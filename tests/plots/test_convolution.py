@@ -1,11 +1,13 @@
 """Filters, feature maps, occlusion and the map of images."""
 
+import sys
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.errors import InvalidInputError, MissingDependencyError, UnknownNameError
 
 
 @pytest.mark.parametrize("shape", [(5, 5, 1, 32), (3, 3, 3, 6), (1, 1, 8, 2), (3, 3, 1, 200)])
@@ -51,8 +53,10 @@ def test_occlusion_is_laid_over_the_whole_image():
     assert tk.plot_occlusion(np.zeros((8, 8, 3), np.uint8), np.zeros((2, 2)), ax=given) is given
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne"])
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
 def test_every_image_is_a_point_in_its_classes_colour(digits, method):
+    if method == "umap":
+        pytest.importorskip("umap")
     images, labels = digits.test.images[:60], digits.test.labels[:60]
     ax = tk.plot_feature_space(images.reshape(60, -1), labels, digits.class_names, method=method)
     assert sum(len(points.get_offsets()) for points in ax.collections) == 60
@@ -72,5 +76,11 @@ def test_wrong_input_is_refused(rng):
         tk.plot_feature_maps(np.zeros((2, 3, 3, 4)))
     with pytest.raises(InvalidInputError, match="one label each"):
         tk.plot_feature_space(np.zeros((6, 2)), np.zeros(5, int), ["a"])
-    with pytest.raises(UnknownNameError, match="Known: pca, tsne"):
-        tk.plot_feature_space(np.zeros((6, 2)), np.zeros(6, int), ["a"], method="umap")
+    with pytest.raises(UnknownNameError, match="Known: pca, tsne, umap"):
+        tk.plot_feature_space(np.zeros((6, 2)), np.zeros(6, int), ["a"], method="mds")
+
+
+def test_umap_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingDependencyError, match=r"transferkit\[umap\]"):
+        tk.plot_feature_space(np.eye(6), np.zeros(6, int), ["a"], method="umap")
