@@ -12,8 +12,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture(scope="session")
-def digits() -> Dataset:
+def make_digits() -> Dataset:
     """Return scikit-learn's 1,797 handwritten digits, 8x8 pixels enlarged to 16x16."""
     from sklearn.datasets import load_digits
 
@@ -27,6 +26,12 @@ def digits() -> Dataset:
         name="digits",
         allow_overlap=True,
     )
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """Return the digits."""
+    return make_digits()
 
 
 @pytest.fixture(scope="session")

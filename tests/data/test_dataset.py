@@ -185,3 +185,15 @@ def test_images_scaled_before_the_cast_are_warned_of(arrays):
     (x, y), test = arrays
     with pytest.warns(TransferKitWarning, match="hold only 0 and 1"):
         Dataset.from_arrays(((x / 255).round().astype(np.uint8), y), test)
+
+
+def test_validation_that_could_hold_out_nothing_is_refused():
+    images = np.repeat(np.arange(4, dtype=np.uint8), 10)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    labels = np.repeat([0, 1, 0, 1], 10)
+    test = (np.full((2, 8, 8, 1), 99, np.uint8), np.array([0, 1]))
+    with pytest.raises(DataError, match="validation=4: no image could be held out"):
+        Dataset.from_arrays(train=(images, labels), test=test, validation=4)
+    assert (
+        len(Dataset.from_arrays(train=(images, labels), test=test, validation=4, allow_overlap=True).validation.labels)
+        == 4
+    )

@@ -146,3 +146,8 @@ def test_frozen_part_survives_saving(model, tmp_path):
     file = tmp_path / "model.keras"
     model.save(file)
     assert training(keras.models.load_model(file)) == training(model)
+
+
+def test_layer_that_is_no_name_is_refused(model):
+    with pytest.raises(InvalidInputError, match="by its name"):
+        unfreeze(model, 3)

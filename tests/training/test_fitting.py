@@ -149,6 +149,14 @@ def test_accuracy_by_another_name_chooses_the_epoch(digits):
     assert run.selected_epoch == best["epoch"]
 
 
+def test_accuracy_itself_goes_before_another_metric_of_that_kind(digits):
+    model = small_cnn()
+    other = keras.metrics.MeanMetricWrapper(lambda truth, predicted: predicted[:, 0] * 0.0, name="acc")
+    model.compile("adamw", "sparse_categorical_crossentropy", metrics=["accuracy", other])
+    run = tk.train(model, digits, name="CNN", **FAST)
+    assert run.history[-1]["val_accuracy"] > 0.1
+
+
 def test_other_optimiser_settings_or_another_loss_are_another_training(digits):
     def key(optimizer, loss="sparse_categorical_crossentropy"):
         model = small_cnn(seed=0)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,32 +16,24 @@ import transferkit as tk
 TRAIN = textwrap.dedent(
     """
     import sys
-    import keras, numpy as np
-    from sklearn.datasets import load_digits
+    sys.path[:0] = sys.argv[2:]
+    from conftest import make_digits
+    from test_fitting import small_transfer
     import transferkit as tk
 
-    digits = load_digits()
-    images = np.kron(digits.images * 15, np.ones((2, 2))).astype(np.uint8)[..., None]
-    data = tk.Dataset.from_arrays(
-        train=(images[:1200], digits.target[:1200]), test=(images[1200:], digits.target[1200:]), validation=200, name="digits",
-        allow_overlap=True,
-    )
-    inputs = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, kernel_initializer=keras.initializers.HeNormal(seed=1))(inputs)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    model = tk.build_transfer_model(
-        keras.Model(inputs, x), input_shape=(16, 16, 1), freeze=False, preprocessing="unit", image_size=16
-    )
+    data, model = make_digits(), small_transfer()
     print("ready", flush=True)
     options = {"head_epochs": 3, "epochs": 6, "batch_size": 16, "augment": "shift", "verbose": False, "name": "net"}
     tk.fine_tune(model, data, folder=sys.argv[1], **options)
     """
 )
+HERE = Path(__file__).parent
 
 
 def start(folder):
     """Start the training, and return the process when it is about to train."""
-    child = subprocess.Popen([sys.executable, "-c", TRAIN, str(folder)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", TRAIN, str(folder), str(HERE.parent), str(HERE)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
     return child
 

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from string import Template
@@ -197,12 +198,12 @@ def _plots(results: Results, language: str) -> str:
         for metric in METRICS:
             if any(has_curve(run, metric) for run in listed):
                 title, height = texts[f"plot_{metric}_curves"], 3.5 + 0.1 * len(results.models)
-                draw = _curve_drawer(listed, metric, labels)
+                draw = partial(draw_curves, runs=listed, metric=metric, labels=labels, legend="below")
                 figures.append(_figure(title, height, draw))
         if len(completed) > 1:
             groups = group_runs(listed)
             figures += [
-                _figure(texts[f"plot_{cost}"], 3.6, _cost_drawer(groups, cost, labels))
+                _figure(texts[f"plot_{cost}"], 3.6, partial(draw_cost, groups=groups, cost=cost, labels=labels))
                 for cost in COSTS
                 if all(cost_of(run, cost) for model in completed for run in model.completed)
             ]
@@ -224,14 +225,6 @@ def _best_figures(run: Run, texts: Mapping[str, str], labels: dict[str, str]) ->
         figures.append(_figure(texts["plot_pairs"], height, lambda ax: draw_confused_pairs(ax, run, pairs, labels)))
     figures.append(_figure(texts["plot_reliability"], 5.0, lambda ax: draw_reliability(ax, run, labels)))
     return figures
-
-
-def _cost_drawer(groups: Mapping[str, list[Run]], cost: str, labels: dict[str, str]) -> Callable[[Any], object]:
-    return lambda ax: draw_cost(ax, groups, cost, labels)
-
-
-def _curve_drawer(runs: list[Run], metric: str, labels: dict[str, str]) -> Callable[[Any], object]:
-    return lambda ax: draw_curves(ax, runs, metric, labels, legend="below")
 
 
 def _figure(title: str, height: float, draw: Callable[[Any], object]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit import files
 from transferkit.data import checks, splits
-from transferkit.errors import DataError, InvalidInputError
+from transferkit.errors import InvalidInputError
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -265,11 +265,7 @@ class Dataset:
             size = splits.resolve_size(0 if validation is None else validation, len(checked.labels), name="validation")
             groups = checks.group_equal_images(checked.images) if size and not allow_overlap else None
             checked, chosen = hold_out_validation(checked, size, seed=split_seed, groups=groups)
-            if size and not len(chosen.labels):
-                raise DataError(
-                    f"validation={validation!r}: no training image could be held out, since images that are equal must stay "
-                    "together. Remove the copies, or pass allow_overlap=True."
-                )
+            splits.check_held_out(len(chosen.labels), size, name=f"validation={validation!r}")
         checks.check_classes_present(chosen.labels, names, name="validation", required=False)
         checks.check_classes_present(checked.labels, names, name="training", required=True)
         return cls(name, names, checked, chosen, held, source="arrays", split_seed=split_seed)

@@ -334,11 +334,7 @@ def _divide(
             within = None if groups is None else np.unique(groups[train], return_inverse=True)[1]
             kept, held = splits.split_holdout(labels[train], min(count, len(train)), seed=plan.seed, groups=within)
             train, place[name] = train[kept], train[held]
-            if count and not len(held):
-                raise DataError(
-                    f"{name}={size}: no image could be held out, since most images are equal to others."
-                    " Remove the duplicates."
-                )
+            splits.check_held_out(len(held), count, name=f"{name}={size}")
     missing = set(range(len(listing.class_names))) - set(labels[train].tolist())
     if missing:
         names = list_some(repr(listing.class_names[label]) for label in sorted(missing))

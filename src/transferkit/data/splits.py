@@ -5,7 +5,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.errors import InvalidInputError
+from transferkit.errors import DataError, InvalidInputError
 
 Indices = NDArray[np.int64]
 
@@ -205,3 +205,12 @@ def pick_per_class(labels: NDArray[np.integer], labels_per_class: int, *, seed: 
         )
     picked = [members[:labels_per_class] for members in order.values()]
     return np.sort(np.concatenate(picked)) if picked else np.zeros(0, dtype=np.int64)
+
+
+def check_held_out(count: int, wanted: int, *, name: str) -> None:
+    """Raise `DataError` if images were to be held out and none could be; `name` is the option that asked for them."""
+    if wanted and not count:
+        raise DataError(
+            f"{name}: no image could be held out, since equal images stay together and most are equal to others. Remove the "
+            "duplicates, or pass allow_overlap=True."
+        )

@@ -12,7 +12,7 @@ import numpy as np
 
 from transferkit import files
 from transferkit.features.graph import Graph, NotAGraphError, Step, flatten, run, takes_training
-from transferkit.models.structure import layer_structure, own_code
+from transferkit.models.structure import is_seed_state, layer_structure, own_code
 
 _NOT_STRUCTURE = ("trainable", "kernel_initializer", "depthwise_initializer", "bias_initializer")
 _DETERMINISTIC = (keras.layers.Resizing, keras.layers.CenterCrop)  # take `training` and ignore it
@@ -185,11 +185,8 @@ def _leading_to(value: int, steps: Sequence[Step], *, stop: int | None = None) -
 
 def _weights(steps: Sequence[Step]) -> list[Any]:
     layers = {id(step.operation): step.operation for step in steps}.values()
-    return [variable for layer in layers for variable in getattr(layer, "variables", ()) if not _is_state(variable)]
-
-
-def _is_state(variable: Any) -> bool:
-    return "seed_generator" in variable.path  # of a layer whose rate is zero
+    # Without the generators of layers whose rate is zero.
+    return [variable for layer in layers for variable in getattr(layer, "variables", ()) if not is_seed_state(variable)]
 
 
 def _settings(step: Step) -> list[Any]:

@@ -143,8 +143,6 @@ def check_layer(model: Any, name: str) -> None:
     UnknownNameError
         If there is none; the message lists close matches.
     """
-    if not isinstance(name, str):
-        raise InvalidInputError(f"a layer is given by its name; got {name!r}.")
     _span(find_backbone(model), name)
 
 
@@ -242,6 +240,8 @@ def leaves(network: Any) -> Iterator[Any]:
 
 def _span(backbone: Any, name: str) -> tuple[int, int]:
     """Return the indices of the first and last layer that `name` stands for: a layer, or the layers of a block."""
+    if not isinstance(name, str):
+        raise InvalidInputError(f"a layer is given by its name; got {name!r}.")
     names = [layer.name for layer in backbone.layers]
     if name in names:
         return names.index(name), names.index(name)

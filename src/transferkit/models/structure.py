@@ -37,6 +37,11 @@ def own_code(operation: Any) -> list[Any]:
     return [_plain_code(function.__code__) for function in functions]
 
 
+def is_seed_state(variable: Any) -> bool:
+    """Whether a variable is the state of a random generator, whatever its layer calls that and however deep it lies."""
+    return "seed_generator" in variable.path
+
+
 def _plain_code(code: CodeType) -> list[Any]:
     """Return instructions, names and constants, without the file and line that they stand in."""
     constants = [_plain_code(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SplitName = Literal["test", "validation"]
 
-ACCURACIES: Final = ("accuracy", "acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")
+_ACCURACIES: Final = ("acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")
 _SAME_LOSS = 1e-5  # relative; Keras averages float32 batches, so the same images do not give the very same number
 
 
@@ -138,10 +138,12 @@ def _read_history(history: Any) -> list[dict[str, Any]]:
             f"history.epoch must have one number for each of the {count} epochs; got {len(numbers)}."
         )
     rows: list[dict[str, Any]] = [{"epoch": number, "phase": "train"} for number in numbers]
-    for name, values in columns.items():
-        if name != "epoch":
-            for row, value in zip(rows, values, strict=True):
-                row[standard_name(str(name))] = _number(value, name)
+    read = {
+        str(name): [_number(value, name) for value in values] for name, values in columns.items() if name != "epoch"
+    }
+    for name, values in standard_columns(read).items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
     return rows
 
 
@@ -158,11 +160,17 @@ def _number(value: Any, name: object) -> float:
         raise InvalidInputError(f"history's column {name!r} must hold numbers; got {value!r:.80}.") from None
 
 
-def standard_name(name: str) -> str:
+def standard_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns under the names that plots and tables look for; one that is called so itself goes before another."""
+    renamed = {_standard_name(name): values for name, values in columns.items()}
+    return renamed | {name: columns[name] for name in renamed if name in columns}
+
+
+def _standard_name(name: str) -> str:
     """Return the name under which plots and tables look for a column."""
     prefix = "val_" if name.startswith("val_") else ""
     rest = name.removeprefix("val_")
-    return f"{prefix}accuracy" if rest in ACCURACIES else "learning_rate" if name == "lr" else name
+    return f"{prefix}accuracy" if rest in _ACCURACIES else "learning_rate" if name == "lr" else name
 
 
 def _check_predictions(probabilities: ArrayLike, data: Dataset, split: SplitName) -> NDArray[np.float32]:

@@ -93,8 +93,7 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
     1.0
     """
     folder = Path(path).expanduser()
-    if folder.exists():
-        check_replaceable(folder, replace=replace)
+    check_replaceable(folder, replace=replace)
     record = {"schema": SCHEMA} | {name: _plain(getattr(run, name)) for name in _RECORDED}
     with files.atomic_folder(folder, replace=replace or folder.exists()) as temporary:
         files.write_json(temporary / RECORD, record)
@@ -109,13 +108,15 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
 
 
 def check_replaceable(folder: Path, *, replace: bool) -> None:
-    """Raise unless a run may be written to a place that exists: an empty folder, or with `replace` another run.
+    """Raise unless a run may be written to a place: a new or empty folder, or with `replace` another run.
 
     Raises
     ------
     RunError
         If it is a file, holds something else than a run, or holds a run that is not to be replaced.
     """
+    if not folder.exists():
+        return
     if not folder.is_dir():
         raise RunError(f"{folder} is a file; a run is saved as a folder. Give another path.")
     if not any(folder.iterdir()):

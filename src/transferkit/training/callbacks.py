@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from transferkit.errors import DivergedError
-from transferkit.runs.interchange import ACCURACIES, standard_name
+from transferkit.models.structure import is_seed_state
+from transferkit.runs.interchange import standard_columns
 
 
 class ModelCallbacks(keras.callbacks.CallbackList):
@@ -49,8 +50,7 @@ class DropoutSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the state of all seed generators."""
-        # Keras counts the state of a generator among the variables, whatever the layer calls it and however deep it lies.
-        states = [variable for variable in self.model.variables if "seed_generator" in variable.path]
+        states = [variable for variable in self.model.variables if is_seed_state(variable)]
         for index, state in enumerate(states):
             rng = np.random.default_rng([self._seed, epoch, index])
             state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))
@@ -79,7 +79,7 @@ class Recorder(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._start
         rate = self.model.optimizer.learning_rate
         row = {"epoch": epoch + 1, "phase": self._phase}
-        row |= {standard_name(name): float(value) for name, value in (logs or {}).items()}
+        row |= {name: float(value) for name, value in standard_columns(logs or {}).items()}
         trained = self._trained or seconds
         row |= {"learning_rate": float(rate), "seconds": trained, "validation_seconds": seconds - trained}
         self._rows.append(row)
@@ -96,9 +96,8 @@ class BestWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compare this epoch with the best so far."""
-        logs = logs or {}
-        accuracy = next((logs[f"val_{name}"] for name in ACCURACIES if f"val_{name}" in logs), 0.0)
-        score = (float(accuracy), -float(logs["val_loss"]))
+        logs = standard_columns(logs or {})
+        score = (float(logs.get("val_accuracy", 0.0)), -float(logs["val_loss"]))
         if self.score is None or score > self.score:
             self.epoch, self.score, self.weights = epoch + 1, score, self.model.get_weights()
 

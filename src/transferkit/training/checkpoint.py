@@ -72,9 +72,13 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
     return progress, arrays
 
 
-def restore(model: Any, arrays: dict[str, Any]) -> None:
-    """Put weights and optimiser variables back; the optimiser must be built."""
+def restore_weights(model: Any, arrays: dict[str, Any]) -> None:
+    """Put the weights back."""
     model.set_weights(_numbered(arrays, "weight"))
+
+
+def restore_optimizer(model: Any, arrays: dict[str, Any]) -> None:
+    """Put the optimiser's variables back; it must be built."""
     for variable, value in zip(model.optimizer.variables, _numbered(arrays, "optimizer"), strict=True):
         variable.assign(value)
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import rich
 from numpy.typing import NDArray
@@ -37,7 +38,9 @@ _BY_DESIGN = "Stochastic Optimizer: Maximum iterations"  # a fixed number of pas
 
 def is_classifier(model: Any) -> bool:
     """Whether `model` is an object with scikit-learn's interface, fitted or not."""
-    return not isinstance(model, type) and all(hasattr(model, name) for name in ("fit", "get_params", "set_params"))
+    return not isinstance(model, type | keras.Model) and all(
+        hasattr(model, name) for name in ("fit", "get_params", "set_params")
+    )
 
 
 def fit_classifier(
@@ -70,7 +73,7 @@ def fit_classifier(
             if finished is not None:
                 _say(f"{label}: finished run found in {place}", verbose)
                 return finished
-        if place is not None and place.exists():
+        if place is not None:
             check_replaceable(place, replace=True)  # before the fit, not after it
         _say(f"{label}: fitting {len(data.train.labels):,} images ...", verbose)
         run = _fit(classifier, data, seed=seed, name=label, structure=structure, recipe=recipe, key=key)

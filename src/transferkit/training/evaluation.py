@@ -112,7 +112,7 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         raise InvalidInputError(
             f"split must be a pair (images, labels), for example data.test; got {type(split).__name__}."
         )
-    if not isinstance(model, keras.Model) and is_classifier(model):
+    if is_classifier(model):
         return _evaluate_classifier(model, *split)
     check_network(model)
     images = check_images(split[0], name="images", input_shape=model.input_shape[1:])

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
-
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models.freezing import check_layer, freeze, unfreeze
@@ -123,7 +121,7 @@ def train(
     >>> tk.train(tk.build_cnn(), data, epochs=2, name="CNN", verbose=False)
     Run('CNN', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
     """
-    if not isinstance(model, keras.Model) and is_classifier(model):
+    if is_classifier(model):
         _refuse_for_classifiers(
             epochs=epochs,
             batch_size=batch_size,

@@ -33,7 +33,7 @@ from transferkit.training.callbacks import (
     ProgressBar,
     Recorder,
 )
-from transferkit.training.checkpoint import Progress, load_progress, restore, save_checkpoint
+from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.environment import describe_environment
 from transferkit.training.evaluation import Predictor, check_network
@@ -72,7 +72,7 @@ def run_phases(model: Any, data: Dataset, phases: Sequence[Phase], settings: Set
             finished = find_finished(place, key=key, recipe=recipe, seed=settings.seed)
             if finished is not None:
                 return _take_up(finished, model, phases, settings)
-        if place is not None and place.exists():
+        if place is not None:
             check_replaceable(place, replace=True)  # before the training, not after it
         return _Training(model, data, phases, settings, name, recipe, key, place).run()
 
@@ -173,6 +173,8 @@ class _Training:
         return arrays
 
     def _fit_all(self, arrays: dict[str, Any] | None) -> None:
+        if arrays is not None:
+            restore_weights(self._model, arrays)
         first = 0
         for phase in self._phases:
             last = first + phase.epochs
@@ -180,14 +182,10 @@ class _Training:
                 phase.prepare(self._model)
             if self._progress.finished < last:
                 resumes = arrays is not None and self._progress.finished > first
-                if arrays is not None and self._progress.finished == first:
-                    self._model.set_weights([arrays[f"weight{i}"] for i in range(len(self._model.weights))])
                 self._fit(phase, first, last, arrays if resumes else None)
                 arrays = None
             self._phase_facts.append(self._describe_phase(phase))
             first = last
-        if arrays is not None:  # all epochs were done before; only the record was missing
-            self._model.set_weights([arrays[f"weight{i}"] for i in range(len(self._model.weights))])
 
     def _fit(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         settings, model = self._settings, self._model
@@ -208,7 +206,7 @@ class _Training:
             # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
             compile_like(network.model, model, steps_at_once=1 if settings.callbacks else _STEPS_AT_ONCE)
         if arrays is not None:
-            restore(model, arrays)
+            restore_optimizer(model, arrays)
         bar = ProgressBar(self._name, phase.name, sum(phase.epochs for phase in self._phases))
         callbacks = [
             DivergenceGuard(),
