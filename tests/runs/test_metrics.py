@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transferkit.errors import InvalidInputError, UnknownNameError
@@ -78,6 +78,7 @@ def test_single_functions_equal_compute_metrics(case):
 
 
 @settings(deadline=None, max_examples=60)
+@example(15, 2, 7, 190)
 @given(st.integers(1, 200), st.integers(2, 6), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_bins_of_equal_mass_hold_equally_many(n, classes, bins, seed):
     rng = np.random.default_rng(seed)
