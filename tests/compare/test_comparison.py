@@ -131,6 +131,17 @@ def test_conditions_show_only_where_they_differ(weak, strong):
     assert any(note.startswith("Not trained alike: Training images") for note in comparison.notes)
 
 
+def test_the_size_to_which_images_are_resized_is_a_condition(weak, strong):
+    def resized(run, size):
+        return replace(run, model_info=run.model_info | {"provenance": {"source": "random", "image_size": size}})
+
+    assert "Backbone's image size" not in repr(compare_runs([weak, resized(strong, 64)]))  # a CNN resizes nothing
+    comparison = compare_runs([resized(weak, 96), resized(strong, 64)])
+    assert "Backbone's image size" in repr(comparison)
+    assert "96 px" in repr(comparison)
+    assert any(note.startswith("Not trained alike: Backbone's image size differ") for note in comparison.notes)
+
+
 def test_differing_versions_and_hardware_are_noted(weak, strong):
     other = replace(strong, environment=strong.environment | {"keras": "3.16.0", "accelerator": "H100"})
     notes = " ".join(compare_runs([weak, other]).notes)

@@ -42,7 +42,8 @@ class Comparison:
         (Student's t over seeds alone), ``difference`` (accuracy minus the baseline's), ``f1_macro``, ``overfit_gap`` (training
         minus test accuracy). Others: ``status``, ``seeds`` (completed runs), ``unfinished``, ``loss`` (nats), ``parameters``,
         ``trainable_parameters``, ``train_seconds``, ``images_per_second``, ``train_size``, ``validation_size``,
-        ``labels_per_class``, ``epochs``, ``augment``, ``tuning_trials``, ``selection``. NaN where not recorded.
+        ``labels_per_class``, ``image_size`` (pixels of a side to which a backbone's images are resized), ``epochs``, ``augment``,
+        ``tuning_trials``, ``selection``. NaN where not recorded.
     tests : DataFrame
         One row for each pair of models with completed runs, ``a`` minus ``b``, on the same test images. ``method`` is
         ``"mcnemar"`` for one run each; ``"welch"`` for several seeds each, ``"paired t"`` where both share a training split for

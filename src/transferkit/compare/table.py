@@ -34,6 +34,7 @@ CONDITIONS: Final = (
     "train_size",
     "validation_size",
     "labels_per_class",
+    "image_size",
     "epochs",
     "augment",
     "tuning_trials",
@@ -135,6 +136,7 @@ def _conditions(run: Run) -> dict[str, Any]:
         "train_size": run.dataset.get("train_size"),
         "validation_size": run.dataset.get("validation_size"),
         "labels_per_class": run.dataset.get("labels_per_class"),
+        "image_size": _image_size(run),
         "epochs": count_epochs(run),
         "augment": list_augmentations(run),
         "tuning_trials": run.tuning_trials,
@@ -142,10 +144,18 @@ def _conditions(run: Run) -> dict[str, Any]:
     }
 
 
+def _image_size(run: Run) -> int | None:
+    provenance = run.model_info.get("provenance")
+    size = provenance.get("image_size") if isinstance(provenance, dict) else None
+    return size if isinstance(size, int) else None
+
+
 def differing_conditions(runs: Sequence[Run]) -> list[str]:
     """Return the names of the conditions in which the runs are not all alike."""
     rows = [_conditions(run) for run in runs]
-    return [name for name in CONDITIONS if len({row[name] for row in rows}) > 1]
+    values = {name: {row[name] for row in rows} for name in CONDITIONS}
+    values["image_size"].discard(None)  # only backbones resize: a network of another kind is no difference in it
+    return [name for name in CONDITIONS if len(values[name]) > 1]
 
 
 def format_duration(seconds: float, texts: dict[str, str]) -> str:
@@ -263,6 +273,7 @@ _FORMATS: Final[dict[str, _Format]] = {
     "train_size": _COUNT,
     "validation_size": _COUNT,
     "labels_per_class": _COUNT,
+    "image_size": lambda value, *_: f"{int(value)} px",
     "epochs": _COUNT,
     "tuning_trials": _COUNT,
     "selection": lambda value, texts, _: texts[f"selected_{value}"],
