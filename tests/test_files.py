@@ -1,7 +1,9 @@
+import errno
 import hashlib
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays, integer_dtypes
 
 from transferkit import files
-from transferkit.errors import DataError, DownloadError, TransferKitError
+from transferkit.errors import CacheError, DataError, DownloadError, TransferKitError
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -92,6 +94,39 @@ def test_read_only_folder_is_an_os_error(tmp_path):
     with pytest.raises(PermissionError):
         files.write_text(tmp_path / "x", "y")
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch, number):
+    files.write_text(tmp_path / "x", "old")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        files.write_text(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text(encoding="utf-8") == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+def test_temporary_arrays_lie_on_the_caches_disk_and_need_its_space(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "home"))
+    folders = []
+    make = files.tempfile.TemporaryFile
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", lambda dir: folders.append(dir) or make(dir=dir))
+    array = files.temporary_array((3, 2), np.float32)
+    array[:] = 1
+    assert array.sum() == 6
+    assert folders == [tmp_path / "home"]
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail, raising=False)
+    with pytest.raises(CacheError, match="is full"):
+        files.temporary_array((3, 2), np.float32)
+    assert files.temporary_array((0, 2), np.float32).shape == (0, 2)
 
 
 def test_json_is_strict(tmp_path):

@@ -16,6 +16,8 @@ import pytest
 
 import transferkit as tk
 from transferkit import files
+from transferkit.data import mnist
+from transferkit.data.idx import encode_idx
 from transferkit.data.mnist import DEBIAN_FOLDER, FASHION_MNIST, MNIST, load_collection
 from transferkit.errors import DataError, DownloadError, InvalidInputError, TransferKitWarning
 
@@ -65,6 +67,17 @@ def test_fashion_mnist_as_mnist_is_refused_by_name():
         DataError, match=r"train-images-idx3-ubyte\.gz is train-images-idx3-ubyte of Fashion-MNIST; .* of MNIST"
     ):
         tk.load_mnist(path=DEBIAN_FOLDER)
+
+
+def test_mnist_as_fashion_mnist_is_refused_by_name(tmp_path, monkeypatch):
+    first, *others = mnist.MNIST.files
+    payload = encode_idx(np.zeros(first.shape, np.uint8))  # MNIST itself is not installed everywhere
+    known = dataclasses.replace(first, sha256=hashlib.sha256(payload).hexdigest())
+    stand_in = dataclasses.replace(mnist.MNIST, files=(known, *others))
+    monkeypatch.setattr(mnist, "_COLLECTIONS", (mnist.FASHION_MNIST, stand_in))
+    (tmp_path / f"{first.stem}.gz").write_bytes(gzip.compress(payload, 1))
+    with pytest.raises(DataError, match=r"is train-images-idx3-ubyte of MNIST; expected .* of Fashion-MNIST"):
+        tk.load_fashion_mnist(path=tmp_path)
 
 
 @needs_fashion_mnist

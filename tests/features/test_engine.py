@@ -1,6 +1,7 @@
 """LiteRT and Keras give the same features; where LiteRT cannot, Keras takes over and says so."""
 
-import keras
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -22,37 +23,49 @@ def prefix(body, classifier):
 
 
 @pytest.mark.parametrize("count", [1, 64, 65, 150])
-def test_litert_equals_keras(prefix, images, count):
-    litert, plain = (engines.load_engine(prefix, name, images) for name in ("litert", "keras"))
+def test_litert_equals_keras(prefix, images, count, tmp_path):
+    litert, plain = (engines.load_engine(prefix, name, images, folder=tmp_path) for name in ("litert", "keras"))
     np.testing.assert_allclose(litert(images[:count]), plain(images[:count]), atol=1e-4)
 
 
-def test_converted_file_is_kept_and_used_again(prefix, images, monkeypatch):
-    first = engines.load_engine(prefix, "litert", images)(images)
+def test_converted_file_is_kept_and_used_again(prefix, images, tmp_path, monkeypatch):
+    first = engines.load_engine(prefix, "litert", images, folder=tmp_path)(images)
 
     def fail(*_):
         raise AssertionError("converted twice")
 
     monkeypatch.setattr(engines, "_convert", fail)
-    np.testing.assert_array_equal(engines.load_engine(prefix, "litert", images)(images), first)
+    np.testing.assert_array_equal(engines.load_engine(prefix, "litert", images, folder=tmp_path)(images), first)
 
 
-def test_what_litert_cannot_run_is_left_to_keras_with_a_warning(prefix, images, monkeypatch):
+@pytest.mark.parametrize("harm", ["flipped", "cut"])
+def test_damaged_converted_file_is_made_again(prefix, images, tmp_path, harm):
+    first = engines.load_engine(prefix, "litert", images, folder=tmp_path)(images)
+    (file,) = tmp_path.iterdir()
+    kept = bytearray(file.read_bytes())
+    kept[len(kept) // 2] ^= 255
+    file.write_bytes(kept if harm == "flipped" else kept[:-100])
+    np.testing.assert_array_equal(engines.load_engine(prefix, "litert", images, folder=tmp_path)(images), first)
+    assert file.read_bytes() != kept
+
+
+def test_what_litert_cannot_run_is_left_to_keras_with_a_warning(prefix, images, tmp_path, monkeypatch):
     def refuse(*_):
         raise ValueError("some ops are not supported\nand a long trace")
 
     monkeypatch.setattr(engines, "_convert", refuse)
     with pytest.warns(TransferKitWarning, match="some ops are not supported"):
-        assert engines.load_engine(prefix, "litert", images) is None
+        assert engines.load_engine(prefix, "litert", images, folder=tmp_path) is None
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_converted_prefix_that_disagrees_is_not_used(prefix, images, body, classifier, monkeypatch):
+def test_a_converted_prefix_that_disagrees_is_not_used(prefix, images, body, classifier, tmp_path, monkeypatch):
     network = body()
     network.trainable = False
     other = engines._convert(find_prefix(classifier(network)), images.shape[1:], images.dtype)
     monkeypatch.setattr(engines, "_convert", lambda *_: other)
     with pytest.warns(TransferKitWarning, match="differs from Keras"):
-        assert engines.load_engine(prefix, "litert", images) is None
+        assert engines.load_engine(prefix, "litert", images, folder=tmp_path) is None
 
 
 def test_whole_model_as_it_is_now(body, classifier, images):
@@ -66,12 +79,11 @@ def test_unknown_engine_is_refused():
         engines.choose_engine("litrt")
 
 
-def test_processor_without_accelerator_runs_litert(monkeypatch):
-    assert engines.choose_engine("auto") == ("keras" if _accelerated() else "litert")
-    assert engines.choose_engine("keras") == "keras"
-
-
-def _accelerated():
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU")) or keras.backend.backend() != "tensorflow"
+@pytest.mark.parametrize(
+    ("kinds", "engine"), [(["CPU"], "litert"), (["CPU", "GPU"], "keras"), (["CPU", "TPU"], "keras")]
+)
+def test_accelerators_run_keras_and_processors_litert(monkeypatch, kinds, engine):
+    devices = [SimpleNamespace(device_type=kind) for kind in kinds]
+    monkeypatch.setattr(engines.tf.config, "list_physical_devices", lambda: devices)
+    assert engines.choose_engine("auto") == engine
+    assert [engines.choose_engine(name) for name in ("keras", "litert")] == ["keras", "litert"]

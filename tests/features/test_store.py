@@ -179,15 +179,22 @@ FULL = textwrap.dedent(
     import resource, signal, sys
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
-    from test_store import ask, features_of, make_images
+    import numpy as np
+    from test_store import features_of, make_images
     from transferkit.errors import CacheError
+    from transferkit.features.store import FeatureStore
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3010, resource.RLIM_INFINITY))  # amid a chunk: it is written in part
+    store, images = FeatureStore(Path(sys.argv[1]), (3,)), make_images(500)
+    store.chunk_images = 5
     try:
-        ask(Path(sys.argv[1]), make_images(500), features_of, chunk=5)
+        store.locate([images], features_of)
     except CacheError as error:
         print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))  # space again
+    some = images[:300]
+    np.testing.assert_array_equal(store.take(store.locate([some], features_of)), features_of(some))
     """
 )
 

@@ -114,6 +114,13 @@ def test_small_size_warns_with_the_reason():
         build_transfer_model("mobilenet", pretrained=False, width=0.25, image_size=32)
 
 
+def test_a_last_map_of_one_pixel_warns_at_any_size():
+    inputs = keras.Input((80, 80, 3))
+    backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=78)(inputs))
+    with pytest.warns(TransferKitWarning, match=r"at 80x80 pixels the last feature map of .* is 1x1"):
+        build_transfer_model(backbone, input_shape=(80, 80, 1), preprocessing="unit", image_size=80)
+
+
 def test_size_below_the_minimum_is_refused():
     with pytest.raises(
         InvalidInputError, match="'mobilenet' needs images of 32 pixels a side or more; got image_size=28"

@@ -42,6 +42,31 @@ def test_epochs_differ_and_can_be_entered_anywhere():
     assert before.shape == first[0][0].shape
 
 
+class CountingCache:
+    """Stand in for kept features: the mean of each image, and which images were asked for."""
+
+    def __init__(self):
+        self.means = []
+
+    def locate(self, pieces):
+        found = [image.mean() for piece in pieces for image in piece]
+        first, self.means = len(self.means), self.means + found
+        return np.arange(first, first + len(found))
+
+    def take(self, rows):
+        return np.array(self.means)[rows]
+
+
+def test_a_look_at_the_first_batches_does_not_compute_a_whole_epoch():
+    cache = CountingCache()
+    batches = make_batches(50, 10, augment=("flip",), cache=cache)
+    looked = [batches[i][0] for i in range(2)]
+    assert len(cache.means) == 20
+    batches.on_epoch_begin()
+    np.testing.assert_array_equal([batches[i][0] for i in range(2)], looked)
+    assert len(cache.means) == 20 + 50
+
+
 def test_smoothed_targets_are_rows_that_sum_to_one():
     batches = make_batches(10, 10, smoothing=0.1, shuffle=False)
     rows = batches[0][1]

@@ -232,6 +232,27 @@ def test_finished_run_is_found_again(digits, tmp_path):
     assert [run.name for run in tk.load_runs(tmp_path)] == ["CNN"]
 
 
+def test_finished_run_without_weights_says_that_the_model_stays_as_it_is(digits, tmp_path, capsys):
+    tk.train(small_cnn(), digits, name="CNN", **FAST).save(tmp_path / "cnn", weights=False)
+    model = small_cnn()
+    before = model.get_weights()
+    again = tk.train(model, digits, name="CNN", folder=tmp_path, **FAST | {"verbose": True})
+    assert again.status == "completed"
+    assert "saved without weights: the model stays as it is" in capsys.readouterr().out
+    for weights, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weights, old)
+
+
+def test_settings_tried_are_recorded_and_change_nothing_else(digits, tmp_path):
+    run = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, tuning_trials=4, **FAST)
+    assert run.tuning_trials == 4
+    assert "settings tried on validation: 4" in tk.compare_runs([run]).to_markdown()
+    found = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
+    assert found.created == run.created
+    with pytest.raises(InvalidInputError, match="tuning_trials must be an integer of 1 or more"):
+        tk.train(small_cnn(), digits, tuning_trials=0, **FAST)
+
+
 @pytest.mark.slow
 def test_finished_run_of_other_settings_is_neither_reused_nor_lost(digits, tmp_path):
     tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)

@@ -7,6 +7,7 @@ import pytest
 import transferkit as tk
 from transferkit.errors import TransferKitWarning, UnknownNameError
 from transferkit.features import cache as caches
+from transferkit.training import evaluation
 from transferkit.training.network import Tail, choose_network
 
 OPTIONS = {"epochs": 2, "batch_size": 32, "verbose": False}
@@ -85,6 +86,62 @@ def test_model_stays_a_plain_keras_model(transfer, digits):
 def test_nothing_frozen_is_trained_plainly_and_the_run_says_so(transfer, digits):
     run = tk.train(transfer(False), digits, **OPTIONS | {"epochs": 1})
     assert run.model_info["engine"].startswith("plain: no layer with weights is frozen")
+
+
+def test_a_block_without_a_graph_is_trained_plainly_and_the_run_says_so(digits):
+    @keras.saving.register_keras_serializable()
+    class Block(keras.layers.Layer):
+        def build(self, shape):
+            self.dense = keras.layers.Dense(10, activation="softmax")
+            self.dense.build((None, shape[1] * shape[2]))
+
+        def call(self, x):
+            return self.dense(keras.ops.reshape(x, (-1, x.shape[1] * x.shape[2])) / 255)
+
+    inputs = keras.Input((16, 16, 1))
+    model = keras.Model(inputs, Block()(inputs))
+    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    run = tk.train(model, digits, **OPTIONS | {"epochs": 1})
+    assert run.model_info["engine"].startswith("plain: ")
+
+
+def test_features_count_for_the_run_that_computed_them(transfer, digits):
+    images = len(digits.train.labels) + len(digits.validation.labels)
+    for computed in (images, 0):
+        run = tk.train(transfer(True), digits, **OPTIONS)
+        (phase,) = run.phases
+        assert phase["features_computed"] == computed
+        in_epochs = sum(row["seconds"] for row in run.history)
+        assert run.train_seconds == pytest.approx(phase["preparation_seconds"] + in_epochs)
+        text = "all images found in the cache" if not computed else f"features computed for {images:,} images"
+        assert text in tk.compare_runs([run]).to_markdown()
+
+
+def test_augmentation_computes_no_view_that_is_not_trained_on(transfer, digits):
+    run = tk.train(transfer(True), digits, augment=("flip", "shift"), **OPTIONS | {"epochs": 1})
+    images = len(digits.train.labels) + len(digits.validation.labels)
+    assert run.phases[0]["features_computed"] <= images + 2 * 32  # Keras looks at two batches beforehand
+
+
+def test_validation_images_are_not_augmented(transfer, digits):
+    model = transfer(True)
+    run = tk.train(model, digits, augment=("flip", "shift"), **OPTIONS | {"epochs": 1})
+    expected = model.evaluate(*digits.validation, verbose=0, return_dict=True)
+    assert run.history[0]["val_loss"] == pytest.approx(expected["loss"], abs=1e-4)
+    assert run.history[0]["val_accuracy"] == pytest.approx(expected["accuracy"])
+
+
+def test_large_models_and_many_images_are_predicted_by_litert_alike(transfer, digits, monkeypatch):
+    model = transfer(False)
+    plain = evaluation.evaluate(model, digits.test).probabilities
+    monkeypatch.setattr(evaluation, "_MANY_IMAGES", 1)
+    monkeypatch.setattr(evaluation, "_LARGE_MODEL", 1)
+    converted = []
+    convert = evaluation.convert_model
+    monkeypatch.setattr(evaluation, "convert_model", lambda *args: converted.append(convert(*args)) or converted[-1])
+    np.testing.assert_allclose(evaluation.evaluate(model, digits.test).probabilities, plain, atol=1e-5)
+    assert len(converted) == 1
+    assert converted[0] is not None
 
 
 def test_too_little_room_is_trained_plainly_and_the_run_says_so(transfer, digits, monkeypatch):

@@ -146,6 +146,9 @@ def _describe_phase(phase: dict[str, Any], planned: dict[str, Any], texts: dict[
     parts = [texts["phase"].format(name=texts.get(f"phase_{name}", name), epochs=phase.get("epochs", "?"))]
     if phase.get("trainable_parameters") is not None:
         parts.append(texts["phase_parameters"].format(parameters=phase["trainable_parameters"]))
+    if phase.get("features_computed") is not None:
+        computed = int(phase["features_computed"])
+        parts.append(texts["phase_features" if computed else "phase_features_found"].format(count=computed))
     options = {key: value for key, value in planned.items() if value not in (None, 0, "constant")}
     return ", ".join([*parts, *_describe_options(options, _PHASE_RECIPE, texts)])
 

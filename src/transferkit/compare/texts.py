@@ -112,6 +112,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         # training
         "phase": "{name}: epochs {epochs}",
         "phase_parameters": "trainable parameters {parameters:,}",
+        "phase_features": "features computed for {count:,} images",
+        "phase_features_found": "features of all images found in the cache",
         "phase_head": "head only, backbone frozen",
         "phase_all": "all layers",
         "phase_upper layers": "upper layers",
@@ -306,6 +308,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         # training
         "phase": "{name}: 에포크 {epochs}회",
         "phase_parameters": "학습되는 파라미터 {parameters:,}개",
+        "phase_features": "이미지 {count:,}장의 특징을 계산",
+        "phase_features_found": "모든 이미지의 특징을 캐시에서 읽음",
         "phase_head": "헤드만 학습(백본은 동결, freezing)",
         "phase_all": "모든 층 학습(미세 조정, fine-tuning)",
         "phase_upper layers": "위쪽 층 학습(미세 조정, fine-tuning)",

@@ -41,9 +41,11 @@ class FeatureCache:
         self._sample = np.asarray(sample)
         self._compute: Compute | None = None
         self._grew = False
+        self.computed = 0
+        """How many images were computed here, not found."""
         self.engine: str = choose_engine(engine)
         if self.engine == "litert" and not self._folder("litert").exists():
-            self._compute = load_engine(prefix, "litert", self._sample)
+            self._compute = load_engine(prefix, "litert", self._sample, folder=self._folder("litert"))
             if self._compute is None:
                 self.engine = "keras"
         folder = self._folder(self.engine)
@@ -98,11 +100,13 @@ class FeatureCache:
 
     def _run(self, images: NDArray[Any]) -> NDArray[np.float32]:
         if self._compute is None:
-            self._compute = load_engine(self._prefix, self.engine, self._sample)
+            folder = self._folder(self.engine)
+            self._compute = load_engine(self._prefix, self.engine, self._sample, folder=folder)
             if self._compute is None:  # the converted file was lost, and LiteRT fails now
-                self._compute = load_engine(self._prefix, "keras", self._sample)
+                self._compute = load_engine(self._prefix, "keras", self._sample, folder=folder)
         assert self._compute is not None  # noqa: S101 - Keras always runs
         self._grew = True
+        self.computed += len(images)
         return self._compute(images)
 
     def _folder(self, engine: str) -> Path:
@@ -190,10 +194,9 @@ def clear_cache() -> int:
     >>> tk.clear_cache()  # nothing is left
     0
     """
-    folders = [files.cache_home() / name for name in ("features", "engines")]
-    freed = sum(files.folder_bytes(folder) for folder in folders)
-    for folder in folders:
-        files.remove(folder)
+    folder = files.cache_home() / "features"
+    freed = files.folder_bytes(folder)
+    files.remove(folder)
     return freed
 
 

@@ -20,6 +20,8 @@ from transferkit.features.threads import thread_count
 Engine = Literal["auto", "litert", "keras"]
 Compute = Callable[[NDArray[Any]], NDArray[np.float32]]
 
+_CONVERTED = "prefix.tflite"  # the checksum, then the converted prefix
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
 _BATCH_SIZE = 64
 _CHECK_IMAGES = 8
 _TOLERANCE = 1e-3  # rounding between kernels stays below 2e-4 on an ImageNet MobileNet
@@ -47,7 +49,7 @@ def engine_version(engine: str) -> str:
     return f"keras {keras.__version__}, tensorflow {tf.__version__}"
 
 
-def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any]) -> Compute | None:
+def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any], *, folder: Path) -> Compute | None:
     """Return a function from images to features.
 
     Parameters
@@ -58,6 +60,8 @@ def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any]) -> Compute | 
         With what.
     sample : ndarray, shape (n, height, width, channels)
         A few of the images; the converted prefix must agree with Keras on them to 1e-3 before it is used.
+    folder : path
+        Where the converted prefix is kept, with a checksum.
 
     Returns
     -------
@@ -66,14 +70,15 @@ def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any]) -> Compute | 
     """
     if engine == "keras":
         return _keras_engine(prefix)
-    file = _converted_path(prefix, sample)
-    if file.is_file():
-        return _litert_engine(file.read_bytes())
+    file = folder / _CONVERTED
+    kept = file.read_bytes() if file.is_file() else b""
+    if kept and hashlib.sha256(kept[_CHECKSUM_BYTES:]).digest() == kept[:_CHECKSUM_BYTES]:
+        return _litert_engine(kept[_CHECKSUM_BYTES:])
     converted = _convert_checked(prefix, sample)
     if converted is None:
         return None
     with files.atomic_write(file) as stream:
-        stream.write(converted)
+        stream.write(hashlib.sha256(converted).digest() + converted)
     return _litert_engine(converted)
 
 
@@ -108,11 +113,6 @@ def _convert_checked(prefix: Prefix, sample: NDArray[Any]) -> bytes | None:
         )
         return None
     return converted
-
-
-def _converted_path(prefix: Prefix, sample: NDArray[Any]) -> Path:
-    facts = f"{prefix.digest} {sample.shape[1:]} {sample.dtype} {_BATCH_SIZE} {engine_version('litert')}"
-    return files.cache_home() / "engines" / f"{hashlib.sha256(facts.encode()).hexdigest()}.tflite"
 
 
 def _convert(prefix: Prefix, shape: tuple[int, ...], dtype: Any) -> bytes:

@@ -313,7 +313,7 @@ def _snake_case(name: str) -> str:
 
 def _warn_if_small(network: Any, provenance: WeightsProvenance, size: tuple[int, int]) -> None:
     shape = network.compute_output_shape((None, *size, network.input_shape[-1]))
-    if len(shape) != 4 or min(shape[1:3]) >= 2 or max(size) >= 64:
+    if len(shape) != 4 or min(shape[1:3]) >= 2:
         return
     warn(
         f"at {size[0]}x{size[1]} pixels the last feature map of {provenance.backbone!r} is {shape[1]}x{shape[2]}. "

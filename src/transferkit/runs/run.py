@@ -69,7 +69,9 @@ class Run:
         One row an epoch: ``epoch`` (from 1), ``phase``, ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy`` where there
         is validation, ``learning_rate``, ``seconds``.
     phases : list of dict
-        ``name``, ``epochs``, ``trainable_parameters``, ``seconds``, ``images`` (seen, all epochs), ``images_per_second``.
+        ``name``, ``epochs``, ``trainable_parameters``, ``seconds``, ``images`` (seen, all epochs), ``images_per_second``;
+        ``preparation_seconds`` (before the first epoch; part of ``seconds``) and, with a frozen part, ``features_computed`` (images,
+        0 if all were in the cache).
     recipe : dict
         How it was trained: ``epochs``, ``batch_size``, ``optimizer``, ``learning_rate``, ``schedule``, ``augment``, ...
     model_info : dict
@@ -215,7 +217,7 @@ class Run:
 
     @property
     def train_seconds(self) -> float | None:
-        """Wall time of all phases; None if none is recorded."""
+        """Wall time of all phases, features of frozen layers that were computed for it included; None if none is recorded."""
         return _total(self.phases, "seconds")
 
     @property

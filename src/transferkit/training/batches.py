@@ -15,7 +15,7 @@ from transferkit.training import augmentation
 class Batches(keras.utils.PyDataset):
     """Shuffled, augmented batches of a split.
 
-    Epoch e draws from ``default_rng([seed, e])``, so a training that was interrupted goes on as if it had not been, and no
+    Epoch e, from 1, draws from ``default_rng([seed, e])``, so a training that was interrupted goes on as if it had not been, and no
     global random state is touched.
 
     Parameters
@@ -30,8 +30,10 @@ class Batches(keras.utils.PyDataset):
         Share of a target that is spread over all classes.
     num_classes : int
         Number of classes.
-    seed, first_epoch : int
+    seed : int
         What the order is drawn from.
+    first_epoch : int
+        How many epochs are finished already. Batches asked for before ``fit`` begins an epoch are drawn as in epoch `first_epoch`.
     shuffle : bool, default True
         Whether the order is drawn at all.
     one_hot : bool, default False
@@ -69,6 +71,7 @@ class Batches(keras.utils.PyDataset):
         self._one_hot = one_hot or smoothing > 0
         self._cache = cache
         self._views = views
+        self._begun = False
         self._draw_order()
         if cache is not None and not augment:
             self._rows = cache.locate(split.images)
@@ -98,6 +101,8 @@ class Batches(keras.utils.PyDataset):
             return self._augmented(index)
         if not self._augment:
             return self._cache.take(self._rows[chosen])
+        if not self._begun:  # Keras looks at the first batches to learn their shapes, and trains on others
+            return self._cache.take(self._cache.locate([self._augmented(index)]))
         if index >= len(self._located):  # the first batch of an epoch: find the features of all its images
             located = self._cache.locate(self._augmented(i) for i in range(len(self)))
             ends = np.cumsum([len(self._chosen(i)) for i in range(len(self))])
@@ -112,6 +117,10 @@ class Batches(keras.utils.PyDataset):
     def _smooth(self, labels: Labels) -> NDArray[np.float32]:
         one_hot = np.eye(self._num_classes, dtype=np.float32)[labels]
         return one_hot * (1 - self._smoothing) + self._smoothing / self._num_classes
+
+    def on_epoch_begin(self) -> None:
+        """Note that batches will be trained on from now on."""
+        self._begun = True
 
     def on_epoch_end(self) -> None:
         """Draw the next epoch's order."""

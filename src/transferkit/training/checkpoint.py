@@ -27,6 +27,8 @@ class Progress:
         One row an epoch.
     best_epoch, best_score, best_weights
         What validation has chosen so far.
+    prepared : dict
+        For each phase, what came before its epochs: ``preparation_seconds``, and with kept features ``features_computed``.
     """
 
     finished: int = 0
@@ -34,6 +36,7 @@ class Progress:
     best_epoch: int | None = None
     best_score: tuple[float, float] | None = None
     best_weights: list[Any] | None = None
+    prepared: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> None:
@@ -44,6 +47,7 @@ def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> 
         "history": progress.history,
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
+        "prepared": progress.prepared,
     }
     arrays = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
     arrays |= {f"optimizer{i}": np.asarray(variable) for i, variable in enumerate(model.optimizer.variables)}
@@ -67,7 +71,12 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
     score = facts["best_score"]
     best = _numbered(arrays, "best")
     progress = Progress(
-        facts["finished"], facts["history"], facts["best_epoch"], tuple(score) if score else None, best or None
+        facts["finished"],
+        facts["history"],
+        facts["best_epoch"],
+        tuple(score) if score else None,
+        best or None,
+        facts["prepared"],
     )
     return progress, arrays
 

@@ -29,6 +29,7 @@ from transferkit.training.estimators import (
 )
 from transferkit.training.finished import beside, find_finished, run_folder
 from transferkit.training.identity import classifier_key
+from transferkit.training.options import check_count
 
 _GAP_IMAGES = 10_000  # as for networks
 _PIECE = 10_000  # images that are predicted at once, since pipelines copy them as floats
@@ -51,6 +52,7 @@ def fit_classifier(
     name: str | None,
     folder: str | Path | None,
     save_as: str | None,
+    tuning_trials: int,
     overwrite: bool,
     verbose: bool,
 ) -> Run:
@@ -60,6 +62,7 @@ def fit_classifier(
             f"data must be a Dataset; got {type(data).__name__}. Make one with Dataset.from_arrays(train=(x, y), test=(x, y))."
         )
     seed = check_seed(seed)
+    check_count("tuning_trials", tuning_trials)
     _check_classifier(classifier)
     classifier.set_params(**dict.fromkeys(parameter_names(classifier, "random_state"), seed))
     label = name or name_of(classifier)
@@ -76,7 +79,9 @@ def fit_classifier(
         if place is not None:
             check_replaceable(place, replace=True)  # before the fit, not after it
         _say(f"{label}: fitting {len(data.train.labels):,} images ...", verbose)
-        run = _fit(classifier, data, seed=seed, name=label, structure=structure, recipe=recipe, key=key)
+        run = _fit(
+            classifier, data, seed=seed, name=label, structure=structure, recipe=recipe, key=key, trials=tuning_trials
+        )
         if place is not None:
             run.save(place, replace=True)
             object.__setattr__(run, "path", place)
@@ -106,6 +111,7 @@ def _fit(
     structure: Mapping[str, Any],
     recipe: dict[str, Any],
     key: str,
+    trials: int,
 ) -> Run:
     images = len(data.train.labels)
     start = time.perf_counter()
@@ -155,7 +161,7 @@ def _fit(
         seed=seed,
         selection="none",  # the fit ends where its algorithm ends; nothing is chosen among epochs
         status="completed" if completed else "diverged",
-        tuning_trials=_count_trials(classifier),
+        tuning_trials=trials * _count_trials(classifier),
         train_accuracy=train_accuracy,
         test_seconds=test_seconds if completed else None,
         environment=describe_environment() | _versions(classifier),

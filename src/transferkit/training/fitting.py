@@ -34,6 +34,7 @@ def train(
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
     save_as: str | None = None,
+    tuning_trials: int = 1,
     overwrite: bool = False,
     verbose: bool = True,
 ) -> Run:
@@ -86,6 +87,9 @@ def train(
         instead of training, and goes on where a killed one stopped.
     save_as : str, optional
         Save as ``folder/<save_as>`` instead, for instance to keep several seeds of one name apart.
+    tuning_trials : int, default 1
+        How many settings were tried on validation before these were chosen, these included. It changes nothing but the record:
+        a winner among many looks better than it is, so comparisons show it.
     overwrite : bool, default False
         Whether a finished run of other settings under that name is replaced; otherwise it is an error.
     verbose : bool, default True
@@ -95,7 +99,7 @@ def train(
     -------
     Run
         ``run.metrics`` holds the test results. ``run.status`` is ``"diverged"`` if the loss became NaN or infinite:
-        then there are no results, and the model has the weights of the last good epoch.
+        then there are no results, and the model has the weights of the best epoch by validation, or those it started with.
 
     Raises
     ------
@@ -135,7 +139,15 @@ def train(
             callbacks=callbacks,
         )
         return fit_classifier(
-            model, data, seed=seed, name=name, folder=folder, save_as=save_as, overwrite=overwrite, verbose=verbose
+            model,
+            data,
+            seed=seed,
+            name=name,
+            folder=folder,
+            save_as=save_as,
+            tuning_trials=tuning_trials,
+            overwrite=overwrite,
+            verbose=verbose,
         )
     if head not in ("gradient", "logistic"):
         raise UnknownNameError("head", head, ("gradient", "logistic"))
@@ -161,6 +173,7 @@ def train(
         callbacks=callbacks,
         folder=folder,
         save_as=save_as,
+        tuning_trials=tuning_trials,
         overwrite=overwrite,
         verbose=verbose,
     )
@@ -187,6 +200,7 @@ def fine_tune(
     callbacks: Sequence[Any] = (),
     folder: str | Path | None = None,
     save_as: str | None = None,
+    tuning_trials: int = 1,
     overwrite: bool = False,
     verbose: bool = True,
 ) -> Run:
@@ -217,7 +231,7 @@ def fine_tune(
         Of the second phase.
     warmup_epochs : float, default 0.5
         Linear rise at the start of the second phase.
-    augment, label_smoothing, engine, callbacks, folder, save_as, overwrite, verbose
+    augment, label_smoothing, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
         See `train`.
 
     Returns
@@ -263,6 +277,7 @@ def fine_tune(
         callbacks=callbacks,
         folder=folder,
         save_as=save_as,
+        tuning_trials=tuning_trials,
         overwrite=overwrite,
         verbose=verbose,
     )

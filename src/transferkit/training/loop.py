@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def _take_up(finished: Run, model: Any, phases: Sequence[Phase], settings: Setti
         object.__setattr__(finished, "model", model)
     if settings.verbose:
         message = f"{finished.name}: finished run found in {place}"
+        if finished.model is None:
+            message += ", saved without weights: the model stays as it is"
         rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
     return finished
 
@@ -129,6 +132,7 @@ class _Training:
         self._best = BestWeights()
         self._phase_facts: list[dict[str, Any]] = []
         self._network = Network(model, None, "plain")
+        self._computed_before = 0
         self._dead: DeadFeatures | None = None
 
     def run(self) -> Run:
@@ -190,10 +194,11 @@ class _Training:
     def _fit(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         settings, model = self._settings, self._model
         initial = max(first, self._progress.finished)
+        start = time.perf_counter()
         self._network = network = self._choose_network(phase)
         self._look_for_dead_features()
         if phase.name == "logistic":
-            self._fit_probe(first, last)
+            self._fit_probe(first, last, start)
             return
         batches = self._batches(phase, initial)
         rate = phase.rate_for(model.optimizer, len(batches))
@@ -208,13 +213,15 @@ class _Training:
         if arrays is not None:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self._name, phase.name, sum(phase.epochs for phase in self._phases))
+        statistics = self._statistics(phase)
+        self._note_preparation(phase.name, time.perf_counter() - start)
         callbacks = [
             DivergenceGuard(),
             DropoutSeeds(settings.seed),
-            *self._statistics(phase),
+            *statistics,
             Recorder(phase.name, self._progress.history),
             *([self._best] if self._validates else []),
-            EpochHook(self._save_progress),
+            EpochHook(partial(self._save_progress, phase.name)),
             *([bar] if settings.verbose else []),
             *settings.callbacks,
         ]
@@ -235,12 +242,20 @@ class _Training:
         finally:
             bar.close()
 
-    def _fit_probe(self, first: int, last: int) -> None:
+    def _fit_probe(self, first: int, last: int, start: float) -> None:
         probe = fit_probe(self._network, self._data, first_epoch=first + 1)
         softmax_layer(self._model).set_weights([probe.kernel, probe.bias])
         self._progress.history += probe.history
         self._best.epoch, self._best.weights = probe.chosen, self._model.get_weights()
-        self._save_progress(last)
+        fitted = sum(row["seconds"] for row in probe.history)
+        self._note_preparation("logistic", time.perf_counter() - start - fitted)
+        self._save_progress("logistic", last)
+
+    def _note_preparation(self, phase: str, seconds: float) -> None:
+        """Count what came before the epochs: features of images as they are, the conversion of the frozen part."""
+        prepared = self._progress.prepared.setdefault(phase, {"preparation_seconds": 0.0})
+        prepared["preparation_seconds"] += seconds
+        self._computed_before = int(prepared.get("features_computed", 0))
 
     def _choose_network(self, phase: Phase) -> Network:
         settings, data = self._settings, self._data
@@ -293,7 +308,10 @@ class _Training:
         batches = self._batches(phase, first_epoch=0)
         return [BatchNormStatistics(network, batches, batch_size=self._settings.batch_size, validates=self._validates)]
 
-    def _save_progress(self, finished: int) -> None:
+    def _save_progress(self, phase: str, finished: int) -> None:
+        if self._network.cache is not None:
+            computed = self._computed_before + self._network.cache.computed
+            self._progress.prepared[phase]["features_computed"] = computed
         self._progress.finished = finished
         self._progress.best_epoch, self._progress.best_score = self._best.epoch, self._best.score
         self._progress.best_weights = self._best.weights
@@ -302,7 +320,8 @@ class _Training:
 
     def _describe_phase(self, phase: Phase) -> dict[str, Any]:
         rows = [row for row in self._progress.history if row["phase"] == phase.name]
-        seconds = sum(row["seconds"] for row in rows)
+        prepared = self._progress.prepared.get(phase.name, {"preparation_seconds": 0.0})
+        seconds = prepared["preparation_seconds"] + sum(row["seconds"] for row in rows)
         images = len(rows) * len(self._data.train.labels)
         return {
             "name": phase.name,
@@ -313,6 +332,7 @@ class _Training:
             "validation_seconds": sum(row["validation_seconds"] for row in rows),
             "images": images,
             "images_per_second": images / seconds if seconds else None,
+            **prepared,
         }
 
     def _record(self, status: str) -> Run:
@@ -344,7 +364,8 @@ class _Training:
             selection="validation" if self._validates else "last",
             selected_epoch=(self._best.epoch if self._validates else max(epochs, default=None)) if completed else None,
             status=status,
-            tuning_trials=max(1, sum("strength" in row for row in self._progress.history)),
+            tuning_trials=self._settings.tuning_trials
+            * max(1, sum("strength" in row for row in self._progress.history)),
             train_accuracy=train_accuracy,
             test_seconds=_test_seconds(model, data) if completed else None,
             environment=describe_environment(),

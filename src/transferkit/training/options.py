@@ -32,7 +32,7 @@ class Phase:
 
     def check(self) -> None:
         """Raise `InvalidInputError` if a value is out of its range."""
-        _check_count("epochs" if self.name != "head" else "head_epochs", self.epochs)
+        check_count("epochs" if self.name != "head" else "head_epochs", self.epochs)
         if self.schedule not in get_args(Schedule):
             raise UnknownNameError("schedule", self.schedule, get_args(Schedule))
         if self.learning_rate is not None and not (0 < self.learning_rate < math.inf):
@@ -85,6 +85,7 @@ class Settings:
     overwrite: bool
     verbose: bool
     save_as: str | None = None
+    tuning_trials: int = 1
     augmentations: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,13 +93,15 @@ class Settings:
 
     def check(self) -> None:
         """Raise `InvalidInputError` if a value is out of its range."""
-        _check_count("batch_size", self.batch_size)
+        check_count("batch_size", self.batch_size)
+        check_count("tuning_trials", self.tuning_trials)
         check_seed(self.seed)
         check_engine(self.engine, Engine)
         if not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
 
 
-def _check_count(name: str, value: object) -> None:
+def check_count(name: str, value: object) -> None:
+    """Raise `InvalidInputError` unless `value` is an integer of 1 or more."""
     if not is_int(value) or value < 1:
         raise InvalidInputError(f"{name} must be an integer of 1 or more; got {value!r}.")
