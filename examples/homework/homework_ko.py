@@ -48,7 +48,7 @@ _ = tk.plot_samples(data)
 # 무작위로 좌우를 뒤집고(데이터 증강, data augmentation), 정답은 조금 부드럽게 하며(레이블 스무딩, label smoothing),
 # 학습률(learning rate)은 코사인 곡선을 따라 줄입니다. 이미지가 이렇게 적으면 배치(batch)도 작아야 합니다. 그렇지 않으면
 # 가중치를 갱신하는 횟수가 너무 적습니다. 배치 크기와 증강 방법은 *검증* 이미지로, 네 가지 설정 가운데서 골랐습니다
-# (``tuning_trials``에 기록됩니다).
+# (``tuning_trials``\ 에 기록됩니다).
 
 recipe = {"schedule": "cosine", "label_smoothing": 0.1, "seed": 0, "folder": folder}
 recipe |= {"augment": "flip", "batch_size": 32, "tuning_trials": 4}
