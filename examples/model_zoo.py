@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import transferkit as tk
-from transferkit.errors import MissingDependencyError
+from transferkit.errors import FailedRunsError, MissingDependencyError
 
 parser = argparse.ArgumentParser(description="The course's models on Fashion-MNIST.")
 parser.add_argument("--quick", action="store_true", help="learn from 100 images of each class")
@@ -57,12 +57,13 @@ for name, build, seeds, options in MODELS:
         continue
     try:
         runs = tk.repeat(build, data, seeds=seeds, name=name, folder=folder, verbose=False, **options)
-    except MissingDependencyError as error:
+    except (MissingDependencyError, FailedRunsError) as error:
         print(f"{name}: left out. {error}")
         continue
-    accuracies = ", ".join(f"{run.metrics['accuracy']:.4f}" for run in runs)
-    cost = sum(run.train_seconds + run.test_seconds for run in runs)
-    print(f"{name}: accuracy {accuracies}; {cost:,.0f} s of training and prediction", flush=True)
+    completed = [run for run in runs if run.status == "completed"]
+    accuracies = ", ".join(f"{run.metrics['accuracy']:.4f}" for run in completed)
+    cost = sum(run.train_seconds + run.test_seconds for run in completed)
+    print(f"{name}: accuracy {accuracies or 'none, it diverged'}; {cost:,.0f} s of training and prediction", flush=True)
 
 comparison = tk.compare_runs([run for run in tk.load_runs(folder) if run.status == "completed"])
 print(comparison)

@@ -97,11 +97,17 @@ def test_two_runs_of_one_name_and_seed_are_refused(weak, strong):
         ({"recipe": {"epochs": 9}}, "epochs 5 and 9"),
         ({"model_info": {"parameters": 3}}, "parameters 2570 and 3"),
         ({"dataset": {"train_size": 10}}, "train_size .* and 10"),
+        ({"dataset": {"validation_size": 3}}, "validation_size .* and 3"),
+        ({"model_info": {"provenance": {"source": "random", "image_size": 96}}}, "image_size None and 96"),
+        ({"model_info": {"provenance": {"source": "keras-cache", "sha256": "7dee"}}}, "sha256 None and '7dee'"),
+        ({"tuning_trials": 50}, "tuning_trials 1 and 50"),
+        ({"selection": "last"}, "selection 'validation' and 'last'"),
     ],
 )
 def test_runs_of_one_name_must_be_seeds_of_one_recipe(weak, change, says):
     (field, values), *_ = change.items()
-    other = replace(weak, seed=1, key="other", **{field: getattr(weak, field) | values})
+    changed = getattr(weak, field) | values if isinstance(values, dict) else values
+    other = replace(weak, seed=1, key="other", **{field: changed})
     with pytest.raises(UnfairComparisonError, match=f"'weak' are not seeds of one recipe: .*{says}"):
         compare_runs([weak, other])
 

@@ -12,6 +12,12 @@ from transferkit.errors import UnfairComparisonError
 from transferkit.runs.run import Run
 
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
+_WEIGHTS: Final = (
+    "sha256",
+    "backbone",
+    "width",
+    "image_size",
+)  # not the source: the same file comes from a cache or a server
 _MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
 
 
@@ -81,7 +87,8 @@ def make_model_runs(groups: Mapping[str, Sequence[Run]]) -> tuple[ModelRuns, ...
     Raises
     ------
     UnfairComparisonError
-        If two runs of one name have the same seed, or differ in recipe, size of the network, or amount of training data.
+        If two runs of one name have the same seed, or differ in recipe, size of the network, initial weights, image size, amount
+        of data, or in how epoch and settings were chosen.
         The message says in what.
     """
     for name, runs in groups.items():
@@ -112,8 +119,11 @@ def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
 def _describe(run: Run) -> dict[str, Any]:
     """Return what every seed of one recipe has in common."""
     sizes = {key: run.model_info.get(key) for key in _MUST_AGREE}
-    data = {key: run.dataset.get(key) for key in ("train_size", "labels_per_class")}
-    return _without_seeds(run.recipe) | sizes | data
+    data = {key: run.dataset.get(key) for key in ("train_size", "validation_size", "labels_per_class")}
+    provenance = run.model_info.get("provenance")
+    weights = {key: provenance.get(key) for key in _WEIGHTS} if isinstance(provenance, dict) else {}
+    choice = {"selection": run.selection, "tuning_trials": run.tuning_trials}
+    return _without_seeds(run.recipe) | sizes | data | weights | choice
 
 
 def _without_seeds(value: Any) -> Any:
