@@ -2,7 +2,8 @@
 
     python benchmarks/comparing.py [--runs 200] [--images 10000]
 
-A comparison of two comes first and is timed as well: it loads pandas and scipy. Each run is a model of its own with made-up probabilities for ten classes, between 80% and 95% right.
+A comparison of two comes first and is timed as well: it loads pandas and scipy. Each run is a model of its own with made-up
+probabilities for ten classes, between 80% and 95% right.
 """
 
 import argparse
@@ -46,7 +47,7 @@ start = time.perf_counter()
 comparison = tk.compare_runs(runs)
 seconds = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-loaded = "no" if "tensorflow" not in sys.modules else "yes"
+loaded = "yes" if "tensorflow" in sys.modules else "no"
 print(machine.describe_machine(), "\n")
 machine.print_table(
     ["runs", "pairs", "images", "seconds", "before it, for two", "peak memory", "TensorFlow loaded"],

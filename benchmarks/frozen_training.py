@@ -23,6 +23,7 @@ import numpy as np
 os.environ["TRANSFERKIT_HOME"] = tempfile.mkdtemp()
 
 import transferkit as tk
+from transferkit.training.callbacks import Recorder
 
 parser = argparse.ArgumentParser(description="Frozen training, side by side")
 parser.add_argument("--size", type=int, default=96)
@@ -31,6 +32,8 @@ parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--plain-epochs", type=int, default=2)
 parser.add_argument("--freeze", default="", help="layer up to which the backbone is frozen; all of it if left out")
 arguments = parser.parse_args()
+if min(arguments.epochs, arguments.plain_epochs) < 2:
+    parser.error("epochs are timed from the second one on: --epochs and --plain-epochs must be 2 or more")
 
 print(machine.describe_machine(), "\n")
 full = tk.load_fashion_mnist()
@@ -57,20 +60,6 @@ class Timing:
         return self.total + (epochs - timed) * self.epoch
 
 
-class Clock(keras.callbacks.Callback):
-    """Note the seconds of each epoch without its validation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_epoch_begin(self, *_: Any) -> None:
-        self._start = time.perf_counter()
-
-    def on_test_begin(self, *_: Any) -> None:
-        self.seconds.append(time.perf_counter() - self._start)
-
-
 def build() -> keras.Model:
     model = tk.build_transfer_model("mobilenet", image_size=arguments.size, freeze=arguments.freeze or True)
     if arguments.freeze:
@@ -80,11 +69,14 @@ def build() -> keras.Model:
 
 
 def fit(epochs: int) -> Timing:
-    model, clock = build(), Clock()
+    model, rows = build(), []
+    recorder = Recorder("train", rows)
     start = time.perf_counter()
-    model.fit(*data.train, batch_size=64, epochs=epochs, validation_data=data.validation, callbacks=[clock], verbose=0)
+    model.fit(
+        *data.train, batch_size=64, epochs=epochs, validation_data=data.validation, callbacks=[recorder], verbose=0
+    )
     accuracy = (model.predict(data.test.images, verbose=0).argmax(axis=1) == data.test.labels).mean()
-    return Timing(time.perf_counter() - start, float(np.median(clock.seconds[1:])), _softmax(model), float(accuracy))
+    return Timing(time.perf_counter() - start, _median_epoch(rows), _softmax(model), float(accuracy))
 
 
 def train(engine: str, epochs: int) -> Timing:
@@ -92,8 +84,11 @@ def train(engine: str, epochs: int) -> Timing:
     start = time.perf_counter()
     run = tk.train(model, data, epochs=epochs, engine=engine, verbose=False)
     total = time.perf_counter() - start
-    epoch = float(np.median([row["seconds"] for row in run.history[1:]]))
-    return Timing(total, epoch, _softmax(model), run.metrics["accuracy"])
+    return Timing(total, _median_epoch(run.history), _softmax(model), run.metrics["accuracy"])
+
+
+def _median_epoch(history: list[dict[str, Any]]) -> float:
+    return float(np.median([row["seconds"] for row in history[1:]]))
 
 
 def _softmax(model: keras.Model) -> np.ndarray:

@@ -155,9 +155,8 @@ def temporary_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     folder = cache_home()
     folder.mkdir(parents=True, exist_ok=True)
     with _explain_full_disk(folder), tempfile.TemporaryFile(dir=folder) as stream:
-        if hasattr(
-            os, "posix_fallocate"
-        ):  # without space of its own, a disk that fills up later would kill the process
+        if hasattr(os, "posix_fallocate"):
+            # Without space of its own, a disk that fills up later would kill the process.
             os.posix_fallocate(stream.fileno(), 0, int(np.prod(shape)) * np.dtype(dtype).itemsize)
         return np.memmap(stream, dtype, "w+", shape=shape)
 

@@ -12,12 +12,8 @@ from transferkit.errors import UnfairComparisonError
 from transferkit.runs.run import Run
 
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
-_WEIGHTS: Final = (
-    "sha256",
-    "backbone",
-    "width",
-    "image_size",
-)  # not the source: the same file comes from a cache or a server
+# Not the source: the same file comes from a cache or a server.
+_WEIGHTS: Final = ("sha256", "backbone", "width", "image_size")
 _MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
 
 
@@ -120,8 +116,7 @@ def _describe(run: Run) -> dict[str, Any]:
     """Return what every seed of one recipe has in common."""
     sizes = {key: run.model_info.get(key) for key in _MUST_AGREE}
     data = {key: run.dataset.get(key) for key in ("train_size", "validation_size", "labels_per_class")}
-    provenance = run.model_info.get("provenance")
-    weights = {key: provenance.get(key) for key in _WEIGHTS} if isinstance(provenance, dict) else {}
+    weights = {key: run.provenance.get(key) for key in _WEIGHTS}
     choice = {"selection": run.selection, "tuning_trials": run.tuning_trials}
     return _without_seeds(run.recipe) | sizes | data | weights | choice
 

@@ -166,8 +166,8 @@ def _plain(value: object) -> str:
 def describe_weights(run: Run, language: str) -> str:
     """Return one line on where a run's initial weights came from."""
     texts = texts_in(language)
-    provenance = run.model_info.get("provenance")
-    if not isinstance(provenance, dict) or not provenance.get("source"):
+    provenance = run.provenance
+    if not provenance.get("source"):
         return texts["weights_unknown"]
     source = str(provenance["source"])
     if source == "random":

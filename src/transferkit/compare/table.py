@@ -145,8 +145,7 @@ def _conditions(run: Run) -> dict[str, Any]:
 
 
 def _image_size(run: Run) -> int | None:
-    provenance = run.model_info.get("provenance")
-    size = provenance.get("image_size") if isinstance(provenance, dict) else None
+    size = run.provenance.get("image_size")
     return size if isinstance(size, int) else None
 
 

@@ -216,6 +216,12 @@ class Run:
         return None if value is None else int(value)
 
     @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the initial weights came from: ``source``, ``backbone``, ``image_size``, ...; empty if not recorded."""
+        value = self.model_info.get("provenance")
+        return value if isinstance(value, dict) else {}
+
+    @property
     def train_seconds(self) -> float | None:
         """Wall time of all phases, features of frozen layers that were computed for it included; None if none is recorded."""
         return _total(self.phases, "seconds")

@@ -348,6 +348,7 @@ class _Training:
             right = predict(data.train.images[some]).argmax(axis=1) == data.train.labels[some]
             train_accuracy = float(np.mean(right))
         epochs = [row["epoch"] for row in self._progress.history]
+        penalties = max(1, sum("strength" in row for row in self._progress.history))
         return Run(
             name=self._name,
             class_names=data.class_names,
@@ -364,8 +365,7 @@ class _Training:
             selection="validation" if self._validates else "last",
             selected_epoch=(self._best.epoch if self._validates else max(epochs, default=None)) if completed else None,
             status=status,
-            tuning_trials=self._settings.tuning_trials
-            * max(1, sum("strength" in row for row in self._progress.history)),
+            tuning_trials=self._settings.tuning_trials * penalties,
             train_accuracy=train_accuracy,
             test_seconds=_test_seconds(model, data) if completed else None,
             environment=describe_environment(),
