@@ -76,7 +76,7 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
         facts["best_epoch"],
         tuple(score) if score else None,
         best or None,
-        facts["prepared"],
+        facts.get("prepared", {}),
     )
     return progress, arrays
 
