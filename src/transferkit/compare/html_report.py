@@ -58,10 +58,10 @@ h2 { font-size: 1.12rem; margin: 2.2rem 0 .6rem; }
 .verdict { font-size: 1.05rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .5rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-thead th { background: var(--mark); font-weight: 600; white-space: normal; min-width: 4.6rem; vertical-align: bottom; }
+th, td { padding: .5rem .42rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+thead th { background: var(--mark); font-weight: 600; white-space: normal; min-width: 3.6rem; vertical-align: bottom; }
 tbody th { font-weight: 600; white-space: normal; }
-th:first-child { text-align: left; min-width: 11rem; position: sticky; left: 0; }
+th:first-child { text-align: left; min-width: 10rem; position: sticky; left: 0; }
 tbody th { background: var(--paper); }
 tbody tr:last-child > * { border-bottom: 0; }
 .interval { color: var(--faint); font-size: .86em; }

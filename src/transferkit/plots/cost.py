@@ -146,8 +146,11 @@ def _set_ticks(ax: Any, cost: str) -> None:
     low, high = ax.get_xlim()
     ax.xaxis.set_minor_locator(NullLocator())
     if cost == "training_time":
-        inside = [seconds for seconds in sorted(_DURATIONS) if low <= seconds <= high]
-        inside = inside[:: -(-len(inside) // 7) or 1]
+        inside: list[float] = []
+        for seconds in sorted(_DURATIONS):
+            # Apart by an eighth of the axis, or their labels would touch.
+            if low <= seconds <= high and (not inside or (seconds / inside[-1]) ** 8 >= high / low):
+                inside.append(seconds)
         if inside:
             ax.xaxis.set_major_locator(FixedLocator(inside))
             ax.xaxis.set_major_formatter(FixedFormatter([_DURATIONS[seconds] for seconds in inside]))
