@@ -66,6 +66,6 @@ comparison = tk.compare_runs(runs, baseline="CNN")
 print(comparison)
 
 (folder / "report.md").write_text(comparison.to_markdown(language=arguments.language), encoding="utf-8")
-comparison.to_html(folder / "report.html", language=arguments.language)
+comparison.to_html(folder / "report.html", language=arguments.language, images=data)
 comparison.plot().savefig(folder / "comparison.png", dpi=150, bbox_inches="tight")
 step(f"Saved: {folder}/report.md (paste it into the issue), report.html, comparison.png, and the runs")

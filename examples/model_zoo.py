@@ -1,4 +1,4 @@
-"""The nine models of the course on Fashion-MNIST, and two more, as a chart beside the values that the course shows.
+"""The nine models of the course on Fashion-MNIST, and three more, as a chart beside the values that the course shows.
 
     python examples/model_zoo.py --quick        # 100 images of each class: minutes
     python examples/model_zoo.py                # all 60,000 training images: hours without a GPU, most of them for two arms
@@ -32,6 +32,7 @@ one, three = (0,), (0, 1, 2)
 recipe = {"schedule": "cosine", "augment": ("flip", "shift"), "label_smoothing": 0.1}
 baseline = partial(partial, tk.build_baseline)
 mobilenet = partial(tk.build_transfer_model, "mobilenet")
+modern_cnn = partial(tk.build_cnn, preset="modern")
 googlenet = partial(tk.build_googlenet, width=0.5)
 
 # Name, what builds it, its seeds, options of its training; the cheapest first.
@@ -45,6 +46,7 @@ MODELS = [
     ("SVM", baseline("svm"), one, {}),
     ("Gradient boosting", baseline("gradient_boosting"), one, {}),
     ("CNN", tk.build_cnn, three, {"epochs": 20 if quick else 30, **recipe}),
+    ("CNN, modern", modern_cnn, one, {"epochs": 30, "learning_rate": 2e-3, "warmup_epochs": 0.5, **recipe}),
     ("GoogLeNet", googlenet, one, {"epochs": 15, "learning_rate": 2e-3, "warmup_epochs": 0.5, **recipe}),
     ("MobileNet", mobilenet, one, {"method": "fine_tune", "epochs": 3 if quick else 7, **recipe}),
 ]
@@ -71,5 +73,5 @@ published = tk.published_results("fashion_mnist")
 chart = tk.plot_published(comparison, published[published["source"] == "course"], language=arguments.language)
 chart.figure.savefig(folder / "chart.png", dpi=150, bbox_inches="tight")
 (folder / "report.md").write_text(comparison.to_markdown(language=arguments.language), encoding="utf-8")
-comparison.to_html(folder / "report.html", language=arguments.language)
+comparison.to_html(folder / "report.html", language=arguments.language, images=data)
 print(f"Saved: {folder}/chart.png, report.md, report.html and the runs")

@@ -52,11 +52,12 @@ print(markdown[markdown.index("### How each model was trained") :])
 # Other forms
 # -----------
 #
-# ``to_html`` writes one page with the plots inside, which needs no other file and no network:
+# ``to_html`` writes one page with the plots inside, which needs no other file and no network. Given the dataset, it shows
+# images as well, among them those that only one of two models gets right:
 #
 # .. code-block:: python
 #
-#    comparison.to_html("report.html", language="ko")
+#    comparison.to_html("report.html", language="ko", images=data)
 #    comparison.plot(language="ko").savefig("comparison.png", dpi=150, bbox_inches="tight")
 #
 # ``to_latex`` writes the table for a paper:

@@ -74,11 +74,15 @@ def test_one_run_counted_twice_is_refused(weak):
             compare_runs(twice)
 
 
-def test_runs_without_a_key_are_told_apart_by_identity(weak):
+def test_runs_without_a_key_are_told_apart_by_their_answers(weak, strong):
     keyless = replace(weak, key="")
-    assert len(compare_runs({"a": keyless, "b": replace(weak, key="")}).table) == 2
-    with pytest.raises(UnfairComparisonError, match="given twice"):
-        compare_runs({"a": keyless, "b": keyless})
+    assert len(compare_runs({"a": keyless, "b": replace(strong, key="")}).table) == 2
+    assert len(compare_runs({"a": keyless, "b": replace(keyless, seed=1)}).table) == 2
+    for copy in (keyless, replace(weak, key="", name="copy")):
+        with pytest.raises(UnfairComparisonError, match="'a' and 'b': one and the same run .* probabilities are equal"):
+            compare_runs({"a": keyless, "b": copy})
+    lost = replace(weak, key="", status="diverged", test_probabilities=weak.test_probabilities[:0])
+    assert len(compare_runs({"a": weak, "b": lost, "c": replace(lost)}).table) == 3
 
 
 def test_the_same_key_with_another_seed_is_another_run(weak):

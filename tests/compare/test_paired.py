@@ -74,6 +74,15 @@ def test_power_at_the_smallest_detectable_difference_is_80_percent(rng, disagree
     assert 0.72 <= power <= 0.85  # the exact test is a little conservative
 
 
+@pytest.mark.parametrize("pairs", [3, 10])
+def test_power_holds_at_the_level_that_the_adjustment_asks_for(rng, pairs):
+    level, disagreement = 0.05 / pairs, 0.1
+    detectable = float(smallest_detectable(disagreement * IMAGES, IMAGES, level=level))
+    first, second = (disagreement + detectable) / 2, (disagreement - detectable) / 2
+    power = np.mean(mcnemar_p(*simulate(rng, only_first=first, only_second=second)) < level)
+    assert 0.72 <= power <= 0.85
+
+
 @given(st.integers(1, 50), st.integers(1, 40), st.integers(0, 5))
 def test_resamples_draw_as_many_as_there_are(count, resamples, seed):
     blocks = list(draw_resamples(count, resamples, np.random.default_rng(seed)))

@@ -59,6 +59,27 @@ def test_bootstrap_of_the_loss_agrees_with_scipys(runs, table):
     assert row["loss_high"] == pytest.approx(expected.high, abs=0.1 * width)
 
 
+def test_bootstrap_covers_the_truth_in_95_percent(make_run, rng):
+    """Two models on 300 images drawn from a population of which the true difference of loss is known."""
+    first, second = (rng.beta(a, 1, 100_000) for a in (4, 3))  # probability of the right class
+    true = np.mean(np.log(second) - np.log(first))
+    covered, trials = 0, 150
+    for trial in range(trials):
+        drawn = rng.integers(0, len(first), 300)
+        pair = [
+            make_run(
+                name,
+                class_names=("no", "yes"),
+                test_labels=np.ones(300, np.int64),
+                test_probabilities=np.column_stack([1 - right[drawn], right[drawn]]),
+            )
+            for name, right in (("second", second), ("first", first))
+        ]
+        row = compare_pairs(pair, margin=0.005, seed=trial).iloc[0]
+        covered += row["loss_low"] <= true <= row["loss_high"]
+    assert 0.89 <= covered / trials <= 0.99  # 93 to 97%, and the error of 150 trials
+
+
 def test_unfinished_runs_are_left_out(runs, diverged):
     assert len(compare_pairs([*runs[:2], diverged], margin=0.005, seed=0)) == 1
     assert compare_pairs([runs[0], diverged], margin=0.005, seed=0).empty

@@ -1,6 +1,9 @@
 """Markdown, HTML and LaTeX: complete, escaped, in two languages."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
@@ -10,7 +13,7 @@ import pytest
 from transferkit.compare.comparison import compare_runs
 from transferkit.compare.table import format_duration, format_points
 from transferkit.compare.texts import TEXTS, placeholders, texts_in
-from transferkit.errors import UnknownNameError
+from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 
 NASTY = "a|b <script>alert(1)</script> & *x* `y` @octocat _z_ \\ {#} $1 %\n한글"
 PROVENANCE = {
@@ -198,3 +201,43 @@ def test_durations_read_well(seconds, english, korean):
 )
 def test_points_have_a_sign_unless_zero(fraction, text):
     assert format_points(fraction, 2) == text
+
+
+def test_two_processes_write_the_same_report_byte_for_byte(tmp_path, weak, strong):
+    for run in (weak, strong):
+        run.save(tmp_path / run.name)
+    code = (
+        "import sys; from transferkit.compare.comparison import compare_runs; comparison = compare_runs(sys.argv[1]);"
+        "sys.stdout.buffer.write((comparison.to_html(language='ko') + comparison.to_markdown()).encode())"
+    )
+    pages = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            timeout=300,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert len(pages[0]) > 10_000
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_page_shows_test_images_if_it_is_given_them(weak, strong, digits, language):
+    told = {"test_fingerprint": digits.fingerprints["test"]}
+    comparison = compare_runs([replace(run, dataset=run.dataset | told) for run in (weak, strong)])
+    titles = [TEXTS[language][f"plot_{name}"] for name in ("samples", "errors", "disagreements")]
+    page = comparison.to_html(language=language, images=digits)
+    assert all(f"<figcaption>{title}</figcaption>" in page for title in titles)
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert page == comparison.to_html(language=language, images=digits.test.images)
+    assert not any(title in comparison.to_html(language=language) for title in titles)
+
+
+def test_page_refuses_other_images(weak, strong, digits):
+    with pytest.raises(RunError, match="not the images"):
+        compare_runs([weak, strong]).to_html(images=digits)
+    with pytest.raises(InvalidInputError, match="images; got 5"):
+        compare_runs([weak, strong]).to_html(images=digits.test.images[:5])

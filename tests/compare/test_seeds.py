@@ -1,5 +1,7 @@
 """The statistics of several seeds against oracles, under the null, and at the power that they promise."""
 
+from itertools import combinations, product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,15 +10,15 @@ from hypothesis.extra.numpy import arrays
 
 from transferkit.compare.seeds import (
     detectable_by_t,
-    interval,
     permutation_p,
     probability_of_better,
     spread_of_difference,
-    spread_of_mean,
     t_test_p,
 )
+from transferkit.runs.spread import interval, spread_of_mean
 
-SCORES = st.lists(st.floats(0, 1), min_size=4, max_size=7)
+EIGHTHS = st.integers(0, 8).map(lambda eighths: eighths / 8)  # sums of these are exact, so ties are ties
+SCORES = st.lists(EIGHTHS, min_size=4, max_size=6)
 TRIALS, IMAGES = 300, 300
 
 
@@ -106,12 +108,59 @@ def test_power_at_the_smallest_detectable_difference_is_about_80_percent(rng, se
     assert 0.75 <= np.mean(p < 0.05) <= 0.85
 
 
-@given(SCORES, SCORES)
-def test_permutation_p_is_scipys_exact_one_and_never_below_what_is_possible(first, second):
-    from math import comb
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_interval_of_a_difference_covers_the_truth(rng, seeds):
+    many = np.random.default_rng(1)
+    pairs = [
+        (answers(many, 1, images=images, shift=0.5).mean(), answers(many, 1, images=images).mean())
+        for images in (draw_images(many, 2_000) for _ in range(500))
+    ]
+    true = np.mean([first - second for first, second in pairs])
+    covered = 0
+    for _ in range(TRIALS):
+        images = draw_images(rng)
+        first, second = answers(rng, seeds, images=images, shift=0.5), answers(rng, seeds, images=images)
+        spread = spread_of_difference(first, second)
+        low, high = interval(first.mean() - second.mean(), spread.total, spread.freedom(with_images=True))
+        covered += low <= true <= high
+    assert 0.92 <= covered / TRIALS <= 0.99  # 93 to 97%, and the error of 300 trials
 
-    p = permutation_p(first, second)
-    assert 2 / comb(len(first) + len(second), len(first)) - 1e-9 <= p <= 1
+
+@pytest.mark.parametrize("pairs", [3, 10])
+def test_power_holds_at_the_level_that_the_adjustment_asks_for(rng, pairs):
+    level, seeds = 0.05 / pairs, 5
+    detectable = detectable_by_t(2 / seeds, 2 * seeds - 2, level=level)
+    first, second = rng.normal(detectable, 1, (2_000, seeds)), rng.normal(0, 1, (2_000, seeds))
+    spread = first.var(axis=1, ddof=1) + second.var(axis=1, ddof=1)
+    found = np.abs(first.mean(axis=1) - second.mean(axis=1)) / np.sqrt(spread / seeds)
+    p = np.array([t_test_p(value, 1.0, 2 * seeds - 2) for value in found])
+    assert 0.74 <= np.mean(p < level) <= 0.86
+
+
+@given(SCORES, SCORES)
+def test_permutation_p_is_the_share_of_memberships_with_as_large_a_difference(first, second):
+    values, half = np.array([*first, *second]), len(first)
+    chosen = np.array(list(combinations(range(len(values)), half)))
+    means = values[chosen].mean(axis=1)
+    differences = means - (values.sum() - half * means) / (len(values) - half)
+    observed = np.mean(first) - np.mean(second)
+    above, below = (np.mean(sign * differences >= sign * observed - 1e-12) for sign in (1, -1))
+    assert permutation_p(first, second) == pytest.approx(min(1.0, 2 * min(above, below)), abs=1e-9)
+
+
+@given(st.lists(st.tuples(EIGHTHS, EIGHTHS), min_size=6, max_size=9))
+def test_paired_permutation_p_is_the_share_of_signs_with_as_large_a_difference(pairs):
+    first, second = np.array(pairs).T
+    signs = np.array(list(product((1, -1), repeat=len(pairs))))
+    differences, observed = (signs * (first - second)).mean(axis=1), (first - second).mean()
+    above, below = (np.mean(sign * differences >= sign * observed - 1e-12) for sign in (1, -1))
+    p = permutation_p(first, second, paired=True)
+    assert p == pytest.approx(min(1.0, 2 * min(above, below)), abs=1e-9)
+
+
+def test_permutation_test_raises_no_more_false_alarms_than_stated(rng):
+    alarms = [permutation_p(rng.normal(0, 1, 4), rng.normal(0, 1, 4)) < 0.05 for _ in range(400)]
+    assert np.mean(alarms) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
 @pytest.mark.parametrize("paired", [False, True])
@@ -132,7 +181,7 @@ def test_probability_of_better_is_mann_whitneys_and_turns_with_the_pair(first, s
     assert turned == pytest.approx((1 - better, 1 - high, 1 - low), abs=1e-6)
 
 
-@pytest.mark.parametrize("seeds", [5, 10])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_probability_of_better_is_covered(rng, seeds):
     from scipy.stats import norm
 

@@ -1,8 +1,11 @@
 """Accuracy dots and the confusion matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.plots.accuracy import plot_accuracy
 from transferkit.plots.confusion import plot_confusion
@@ -63,9 +66,7 @@ def test_confusion_of_a_run_without_predictions_is_an_error(diverged, fine):
         plot_confusion(fine.test_probabilities)
 
 
-def test_seeds_of_one_name_share_a_row_with_mean_and_t_interval(fine, coarse, make_run):
-    from scipy import stats
-
+def test_seeds_of_one_name_share_a_row_with_the_interval_of_the_table(fine, coarse, make_run):
     seeds = [fine, coarse, make_run("third", step=2)]
     ax = plot_accuracy({"seeds": seeds, "one": fine})
     values = [run.metrics["accuracy"] for run in seeds]
@@ -73,13 +74,21 @@ def test_seeds_of_one_name_share_a_row_with_mean_and_t_interval(fine, coarse, ma
     interval, mean, dots = ax.lines[:3]
     assert dots.get_xdata().tolist() == values
     assert mean.get_xdata()[0] == pytest.approx(np.mean(values))
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    np.testing.assert_allclose(interval.get_xdata(), (max(expected.low, 0), min(expected.high, 1)))
+    told = {"test_fingerprint": "3fa9"}
+    listed = [replace(run, name="seeds", seed=seed, key=str(seed), dataset=told) for seed, run in enumerate(seeds)]
+    row = compare_runs(listed).table.loc["seeds"]
+    np.testing.assert_allclose(interval.get_xdata(), (row["accuracy_low"], row["accuracy_high"]))
     assert f"{np.mean(values):.1%} (3 seeds)" in [text.get_text() for text in ax.texts]
     assert "seeds" in ax.get_xlabel()
     single = ax.lines[3].get_xdata()
     n = len(fine.test_labels)
     np.testing.assert_allclose(single, wilson_interval(round(values[0] * n), n))
+
+
+def test_seeds_on_other_test_images_have_no_common_accuracy(fine, make_run):
+    shorter = make_run("fine", test_probabilities=fine.test_probabilities[:-1], test_labels=fine.test_labels[:-1])
+    with pytest.raises(InvalidInputError, match="'fine' were tested on different images"):
+        plot_accuracy([fine, shorter])
 
 
 def test_equal_seeds_still_have_an_interval_and_lost_ones_are_counted(fine, diverged):

@@ -80,11 +80,12 @@ def test_real_keras_fit_tells_its_model_and_optimiser(digits):
 
 def test_columns_of_a_csv_log_are_a_history(digits, tmp_path):
     (tmp_path / "log.csv").write_text("epoch,loss,acc,lr\n3,2.5,0.1,0.01\n4,1.5,0.2,0.005\n", encoding="utf-8")
-    run = own_run(digits, pd.read_csv(tmp_path / "log.csv").to_dict("list"))
-    assert run.history == [
-        {"epoch": 4, "phase": "train", "loss": 2.5, "accuracy": 0.1, "learning_rate": 0.01},
-        {"epoch": 5, "phase": "train", "loss": 1.5, "accuracy": 0.2, "learning_rate": 0.005},
-    ]
+    table = pd.read_csv(tmp_path / "log.csv")
+    for history in (table, table.to_dict("list")):
+        assert own_run(digits, history).history == [
+            {"epoch": 4, "phase": "train", "loss": 2.5, "accuracy": 0.1, "learning_rate": 0.01},
+            {"epoch": 5, "phase": "train", "loss": 1.5, "accuracy": 0.2, "learning_rate": 0.005},
+        ]
 
 
 @settings(max_examples=30)
@@ -155,6 +156,7 @@ def test_validation_on_the_test_images_is_found_out(digits):
         ({"loss": "12"}, "list with one number"),
         ({"loss": ["high"]}, "'loss' must hold numbers"),
         ({"loss": [[1.0, 2.0]]}, "'loss' must hold numbers"),
+        (pd.DataFrame({"phase": ["train"], "loss": [1.0]}), "'phase' must hold numbers"),
         (History({"loss": [1.0, 2.0]}, [0]), "one number for each of the 2 epochs"),
     ],
 )

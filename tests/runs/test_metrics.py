@@ -33,7 +33,7 @@ def test_all_metrics_equal_plain_loops(case):
     rows = [[p / sum(row) for p in row] for row in rows]
     guesses = [row.index(max(row)) for row in rows]
     right = [guess == label for guess, label in zip(guesses, labels, strict=True)]
-    assert found["accuracy"] == pytest.approx(sum(right) / n)
+    assert found["accuracy"] == pytest.approx(sum(right) / n, abs=1e-9)
 
     losses = []
     for row, label in zip(rows, labels, strict=True):
@@ -42,15 +42,15 @@ def test_all_metrics_equal_plain_loops(case):
     assert found["loss"] == pytest.approx(math.fsum(losses) / n, abs=1e-9)
 
     brier = [sum((p - (c == label)) ** 2 for c, p in enumerate(row)) for row, label in zip(rows, labels, strict=True)]
-    assert found["brier"] == pytest.approx(math.fsum(brier) / n)
+    assert found["brier"] == pytest.approx(math.fsum(brier) / n, abs=1e-9)
 
     f1 = []
     for c in range(classes):
         hits = sum(g == c == label for g, label in zip(guesses, labels, strict=True))
         wrong = sum((g == c) != (label == c) for g, label in zip(guesses, labels, strict=True))
         f1.append(2 * hits / (2 * hits + wrong) if hits or wrong else 0.0)
-    assert found["f1_per_class"] == pytest.approx(f1)
-    assert found["f1_macro"] == pytest.approx(sum(f1) / classes)
+    assert found["f1_per_class"] == pytest.approx(f1, abs=1e-9)
+    assert found["f1_macro"] == pytest.approx(sum(f1) / classes, abs=1e-9)
 
     edges = np.linspace(0, 1, 16)
     total = 0.0
@@ -107,14 +107,30 @@ def test_calibration_error_equals_scikit_learns_curve(rng):
     assert found == pytest.approx(np.abs(true - predicted).mean(), abs=1e-9)
 
 
-def test_brier_equals_scikit_learn(rng):
-    from sklearn.metrics import brier_score_loss
+def test_metrics_equal_scikit_learns(rng):
+    from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss
 
     probabilities = rng.dirichlet(np.ones(4), size=200)
-    labels = rng.integers(0, 4, 200)
-    assert metrics.brier_score(labels, probabilities) == pytest.approx(
-        brier_score_loss(labels, probabilities, labels=[0, 1, 2, 3])
-    )
+    labels, guesses, classes = rng.integers(0, 4, 200), probabilities.argmax(axis=1), [0, 1, 2, 3]
+    found = metrics.compute_metrics(labels, probabilities)
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, guesses), abs=1e-9)
+    assert found["brier"] == pytest.approx(brier_score_loss(labels, probabilities, labels=classes), abs=1e-9)
+    assert found["f1_macro"] == pytest.approx(f1_score(labels, guesses, average="macro"), abs=1e-9)
+    raised = np.maximum(probabilities, metrics.LOG_LOSS_CLIP)
+    expected = log_loss(labels, raised / raised.sum(axis=1, keepdims=True), labels=classes)
+    assert found["loss"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("accuracy", [0.6, 0.9, 0.97])
+def test_wilson_interval_covers_the_truth_in_95_percent(accuracy):
+    from scipy.stats import binom
+
+    covered = []
+    for count in range(900, 1000, 10):  # coverage of a discrete number swings with the number of images
+        correct = np.arange(*binom.interval(1 - 1e-9, count, accuracy)).astype(int)
+        inside = [low <= accuracy <= high for low, high in (metrics.wilson_interval(k, count) for k in correct)]
+        covered.append(binom.pmf(correct, count, accuracy)[inside].sum())
+    assert 0.945 <= np.mean(covered) <= 0.955
 
 
 def test_confusion_matrix_has_the_truth_on_the_rows():

@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from transferkit.compare.paired import CONFIDENCE, difference_interval, mcnemar_p, smallest_detectable
 from transferkit.compare.seeds import (
     detectable_by_t,
-    interval,
     permutation_p,
     probability_of_better,
     spread_of_difference,
     t_test_p,
 )
+from transferkit.runs.spread import interval
 
 LEVEL: Final = 1 - CONFIDENCE
 INNER: Final = 1 - 2 * LEVEL

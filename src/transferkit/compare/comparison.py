@@ -11,8 +11,9 @@ from transferkit.compare.fairness import check_fair, choose_baseline, collect_ru
 from transferkit.compare.model_runs import ModelRuns, make_model_runs
 from transferkit.compare.pairs import test_pairs
 from transferkit.compare.results import Results
-from transferkit.compare.summary import list_banners, list_notes, write_title, write_verdict
+from transferkit.compare.summary import list_banners, list_notes, write_pair_verdict, write_title, write_verdict
 from transferkit.compare.table import align_text, build_table, format_cells
+from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import format_pairs
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
@@ -21,6 +22,9 @@ from transferkit.runs.run import Run
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from transferkit.data.dataset import Dataset
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,7 +103,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """What can be said of the most accurate run, in English, and what cannot."""
-        return write_verdict(self.results, "en")
+        return self.sentence()
 
     @property
     def results(self) -> Results:
@@ -110,6 +114,60 @@ class Comparison:
     def notes(self) -> list[str]:
         """What a reader must know in order not to misread the table, in English."""
         return list_notes(self.results, "en")
+
+    def sentence(self, name: str | None = None, other: str | None = None, *, language: str = "en") -> str:
+        """Return what can be said of two models, as a sentence to quote.
+
+        Parameters
+        ----------
+        name, other : str, optional
+            The two models. The most accurate one if `name` is None; the baseline if `other` is None, or the runner-up where
+            the baseline is the most accurate one.
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            Which one is better, or that they are practically equal, or that it is undecided; with the difference, its 95%
+            interval, the adjusted p, and the smallest detectable difference. Then what the sentence is about: two trained
+            models, or recipes. If there is no verdict, why.
+
+        Raises
+        ------
+        UnknownNameError
+            If no model with completed runs has that name, or there are no texts in that language.
+        InvalidInputError
+            If both names are the same, or `other` is given without `name`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import transferkit as tk
+        >>> truth = np.arange(200) % 2
+        >>> common = {"class_names": ("cat", "dog"), "test_labels": truth, "seed": 0}
+        >>> common["dataset"] = {"test_fingerprint": "3fa9"}
+        >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[truth * (np.arange(200) < 150)], **common)
+        >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[truth * (np.arange(200) < 190)], **common)
+        >>> tk.compare_runs([poor, good]).sentence("poor", "good", language="ko")[:19]
+        '더 나은 모델: “good” (비교'
+        """
+        texts_in(language)
+        if name is None and other is not None:
+            raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
+        if name is None or list_banners(self.runs, language):
+            return write_verdict(self.results, language)
+        return write_pair_verdict(self.results, *self._pair(name, other), language)
+
+    def _pair(self, name: str, other: str | None) -> tuple[str, str]:
+        known = [model.name for model in self.models if model.completed]
+        pair = (name, str(self.baseline) if other is None else other)
+        for one in pair:
+            if one not in known:
+                raise UnknownNameError("model", one, known)
+        if pair[0] == pair[1]:
+            raise InvalidInputError(f"name and other must be two models; both are {name!r}. Known: {', '.join(known)}.")
+        return pair
 
     def class_tests(self, name: str, other: str | None = None) -> "pd.DataFrame":
         """Return in which classes two models differ.
@@ -136,16 +194,11 @@ class Comparison:
         InvalidInputError
             If both names are the same.
         """
-        found = {model.name: model for model in self.models if model.completed}
-        pair = [name, other if other is not None else str(self.baseline)]
-        for one in pair:
-            if one not in found:
-                raise UnknownNameError("model", one, list(found))
-        if pair[0] == pair[1]:
-            raise InvalidInputError(f"name and other must be two models; both are {name!r}. Known: {', '.join(found)}.")
+        first, second = self._pair(name, other)
         if banners := list_banners(self.runs, "en"):
             raise UnfairComparisonError(banners[0])
-        return test_classes(found[pair[0]], found[pair[1]], margin=self.margin)
+        found = {model.name: model for model in self.models}
+        return test_classes(found[first], found[second], margin=self.margin)
 
     def to_markdown(self, language: str = "en") -> str:
         """Return a report that can be pasted into a GitHub issue.
@@ -168,7 +221,9 @@ class Comparison:
         """
         return markdown_report.write_markdown(self.results, language)
 
-    def to_html(self, path: Path | str | None = None, language: str = "en") -> str:
+    def to_html(
+        self, path: Path | str | None = None, language: str = "en", *, images: "Dataset | ArrayLike | None" = None
+    ) -> str:
         """Return the report as one HTML page that needs no other file and no network.
 
         Parameters
@@ -177,6 +232,10 @@ class Comparison:
             Where the page is written as well.
         language : {"en", "ko"}, default "en"
             English or Korean.
+        images : Dataset, or array-like of uint8, shape (n, height, width) or (n, height, width, channels), optional
+            The dataset that the runs were tested on, or the images of its test split. Given, the page shows some of each
+            class, errors of the most accurate model, and images that only one of it and the baseline (or the runner-up) gets
+            right.
 
         Returns
         -------
@@ -187,13 +246,17 @@ class Comparison:
         ------
         UnknownNameError
             If there are no texts in that language.
+        InvalidInputError
+            If `images` are not images, or not as many as the runs were tested on.
+        RunError
+            If `images` are not those that the runs were tested on.
 
         Warns
         -----
         TransferKitWarning
             If Korean is asked for and no font with Hangul is installed: the plots' labels are English then.
         """
-        return html_report.write_html(self.results, language, path)
+        return html_report.write_html(self.results, language, path, images)
 
     def to_latex(self, language: str = "en") -> str:
         """Return the table for a LaTeX document that uses ``booktabs`` (Korean: ``kotex`` as well).
@@ -287,7 +350,7 @@ def compare_runs(
     Returns
     -------
     Comparison
-        With ``table``, ``tests``, ``verdict``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
+        With ``table``, ``tests``, ``verdict``, ``sentence()``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
 
     Raises
     ------

@@ -12,14 +12,9 @@ from transferkit.compare import efficiency_report
 from transferkit.compare.fairness import Runs, check_fair, collect_runs, selected_on_test, trained_on_test
 from transferkit.compare.model_runs import ModelRuns, are_paired, make_model_runs
 from transferkit.compare.paired import CONFIDENCE, adjust_holm
-from transferkit.compare.seeds import (
-    detectable_by_t,
-    interval,
-    spread_of_difference,
-    spread_of_mean,
-    t_test_p,
-)
+from transferkit.compare.seeds import detectable_by_t, spread_of_difference, t_test_p
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
+from transferkit.runs.spread import interval, spread_of_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +100,28 @@ class EfficiencyCurve:
     @property
     def verdict(self) -> str:
         """What the runs say of each arm, and what they leave open, in English."""
-        return efficiency_report.write_verdict(self, "en")
+        return self.sentence()
+
+    def sentence(self, *, language: str = "en") -> str:
+        """Return what the runs say of each arm, and what they leave open, to quote.
+
+        Parameters
+        ----------
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            One line an arm: at how many labels per class it is better or worse than the baseline, or undecided; with
+            differences, their intervals, and the smallest detectable differences.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+        """
+        return efficiency_report.write_verdict(self, language)
 
     def to_markdown(self, language: str = "en") -> str:
         """Return verdict, table and how to read it, as Markdown.

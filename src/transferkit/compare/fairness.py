@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
+from transferkit.files import sha256_arrays
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
 from transferkit.runs.storage import load_runs
@@ -71,20 +72,27 @@ def _group_by_name(runs: Sequence[Any]) -> dict[str, list[Run]]:
     return groups
 
 
-def _is_same(a: Run, b: Run) -> bool:
-    return a is b or (bool(a.key) and a.key == b.key and a.seed == b.seed)
+def _identity(run: Run) -> tuple[object, ...]:
+    """Return what two copies of one run share: its key or, where none is recorded, its answers; and its seed."""
+    if run.key:
+        return run.key, run.seed
+    if len(run.test_probabilities):
+        return sha256_arrays(run.test_labels, run.test_probabilities), run.seed
+    return (id(run),)
 
 
 def _refuse_repeated(groups: Mapping[str, Sequence[Run]]) -> None:
-    listed = [(name, run) for name, group in groups.items() for run in group]
-    for i, (name, run) in enumerate(listed):
-        for other_name, other in listed[:i]:
-            if _is_same(run, other):
-                names = repr(name) if name == other_name else f"{other_name!r} and {name!r}"
-                raise UnfairComparisonError(
-                    f"{names}: one and the same run (key and seed are equal) is given twice. Counting it twice would "
-                    "feign a second training; give it once."
-                )
+    seen: dict[tuple[object, ...], str] = {}
+    for name, run in ((name, run) for name, group in groups.items() for run in group):
+        identity = _identity(run)
+        if identity in seen:
+            names = repr(name) if name == seen[identity] else f"{seen[identity]!r} and {name!r}"
+            what = "key and seed are equal" if run.key else "seed and all test probabilities are equal"
+            raise UnfairComparisonError(
+                f"{names}: one and the same run ({what}) is given twice. Counting it twice would feign a second training; "
+                "give it once."
+            )
+        seen[identity] = name
 
 
 def check_fair(runs: Sequence[Run]) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from transferkit import files
+from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.results import Results
 from transferkit.compare.summary import (
     describe_data,
@@ -24,13 +28,18 @@ from transferkit.compare.summary import (
 from transferkit.compare.table import format_cells
 from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import format_pairs
+from transferkit.data.dataset import Dataset
 from transferkit.plots.accuracy import draw_accuracy
 from transferkit.plots.confused_pairs import draw_confused_pairs, find_confused_pairs
 from transferkit.plots.confusion import draw_confusion
 from transferkit.plots.cost import COSTS, cost_of, draw_cost
 from transferkit.plots.curves import METRICS, draw_curves, has_curve
+from transferkit.plots.disagreements import draw_disagreements, find_disagreements
+from transferkit.plots.images import match_images
 from transferkit.plots.reliability import draw_reliability
+from transferkit.plots.samples import draw_samples
 from transferkit.plots.style import group_runs, plot_texts
+from transferkit.plots.worst_errors import draw_worst_errors, find_worst_errors
 from transferkit.runs.run import Run
 
 _INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
@@ -99,17 +108,24 @@ $body
 """)
 
 
-def write_html(results: Results, language: str, path: Path | str | None) -> str:
-    """Return the page, and write it if a path is given."""
+def write_html(
+    results: Results, language: str, path: Path | str | None, images: Dataset | ArrayLike | None = None
+) -> str:
+    """Return the page, and write it if a path is given; with test images among the plots if they are given."""
     texts = texts_in(language)
     runs = results.runs
+    best = max((model for model in results.models if model.completed), key=lambda m: m.mean("accuracy"), default=None)
+    array = match_images(best.example, images) if best is not None and images is not None else None
     parts = [_opening(results, language), f'<div class="scroll">{_table(results, language)}</div>']
     if len(results.tests):
         parts += [
             f"<h2>{escape(texts['section_pairs'])}</h2>",
             f'<div class="scroll">{_pairs(results, language)}</div>',
         ]
-    parts += [f"<h2>{escape(texts['section_plots'])}</h2>", f'<div class="plots">{_plots(results, language)}</div>']
+    parts += [
+        f"<h2>{escape(texts['section_plots'])}</h2>",
+        f'<div class="plots">{_plots(results, language, array)}</div>',
+    ]
     parts += _section(texts["section_data"], describe_data(runs, language))
     parts += _section(
         texts["section_training"], [(model.name, describe_training(model, language)) for model in results.models]
@@ -180,7 +196,7 @@ def _section(title: str, items: Sequence[str | tuple[str, str]]) -> list[str]:
     return [f"<h2>{escape(title)}</h2>", f"<ul>{''.join(lines)}</ul>"]
 
 
-def _plots(results: Results, language: str) -> str:
+def _plots(results: Results, language: str, images: NDArray[np.uint8] | None) -> str:
     """Return the plots as inline SVG, their text in the page's colour."""
     texts = texts_in(language)
     listed = list(results.runs)
@@ -205,12 +221,40 @@ def _plots(results: Results, language: str) -> str:
             figures += [
                 _figure(texts[f"plot_{cost}"], 3.6, partial(draw_cost, groups=groups, cost=cost, labels=labels))
                 for cost in COSTS
-                if all(cost_of(run, cost) for model in completed for run in model.completed)
+                if any(cost_of(run, cost) for model in completed for run in model.completed)
             ]
         if completed:
-            best = max(completed, key=lambda model: model.mean("accuracy")).example
+            best, *others = _rank(completed, results.baseline)
             figures += _best_figures(best, texts, labels)
+            if images is not None:
+                figures += _image_figures(best, others[0] if others else None, images, texts, labels)
     return "\n".join(figures)
+
+
+def _rank(completed: Sequence[ModelRuns], baseline: str | None) -> list[Run]:
+    """Return a run of the most accurate model, and one of that which the verdict sets against it."""
+    ranked = sorted(completed, key=lambda model: -model.mean("accuracy"))
+    others = sorted(ranked[1:], key=lambda model: model.name != baseline)
+    return [model.example for model in ranked[:1] + others[:1]]
+
+
+def _image_figures(
+    best: Run, other: Run | None, images: NDArray[np.uint8], texts: Mapping[str, str], labels: dict[str, str]
+) -> list[str]:
+    """Return samples of the test images, what the best run gets wrong, and what only one of two runs gets right."""
+    figures = [
+        _draw_svg(
+            texts["plot_samples"],
+            partial(draw_samples, images=images, labels=best.test_labels, names=best.class_names, per_class=5),
+        )
+    ]
+    shown: dict[str, Any] = {"array": images, "labels": labels, "count": 6, "columns": 3}
+    if len(find_worst_errors(best)):
+        figures.append(_draw_svg(texts["plot_errors"], partial(draw_worst_errors, run=best, **shown)))
+    if other is not None and any(map(len, find_disagreements(best, other))):
+        draw = partial(draw_disagreements, runs=(best, other), **shown)
+        figures.append(_draw_svg(texts["plot_disagreements"], draw))
+    return figures
 
 
 def _best_figures(run: Run, texts: Mapping[str, str], labels: dict[str, str]) -> list[str]:
@@ -228,14 +272,23 @@ def _best_figures(run: Run, texts: Mapping[str, str], labels: dict[str, str]) ->
 
 
 def _figure(title: str, height: float, draw: Callable[[Any], object]) -> str:
+    def on_axes(figure: Any) -> None:
+        figure.set_size_inches(_WIDTH, height)
+        draw(figure.add_subplot())
+
+    return _draw_svg(title, on_axes)
+
+
+def _draw_svg(title: str, draw: Callable[[Any], object]) -> str:
+    """Return what `draw` puts on a figure, whose size it sets, as inline SVG."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     stream = io.StringIO()
     with rc_context(dict.fromkeys(ink, _INK) | {"svg.hashsalt": title, "axes.facecolor": "none"}):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        draw(figure.add_subplot())
+        figure = Figure(layout="constrained")
+        draw(figure)
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")

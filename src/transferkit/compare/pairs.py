@@ -11,7 +11,8 @@ from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, de
 from transferkit.compare.model_runs import ModelRuns, are_paired
 from transferkit.compare.paired import adjust_holm
 from transferkit.compare.resampling import METRICS, Scores, score_resamples
-from transferkit.compare.seeds import interval, spread_of_difference
+from transferkit.compare.seeds import spread_of_difference
+from transferkit.runs.spread import interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,10 +1,5 @@
-"""Several trainings of one recipe on the same test images: the statistics, arrays in and numbers out.
+"""Several trainings of two recipes on the same test images, compared: arrays in and numbers out."""
 
-Two things move a mean accuracy: other seeds, and other test images. More seeds make only the first part smaller, so both are
-estimated, and an interval counts both (Miller 2024, arXiv:2411.00640; Bouthillier et al. 2021, arXiv:2103.03098).
-"""
-
-from dataclasses import dataclass
 from math import comb
 from typing import Final
 
@@ -12,80 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.compare.paired import CONFIDENCE, POWER
+from transferkit.runs.spread import Spread, images_part, residual_variance, spread_of_mean
 
 LEVEL: Final = 1 - CONFIDENCE
 _ROUNDING: Final = 1e-12
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The variance of a mean, or of a difference of means, in the parts that it has.
-
-    Parameters
-    ----------
-    parts : tuple of (float, float)
-        Variance and degrees of freedom of each part that comes from seeds.
-    images : float
-        The variance that comes from the test images.
-    image_freedom : float
-        Its degrees of freedom.
-    """
-
-    parts: tuple[tuple[float, float], ...]
-    images: float
-    image_freedom: float
-
-    @property
-    def seeds(self) -> float:
-        """The variance that comes from the seeds."""
-        return sum(variance for variance, _ in self.parts)
-
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.seeds + self.images
-
-    def freedom(self, *, with_images: bool) -> float:
-        """Return the degrees of freedom of the sum of the parts (Satterthwaite 1946, Biometrics Bulletin 2, 110-114)."""
-        parts = [*self.parts, (self.images, self.image_freedom)] if with_images else list(self.parts)
-        return _satterthwaite(parts)
-
-
-def _satterthwaite(parts: list[tuple[float, float]]) -> float:
-    total = sum(variance for variance, _ in parts)
-    if total <= 0:
-        return min(freedom for _, freedom in parts)
-    return total**2 / sum(variance**2 / freedom for variance, freedom in parts if variance > 0)
-
-
-def spread_of_mean(values: ArrayLike) -> Spread:
-    """Return where the variance of a mean over seeds and images comes from.
-
-    Parameters
-    ----------
-    values : array-like of float, shape (seeds, images)
-        What each training scores on each image, for example 1 for a right answer and 0 for a wrong one; at least two seeds.
-
-    Returns
-    -------
-    Spread
-        The two-way random model: what neither seeds nor images explain is counted once, with the seeds.
-
-    References
-    ----------
-    .. [1] Cornfield & Tukey (1956), "Average values of mean squares in factorials", Annals of Mathematical Statistics 27.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> spread = spread_of_mean(rng.random((5, 1000)) < 0.9)
-    >>> spread.seeds < 1e-4
-    True
-    """
-    scores = np.asarray(values, np.float64)
-    seeds = scores.shape[0]
-    images, freedom = _images_part(scores.mean(axis=0), _residual(scores) / seeds)
-    return Spread(((float(scores.mean(axis=1).var(ddof=1)) / seeds, seeds - 1),), images, freedom)
 
 
 def spread_of_difference(first: ArrayLike, second: ArrayLike, *, paired: bool = False) -> Spread:
@@ -94,7 +19,7 @@ def spread_of_difference(first: ArrayLike, second: ArrayLike, *, paired: bool = 
     Parameters
     ----------
     first, second : array-like of float, shape (seeds, images)
-        As in `spread_of_mean`; the images are the same ones. One of the two may have a single seed: it is then taken to vary
+        As in `transferkit.runs.spread.spread_of_mean`; the images are the same ones. One of the two may have a single seed: it is then taken to vary
         between seeds as the other does.
     paired : bool, default False
         Whether the seeds belong together one by one (each pair trained on the same split or subset).
@@ -107,12 +32,12 @@ def spread_of_difference(first: ArrayLike, second: ArrayLike, *, paired: bool = 
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if paired:
         return spread_of_mean(a - b)
-    residuals = [_residual(scores) if len(scores) > 1 else None for scores in (a, b)]
+    residuals = [residual_variance(scores) if len(scores) > 1 else None for scores in (a, b)]
     known = next(value for value in residuals if value is not None)
     residual = sum(
         (known if value is None else value) / len(scores) for value, scores in zip(residuals, (a, b), strict=True)
     )
-    images, image_freedom = _images_part(a.mean(axis=0) - b.mean(axis=0), residual)
+    images, image_freedom = images_part(a.mean(axis=0) - b.mean(axis=0), residual)
     variances = [scores.mean(axis=1).var(ddof=1) if len(scores) > 1 else None for scores in (a, b)]
     if None in variances:
         several = a if len(a) > 1 else b
@@ -124,37 +49,6 @@ def spread_of_difference(first: ArrayLike, second: ArrayLike, *, paired: bool = 
         if variance is not None
     )
     return Spread(parts, images, image_freedom)
-
-
-def _residual(scores: NDArray[np.float64]) -> float:
-    """Return the mean square that neither the seed nor the image explains."""
-    seeds, images = scores.shape
-    if images < 2:
-        return 0.0
-    centred = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
-    return float(np.square(centred).sum()) / ((seeds - 1) * (images - 1))
-
-
-def _images_part(by_image: NDArray[np.float64], residual: float) -> tuple[float, float]:
-    count = len(by_image)
-    if count < 2:
-        return 0.0, 1.0
-    return max(float(by_image.var(ddof=1)) - residual, 0.0) / count, count - 1.0
-
-
-def interval(centre: float, variance: float, freedom: float, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Student's t interval around an estimate of this variance.
-
-    Examples
-    --------
-    >>> low, high = interval(0.9, 0.0001, 2)
-    >>> round(low, 3), round(high, 3)
-    (0.857, 0.943)
-    """
-    from scipy.stats import t
-
-    reach = float(t.ppf(0.5 + confidence / 2, freedom)) * variance**0.5
-    return centre - reach, centre + reach
 
 
 def t_test_p(difference: float, variance: float, freedom: float) -> float:

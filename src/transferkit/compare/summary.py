@@ -13,6 +13,7 @@ from transferkit.compare.verdicts import find_pair, write_pair, write_scope
 from transferkit.runs.run import Run
 
 _HARDWARE: Final = ("platform", "cpu", "accelerator", "cores", "memory")
+_NAMES_SHOWN: Final = 5
 _RECIPE_ORDER: Final = (
     "epochs",
     "batch_size",
@@ -64,8 +65,13 @@ def write_verdict(results: Results, language: str) -> str:
     ranked = sorted(completed, key=lambda model: -model.mean("accuracy"))
     best = ranked[0].name
     other = ranked[1].name if best == results.baseline else str(results.baseline)
-    decimals = decimals_for(len(ranked[0].example.test_labels))
-    pair = find_pair(results, best, other)
+    return write_pair_verdict(results, best, other, language)
+
+
+def write_pair_verdict(results: Results, name: str, other: str, language: str) -> str:
+    """Return what can be said of two models with completed runs, and what the sentence is about."""
+    decimals = decimals_for(max(len(run.test_labels) for run in results.runs))
+    pair = find_pair(results, name, other)
     return " ".join([write_pair(pair, results, language, decimals), write_scope(pair, language)])
 
 
@@ -212,15 +218,11 @@ def list_notes(results: Results, language: str) -> list[str]:
     differing = [texts[f"column_{name}"] for name in differing_conditions([model.example for model in results.models])]
     if differing:
         notes.append(texts["note_differ"].format(columns=", ".join(differing)))
-    elif len({frozenset(run.dataset.get("train_fingerprint") for run in model.runs) for model in results.models}) > 1:
-        notes.append(texts["note_train_data"])
-    versions = [
-        f"{name} {' / '.join(values)}" for name, values in _collect(runs, hardware=False).items() if len(values) > 1
-    ]
-    if versions:
-        notes.append(texts["note_versions"].format(versions=", ".join(versions)))
-    if any(len(values) > 1 for values in _collect(runs, hardware=True).values()):
-        notes.append(texts["note_hardware"])
+    elif len(shared := _by_train_data(results.models)) > 1:
+        notes.append(texts["note_train_data"].format(models=" / ".join(map(_list_names, shared))))
+    for key, hardware in (("note_versions", False), ("note_hardware", True)):
+        if values := _write_differing(_collect(runs, hardware=hardware)):
+            notes.append(texts[key].format(values=values))
     told = {model.name: dict.fromkeys(note for run in model.runs for note in run.notes) for model in results.models}
     notes += [texts["note_run"].format(name=name, note=note) for name, found in told.items() for note in found]
     if completed:
@@ -257,9 +259,31 @@ def describe_environment(runs: Sequence[Run]) -> list[str]:
     return [f"{name} {' / '.join(values)}" for name, values in found.items()]
 
 
-def _collect(runs: Iterable[Run], *, hardware: bool) -> dict[str, list[str]]:
-    """Return the distinct values of each entry of the environments, in order of appearance."""
-    found: dict[str, list[str]] = {}
+def _by_train_data(models: Sequence[ModelRuns]) -> list[list[str]]:
+    """Return the names of the models that share their training images, group by group."""
+    groups: dict[frozenset[Any], list[str]] = {}
+    for model in models:
+        groups.setdefault(frozenset(run.dataset.get("train_fingerprint") for run in model.runs), []).append(model.name)
+    return list(groups.values())
+
+
+def _write_differing(entries: dict[str, dict[str, list[str]]]) -> str:
+    """Return the entries with several values, and which models have which: ``keras 3.14.0 (CNN) / 3.15.1 (SVM)``."""
+    return ", ".join(
+        f"{name} {' / '.join(f'{value} ({_list_names(models)})' for value, models in values.items())}"
+        for name, values in entries.items()
+        if len(values) > 1
+    )
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, +{len(names) - _NAMES_SHOWN}"
+
+
+def _collect(runs: Iterable[Run], *, hardware: bool) -> dict[str, dict[str, list[str]]]:
+    """Return the values of each entry of the environments in order of appearance, and which models have them."""
+    found: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         flat = {key: value for key, value in run.environment.items() if not isinstance(value, dict)}
         for value in run.environment.values():
@@ -269,7 +293,7 @@ def _collect(runs: Iterable[Run], *, hardware: bool) -> dict[str, list[str]]:
             if (key in _HARDWARE) != hardware or (value in (None, "") and key != "accelerator"):
                 continue
             text = _plain(value or "none")  # no accelerator differs from a GPU
-            values = found.setdefault(str(key), [])
-            if text not in values:
-                values.append(text)
+            models = found.setdefault(str(key), {}).setdefault(text, [])
+            if run.name not in models:
+                models.append(run.name)
     return found

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from transferkit.compare.model_runs import ModelRuns
-from transferkit.compare.seeds import interval, spread_of_mean
 from transferkit.compare.texts import texts_in
-from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
+from transferkit.runs.spread import accuracy_interval, interval, spread_of_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,18 +111,15 @@ def _results(model: ModelRuns, reference: float) -> dict[str, Any]:
 
 
 def _accuracy(model: ModelRuns) -> dict[str, float]:
-    """Return accuracy with its interval: Wilson's for one run, else one for other seeds and other test images together."""
-    mean, count = model.mean("accuracy"), len(model.completed[0].test_labels)
-    row = {"accuracy": mean, "accuracy_sd": math.nan, "seed_low": math.nan, "seed_high": math.nan}
-    low, high = wilson_interval(round(mean * count), count)
+    """Return accuracy with its interval, and what comes from the seeds alone where there are several."""
+    low, high = accuracy_interval(model.correct)
+    row = {"accuracy": model.mean("accuracy"), "accuracy_low": low, "accuracy_high": high}
+    row |= dict.fromkeys(("accuracy_sd", "seed_low", "seed_high"), math.nan)
     if len(model.completed) > 1:
-        spread = spread_of_mean(model.correct)
-        if spread.total > 0:  # else every run is right everywhere, or wrong everywhere
-            low, high = interval(mean, spread.total, spread.freedom(with_images=True))
-        seed_low, seed_high = interval(mean, spread.seeds, len(model.completed) - 1)
+        seed_low, seed_high = interval(row["accuracy"], spread_of_mean(model.correct).seeds, len(model.completed) - 1)
         row["seed_low"], row["seed_high"] = max(seed_low, 0.0), min(seed_high, 1.0)
         row["accuracy_sd"] = float(model.accuracies.std(ddof=1))
-    return row | {"accuracy_low": max(low, 0.0), "accuracy_high": min(high, 1.0)}
+    return row
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from transferkit.errors import UnknownNameError
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.style import color_of, group_runs, list_runs, new_axes, plot_texts, quiet_frame
-from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
+from transferkit.runs.spread import accuracy_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +26,8 @@ def plot_accuracy(
     """Draw the test accuracy of each model with a 95% interval.
 
     Of one run the interval is Wilson's: what the number of test images leaves open about this trained model. Of several runs
-    (seeds) under one name it is Student's t interval of their mean, a small dot is each run: what the number of trainings
-    leaves open about the recipe on these test images. The axis does not begin at zero, hence dots and not bars.
+    (seeds) under one name it is Student's t interval of their mean, for other seeds and other test images together; a small dot
+    is each run. These are the intervals of `transferkit.compare_runs`. The axis does not begin at zero, hence dots and not bars.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def plot_accuracy(
     Raises
     ------
     InvalidInputError
-        If there is no run, or a run's probabilities are not probabilities.
+        If there is no run, a run's probabilities are not probabilities, or runs of one name have different test images.
     UnknownNameError
         If the order or language is not one of the above.
 
@@ -79,18 +79,17 @@ def plot_accuracy(
 
 def summarise_accuracy(runs: Sequence[Run]) -> tuple[list[float], float, float, float] | None:
     """Return each completed run's accuracy, their mean and its 95% interval; None if no run is completed."""
-    from scipy import stats
-
     completed = [run for run in runs if run.status == "completed"]
     if not completed:
         return None
-    values = [float(run.metrics["accuracy"]) for run in completed]
-    mean = float(np.mean(values))
-    if len(values) == 1 or min(values) == max(values):  # nothing to be learned from the seeds: the images remain
-        count = len(completed[0].test_labels)
-        return values, mean, *wilson_interval(round(mean * count), count)
-    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
-    return values, mean, max(0.0, float(low)), min(1.0, float(high))
+    if any(not np.array_equal(run.test_labels, completed[0].test_labels) for run in completed):
+        raise InvalidInputError(
+            f"the runs called {completed[0].name!r} were tested on different images, so they have no common accuracy. "
+            "Draw them under different names."
+        )
+    correct = [run.test_probabilities.argmax(axis=1) == run.test_labels for run in completed]
+    values = [float(answers.mean()) for answers in correct]
+    return values, float(np.mean(values)), *accuracy_interval(correct)
 
 
 def draw_accuracy(

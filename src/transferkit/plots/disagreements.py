@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, RunError
-from transferkit.plots.images import NAME_COLUMNS, TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images
+from transferkit.plots.images import NAME_COLUMNS, TILE_TEXT, TILE_WIDTH, check_predictions, draw_tile, match_images
 from transferkit.plots.style import plot_texts, shorten, wrap
 from transferkit.runs.run import Run
 
@@ -75,29 +75,41 @@ def plot_disagreements(
     if not np.array_equal(runs[0].test_labels, runs[1].test_labels):
         raise RunError(f"runs {runs[0].name!r} and {runs[1].name!r} have other test labels.")
     chosen = find_disagreements(*runs)
-    shown = [(letter, places) for letter, places in zip("AB", chosen, strict=True) if len(places)]
-    if not shown:
+    most = max(map(len, chosen))
+    if not most:
         raise InvalidInputError(
             f"runs {runs[0].name!r} and {runs[1].name!r} are right on the same images, so there is nothing to draw."
         )
     with plot_texts(language, [runs[0].name, runs[1].name, *runs[0].class_names]) as labels:
         import matplotlib.pyplot as plt
 
-        columns = min(count, 8, max(len(places) for _, places in shown))
-        rows = [-(-min(count, len(places)) // columns) for _, places in shown]
-        width = max(4.5, columns * TILE_WIDTH)
-        figure = plt.figure(
-            figsize=(width, 0.6 + sum(rows) * (TILE_HEIGHT + 0.15) + 0.3 * len(rows)), layout="constrained"
-        )
-        title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
-        figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
-        parts = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=[n + 0.2 for n in rows]))
-        for part, (letter, places), lines in zip(parts, shown, rows, strict=True):
-            heading = labels["only_right"].format(letter=letter, count=len(places), total=len(array))
-            part.suptitle(heading, fontsize="medium")
-            axes = part.subplots(lines, columns, squeeze=False).ravel()
-            _draw_part(axes, array, places[:count], runs, labels)
+        figure = plt.figure(layout="constrained")
+        draw_disagreements(figure, runs, array, labels, count=count, columns=min(count, 8, most))
     return figure
+
+
+def draw_disagreements(
+    figure: "Figure",
+    runs: tuple[Run, Run],
+    array: NDArray[np.uint8],
+    labels: dict[str, str],
+    *,
+    count: int,
+    columns: int,
+) -> None:
+    """Draw up to `count` images of each kind on `figure`, whose size is set, this many beside each other."""
+    shown = [(letter, places) for letter, places in zip("AB", find_disagreements(*runs), strict=True) if len(places)]
+    rows = [-(-min(count, len(places)) // columns) for _, places in shown]
+    width = max(4.5, columns * TILE_WIDTH)
+    figure.set_size_inches(width, 0.6 + sum(rows) * (width / columns + TILE_TEXT + 0.1) + 0.3 * len(rows))
+    title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
+    figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
+    parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=[n + 0.2 for n in rows])[:, 0]
+    for part, (letter, places), lines in zip(parts, shown, rows, strict=True):
+        heading = labels["only_right"].format(letter=letter, count=len(places), total=len(array))
+        part.suptitle(heading, fontsize="medium")
+        axes = part.subplots(lines, columns, squeeze=False).ravel()
+        _draw_part(axes, array, places[:count], runs, labels, columns=columns)
 
 
 def find_disagreements(run_a: Run, run_b: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -119,6 +131,8 @@ def _draw_part(
     places: NDArray[np.int64],
     runs: tuple[Run, Run],
     labels: dict[str, str],
+    *,
+    columns: int,
 ) -> None:
     names = runs[0].class_names
     for ax in axes[len(places) :]:
@@ -131,4 +145,4 @@ def _draw_part(
                 f"{letter}: {shorten(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
             )
         truth = labels["truth"].format(name=shorten(names[runs[0].test_labels[place]], NAME_COLUMNS))
-        draw_tile(ax, array[place], truth, "\n".join(lines))
+        draw_tile(ax, array[place], truth, "\n".join(lines), columns=columns)

@@ -14,7 +14,7 @@ from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
 
 TILE_WIDTH: Final = 1.3  # inches
-TILE_HEIGHT: Final = 1.75
+TILE_TEXT: Final = 0.6  # height of the lines above and below an image of this width
 NAME_COLUMNS: Final = 15  # that fit under one
 
 
@@ -75,12 +75,13 @@ def match_images(run: Run, images: Dataset | ArrayLike) -> NDArray[np.uint8]:
     return array
 
 
-def draw_tile(ax: Any, image: NDArray[np.uint8], above: str, below: str) -> None:
-    """Draw one image with a line above and lines below it."""
+def draw_tile(ax: Any, image: NDArray[np.uint8], above: str, below: str, *, columns: int) -> None:
+    """Draw one image with a line above and lines below it; `columns` tiles stand beside each other."""
+    size = "small" if columns < 4 else "x-small"
     squeezed = image[..., 0] if image.shape[2] == 1 else image
     ax.imshow(squeezed, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    ax.set_title(above, fontsize="x-small", pad=3)
-    ax.set_xlabel(below, fontsize="x-small", labelpad=3, linespacing=1.35)
+    ax.set_title(above, fontsize=size, pad=3)
+    ax.set_xlabel(below, fontsize=size, labelpad=3, linespacing=1.35)

@@ -61,21 +61,23 @@ def plot_samples(
     if per_class < 1:
         raise InvalidInputError(f"per_class must be at least 1; got {per_class!r}.")
     images, labels, names = _unpack(data, class_names, split)
-    shown = [label for label in range(len(names)) if (labels == label).any()][:_MOST_CLASSES]
     with plot_texts("en", names):
         import matplotlib.pyplot as plt
 
-        figure, grid = plt.subplots(
-            len(shown),
-            per_class,
-            figsize=(1.8 + 0.62 * per_class, 0.66 * len(shown)),
-            squeeze=False,
-            layout="constrained",
-        )
-        for row, label in zip(grid, shown, strict=True):
-            _draw_row(row, images, np.flatnonzero(labels == label)[:per_class])
-            row[0].set_ylabel(names[label], rotation=0, ha="right", va="center")
+        figure = plt.figure(layout="constrained")
+        draw_samples(figure, images, labels, names, per_class=per_class)
     return figure
+
+
+def draw_samples(
+    figure: "Figure", images: NDArray[Any], labels: NDArray[np.int64], names: Sequence[str], *, per_class: int
+) -> None:
+    """Draw one row a class on `figure`, whose size is set."""
+    shown = [label for label in range(len(names)) if (labels == label).any()][:_MOST_CLASSES]
+    figure.set_size_inches(1.8 + 0.62 * per_class, 0.66 * len(shown))
+    for row, label in zip(figure.subplots(len(shown), per_class, squeeze=False), shown, strict=True):
+        _draw_row(row, images, np.flatnonzero(labels == label)[:per_class])
+        row[0].set_ylabel(names[label], rotation=0, ha="right", va="center")
 
 
 def _draw_row(row: NDArray[Any], images: NDArray[Any], indices: NDArray[np.int64]) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
-from transferkit.plots.images import NAME_COLUMNS, TILE_HEIGHT, TILE_WIDTH, check_predictions, draw_tile, match_images
+from transferkit.plots.images import NAME_COLUMNS, TILE_TEXT, TILE_WIDTH, check_predictions, draw_tile, match_images
 from transferkit.plots.style import plot_texts, shorten, wrap
 from transferkit.runs.run import Run
 
@@ -67,29 +67,39 @@ def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16,
     places = find_worst_errors(chosen)
     if not len(places):
         raise InvalidInputError(f"run {chosen.name!r} makes no error on its test images, so there is nothing to draw.")
-    names = chosen.class_names
-    with plot_texts(language, [chosen.name, *names]) as labels:
+    with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
         import matplotlib.pyplot as plt
 
-        shown = min(count, len(places))
-        columns = min(8, shown)
-        rows = -(-shown // columns)
-        width = max(4.5, columns * TILE_WIDTH)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(width, 0.5 + rows * TILE_HEIGHT), squeeze=False, layout="constrained"
-        )
-        title = labels["worst_errors"].format(name=chosen.name, count=len(places), total=len(array))
-        figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")
-        for ax in axes.ravel()[shown:]:
-            ax.set_axis_off()
-        for ax, place in zip(axes.ravel(), places[:shown], strict=False):
-            predicted = int(chosen.test_probabilities[place].argmax())
-            truth = labels["truth"].format(name=shorten(names[chosen.test_labels[place]], NAME_COLUMNS))
-            probability = chosen.test_probabilities[place, predicted]
-            draw_tile(
-                ax, array[place], truth, f"{shorten(names[predicted], NAME_COLUMNS)} {_write_probability(probability)}"
-            )
+        figure = plt.figure(layout="constrained")
+        draw_worst_errors(figure, chosen, array, labels, count=count, columns=min(8, count, len(places)))
     return figure
+
+
+def draw_worst_errors(
+    figure: "Figure", run: Run, array: NDArray[np.uint8], labels: dict[str, str], *, count: int, columns: int
+) -> None:
+    """Draw up to `count` errors on `figure`, whose size is set, this many beside each other."""
+    places = find_worst_errors(run)
+    shown = min(count, len(places))
+    rows = -(-shown // columns)
+    width = max(4.5, columns * TILE_WIDTH)
+    figure.set_size_inches(width, 0.5 + rows * (width / columns + TILE_TEXT))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    title = labels["worst_errors"].format(name=run.name, count=len(places), total=len(array))
+    figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")
+    for ax in axes[shown:]:
+        ax.set_axis_off()
+    for ax, place in zip(axes, places[:shown], strict=False):
+        predicted = int(run.test_probabilities[place].argmax())
+        truth = labels["truth"].format(name=shorten(run.class_names[run.test_labels[place]], NAME_COLUMNS))
+        probability = _write_probability(run.test_probabilities[place, predicted])
+        draw_tile(
+            ax,
+            array[place],
+            truth,
+            f"{shorten(run.class_names[predicted], NAME_COLUMNS)} {probability}",
+            columns=columns,
+        )
 
 
 def _write_probability(value: float) -> str:

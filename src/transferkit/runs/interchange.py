@@ -114,11 +114,13 @@ def run_from_history(
 
 
 def _read_history(history: Any) -> list[dict[str, Any]]:
-    """Return one row an epoch of a ``keras.callbacks.History`` or its ``.history``."""
+    """Return one row an epoch of a ``keras.callbacks.History``, its ``.history``, or a table of these columns."""
+    if hasattr(history, "to_dict"):  # a DataFrame; pandas need not be imported to see that
+        history = history.to_dict("list")
     columns = history if isinstance(history, Mapping) else getattr(history, "history", None)
     if not isinstance(columns, Mapping):
         raise InvalidInputError(
-            f"history must be what model.fit(...) returns, or its .history; got {type(history).__name__}."
+            f"history must be what model.fit(...) returns, its .history, or a table of it; got {type(history).__name__}."
         )
     lengths = {str(name): _length(values) for name, values in columns.items()}
     if not lengths or not min(lengths.values()):

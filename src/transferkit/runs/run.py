@@ -355,9 +355,9 @@ class Run:
 
         Parameters
         ----------
-        history : keras.callbacks.History or dict
-            What ``model.fit`` returned, its ``.history``, or the columns that ``keras.callbacks.CSVLogger`` wrote: lists with
-            one number an epoch. Keras's longer names of accuracy become ``accuracy``.
+        history : keras.callbacks.History, dict or DataFrame
+            What ``model.fit`` returned, its ``.history``, or what ``keras.callbacks.CSVLogger`` wrote, read by
+            ``pandas.read_csv``: columns with one number an epoch. Keras's longer names of accuracy become ``accuracy``.
         name : str
             What tables and plots call the run.
         data : Dataset
