@@ -83,7 +83,14 @@ def compare_single(only_a: ArrayLike, only_b: ArrayLike, count: int, *, level: f
     }
 
 
-def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool, level: float = LEVEL) -> dict[str, Any]:
+def compare_seeds(
+    a: NDArray[np.bool_],
+    b: NDArray[np.bool_],
+    *,
+    paired: bool,
+    level: float = LEVEL,
+    rng: np.random.Generator | None = None,
+) -> dict[str, Any]:
     """Compare several runs of two recipes.
 
     Parameters
@@ -94,6 +101,8 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool, l
         Whether the seeds belong together one by one.
     level : float, default 0.05
         See `compare_single`.
+    rng : numpy.random.Generator, optional
+        See `transferkit.compare.seeds.permutation_p`.
 
     Returns
     -------
@@ -118,7 +127,7 @@ def compare_seeds(a: NDArray[np.bool_], b: NDArray[np.bool_], *, paired: bool, l
         "only_a": math.nan,
         "only_b": math.nan,
         "p": t_test_p(difference, spread.total, freedom),
-        "p_permutation": permutation_p(accuracy_a, accuracy_b, paired=paired),
+        "p_permutation": permutation_p(accuracy_a, accuracy_b, paired=paired, rng=rng),
         "detectable": min(detectable_by_t(spread.total, freedom, level=level), 1.0),
         "better": better,
         "better_low": better_low,

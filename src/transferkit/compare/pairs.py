@@ -45,7 +45,8 @@ def test_pairs(models: Sequence[ModelRuns], *, margin: float, seed: int) -> "pd.
     names = pd.DataFrame({"a": [completed[i].name for i in a], "b": [completed[i].name for i in b]})
     if len(completed) < 2:
         return names
-    resampled = score_resamples([model.completed for model in completed], np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    resampled = score_resamples([model.completed for model in completed], rng)
     several = np.array([len(model.completed) > 1 for model in completed])
     of_runs, of_recipes = (np.flatnonzero(chosen) for chosen in (~(several[a] | several[b]), several[a] | several[b]))
     parts, level = [], LEVEL / len(names)  # Holm's adjustment asks this of the pair with the smallest p
@@ -53,7 +54,7 @@ def test_pairs(models: Sequence[ModelRuns], *, margin: float, seed: int) -> "pd.
         columns = _compare_runs(completed, resampled, a[of_runs], b[of_runs], level)
         parts.append(pd.DataFrame(columns, index=of_runs))
     if len(of_recipes):
-        rows = _compare_recipes(completed, resampled, a[of_recipes], b[of_recipes], level)
+        rows = _compare_recipes(completed, resampled, a[of_recipes], b[of_recipes], level, rng)
         parts.append(pd.DataFrame(rows, index=of_recipes))
     table = names.join(pd.concat(parts))
     table["p_holm"] = adjust_holm(table["p"])
@@ -88,13 +89,13 @@ def _compare_runs(
 
 
 def _compare_recipes(
-    models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places, level: float
+    models: Sequence[ModelRuns], resampled: Scores, a: _Places, b: _Places, level: float, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Compare two recipes each time: what their seeds and the test images together say."""
     rows = []
     for i, j in zip(a, b, strict=True):
         paired = are_paired(models[i], models[j])
-        row = compare_seeds(models[i].correct, models[j].correct, paired=paired, level=level)
+        row = compare_seeds(models[i].correct, models[j].correct, paired=paired, level=level, rng=rng)
         for name in METRICS:
             # The images' part is the bootstrap's. It holds what seeds and images do together a second time: a little too wide.
             images = float((resampled[name][i] - resampled[name][j]).var(ddof=1))

@@ -77,7 +77,9 @@ def detectable_by_t(variance: float, freedom: float, *, level: float = LEVEL) ->
     return float(t.ppf(1 - level / 2, freedom) + t.ppf(POWER, freedom)) * variance**0.5
 
 
-def permutation_p(first: ArrayLike, second: ArrayLike, *, paired: bool = False) -> float:
+def permutation_p(
+    first: ArrayLike, second: ArrayLike, *, paired: bool = False, rng: np.random.Generator | None = None
+) -> float:
     """Return the two-sided p of the exact permutation test, NaN if so few values could never reach 0.05.
 
     Parameters
@@ -86,11 +88,13 @@ def permutation_p(first: ArrayLike, second: ArrayLike, *, paired: bool = False) 
         One score a training.
     paired : bool, default False
         Whether signs of differences are permuted, not memberships.
+    rng : numpy.random.Generator, optional
+        Draws permutations where there are more than 10,000; one with seed 0 if None.
 
     Returns
     -------
     float
-        NaN for three seeds each, whose smallest p is 0.10. Above 10,000 permutations as many are drawn, with seed 0.
+        NaN for three seeds each, whose smallest p is 0.10. Above 10,000 permutations as many are drawn.
 
     References
     ----------
@@ -115,7 +119,7 @@ def permutation_p(first: ArrayLike, second: ArrayLike, *, paired: bool = False) 
         permutation_type="samples" if paired else "independent",
         vectorized=True,
         n_resamples=10_000,
-        rng=np.random.default_rng(0),
+        rng=np.random.default_rng(0) if rng is None else rng,
     )
     return float(result.pvalue)
 
