@@ -18,6 +18,7 @@ from transferkit.training.network import Network
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _WITHOUT_VALIDATION = 1e-2
 _STEPS = 2_000
+_BLOCK = 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +99,7 @@ def fit_probe(network: Network, data: Dataset, *, first_epoch: int) -> Probe:
     if len(classes) < data.num_classes:
         raise InvalidInputError(f"head='logistic' needs images of every class; only {len(classes)} classes have any.")
     validation = network.features(data.validation.images) if len(data.validation.labels) else None
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    deviation[deviation < 1e-6 * (1.0 + np.abs(mean))] = np.inf  # a constant feature gets no weight
-    standardised = ((features - mean) / deviation).astype(np.float32)
+    standardised, mean, deviation = _standardise(features)
     history: list[dict[str, Any]] = []
     fitted = []
     for strength in STRENGTHS if validation is not None else (_WITHOUT_VALIDATION,):
@@ -117,6 +116,23 @@ def fit_probe(network: Network, data: Dataset, *, first_epoch: int) -> Probe:
     losses = [row.get("val_loss", row["loss"]) for row in history]
     best = int(np.argmin(losses))
     return Probe(*fitted[best], history, first_epoch + best)
+
+
+def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return features of mean 0 and standard deviation 1, with both; read in blocks, kept in memory once, in float32."""
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import gen_batches
+
+    blocks = list(gen_batches(len(features), _BLOCK))
+    scaler = StandardScaler()
+    for block in blocks:
+        scaler.partial_fit(features[block])
+    mean, deviation = scaler.mean_, np.sqrt(scaler.var_)
+    deviation[deviation < 1e-6 * (1.0 + np.abs(mean))] = np.inf  # a constant feature gets no weight
+    standardised = np.empty(features.shape, np.float32)
+    for block in blocks:
+        standardised[block] = (features[block] - mean) / deviation
+    return standardised, mean, deviation
 
 
 def _fit(
