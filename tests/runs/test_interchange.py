@@ -61,7 +61,6 @@ def test_own_fit_joins_a_comparison_and_is_saved(digits, tmp_path):
     assert tk.calibrate(loaded).metrics["accuracy"] == own.metrics["accuracy"]
 
 
-@pytest.mark.slow
 def test_real_keras_fit_tells_its_model_and_optimiser(digits):
     import keras
 

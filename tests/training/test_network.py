@@ -17,8 +17,8 @@ OPTIONS = {"epochs": 2, "batch_size": 32, "verbose": False}
     ("freeze", "augment", "engine"),
     [
         (True, ("flip", "shift"), "litert"),
-        pytest.param(True, (), "keras", marks=pytest.mark.slow),
-        pytest.param("relu", (), "litert", marks=pytest.mark.slow),
+        (True, (), "keras"),
+        ("relu", (), "litert"),
     ],
 )
 def test_result_is_that_of_plain_training(transfer, digits, freeze, augment, engine):

@@ -149,13 +149,12 @@ def test_the_same_start_for_every_seed_is_warned_about(build, data, monkeypatch)
         tk.repeat(lambda: build(seed=7), data, seeds=(0, 1), **FAST)
 
 
-@pytest.mark.slow
 def test_seeds_share_the_features_of_frozen_layers(transfer, data, monkeypatch):
     computed = []
     load = engines.load_engine
 
-    def counting(*arguments):
-        compute = load(*arguments)
+    def counting(*arguments, **options):
+        compute = load(*arguments, **options)
         return lambda images: computed.append(len(images)) or compute(images)
 
     monkeypatch.setattr("transferkit.features.cache.load_engine", counting)
@@ -164,7 +163,6 @@ def test_seeds_share_the_features_of_frozen_layers(transfer, data, monkeypatch):
     assert sum(computed) == len(np.unique(np.concatenate([split.images for split in data]), axis=0))
 
 
-@pytest.mark.slow
 def test_fine_tune_takes_its_options(transfer, data):
     run = tk.repeat(functools.partial(transfer, True), data, seeds=[0], method="fine_tune", head_epochs=1, **FAST)[0]
     assert [phase["name"] for phase in run.phases] == ["head", "all"]
@@ -224,14 +222,6 @@ def test_an_error_of_every_run_is_raised_itself(build, data):
             tk.repeat(build, wrong, seeds=(0, 1), **FAST)
 
 
-def build_or_fail(seed):
-    """Fail for seed 1; a lambda around it crosses to another process as well."""
-    if seed == 1:
-        raise UnknownNameError("backbone", "mobilnet", ["mobilenet"])
-    return tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16, seed=seed)
-
-
-@pytest.mark.slow
 def test_processes_give_what_one_process_gives(runs, cnn, data):
     fanned_out = tk.repeat(lambda seed: cnn(seed=seed), data, seeds=(3, 1), name="CNN", n_jobs=2, **FAST)
     for run, other in zip(runs, fanned_out, strict=True):
@@ -239,8 +229,12 @@ def test_processes_give_what_one_process_gives(runs, cnn, data):
         same(run, other, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_failures_and_warnings_cross_processes(data, tmp_path):
+    def build_or_fail(seed):
+        if seed == 1:
+            raise UnknownNameError("backbone", "mobilnet", ["mobilenet"])
+        return tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16, seed=seed)
+
     options = {"seeds": (0, 1), "name": "CNN", "folder": tmp_path, "n_jobs": 2, "learning_rate": 1e30}
     with (
         pytest.warns(TransferKitWarning, match="CNN-seed-0: run 'CNN' diverged"),
@@ -251,7 +245,6 @@ def test_failures_and_warnings_cross_processes(data, tmp_path):
     assert "build_or_fail" in caught.value.failures["CNN-seed-1"].__notes__[0]
 
 
-@pytest.mark.slow
 def test_a_dask_cluster_gives_what_one_process_gives(runs, cnn, data, tmp_path):
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(
