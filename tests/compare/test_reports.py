@@ -143,6 +143,13 @@ def test_html_is_one_file_without_network_or_scripts(comparison, language, tmp_p
     assert "$" not in page
 
 
+def test_latex_caption_says_what_bars_a_verdict(weak, strong):
+    barred = compare_runs([weak, replace(strong, selection="test")])
+    for language, says in (("en", "Selected on test data: strong"), ("ko", "테스트")):
+        caption = next(line for line in barred.to_latex(language).splitlines() if line.startswith(r"\caption"))
+        assert says in caption
+
+
 def test_latex_table_has_equal_columns(comparison):
     text = comparison.to_latex("ko")
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]

@@ -1,11 +1,14 @@
 """repeat on scikit-learn's digits: what the seed draws, what is found again, failures, and other processes."""
 
 import functools
+import os
+import signal
 
 import joblib
 import keras
 import numpy as np
 import pytest
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 import transferkit as tk
 from transferkit.data.dataset import Dataset
@@ -243,6 +246,23 @@ def test_failures_and_warnings_cross_processes(data, tmp_path):
         tk.repeat(lambda seed: build_or_fail(seed), data, **options, **FAST | {"epochs": 2})
     assert [run.status for run in caught.value.runs] == ["diverged"]
     assert "build_or_fail" in caught.value.failures["CNN-seed-1"].__notes__[0]
+
+
+def test_a_killed_worker_is_named_and_loses_no_finished_run(cnn, data, tmp_path):
+    options = {"name": "CNN", "folder": tmp_path, **FAST}
+    (finished,) = tk.repeat(cnn, data, seeds=[0], **options)
+
+    def killed_at_seed_1(seed):
+        if seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return cnn(seed=seed)
+
+    with pytest.raises((FailedRunsError, TerminatedWorkerError)) as caught:
+        tk.repeat(killed_at_seed_1, data, seeds=(0, 1), n_jobs=2, **options)
+    assert "CNN-seed-1" in str(caught.value) or isinstance(caught.value, TerminatedWorkerError)
+    again = tk.repeat(cnn, data, seeds=(0, 1), **options)
+    assert [run.seed for run in again] == [0, 1]
+    same(again[0], finished)
 
 
 def test_a_dask_cluster_gives_what_one_process_gives(runs, cnn, data, tmp_path):
