@@ -1,12 +1,11 @@
 """Training on a frozen MobileNet: Keras's own fit, transferkit with an empty and a full cache, and PyTorch.
 
     python benchmarks/frozen_training.py [--size 96] [--images 50000] [--epochs 10]
-    python benchmarks/frozen_training.py --freeze conv_pw_5_relu --images 4000 --epochs 5
 
 `fit` and `engine="plain"`, which computes the frozen layers in every step as `fit` does, run for `--plain-epochs`; the epochs that they
 lack are added as the median of those after the first, since they are all alike. With the same batches, order and seed, the weights that
-transferkit trains on kept features are compared with those of `engine="plain"`. PyTorch takes part where all of the backbone is frozen
-and the extra `bench` is installed; it keeps the features in memory, as a careful person would write it.
+transferkit trains on kept features are compared with those of `engine="plain"`. PyTorch takes part if the extra `bench` is installed;
+it keeps the features in memory, as a careful person would write it.
 """
 
 import argparse
@@ -30,7 +29,6 @@ parser.add_argument("--size", type=int, default=96)
 parser.add_argument("--images", type=int, default=50_000)
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--plain-epochs", type=int, default=2)
-parser.add_argument("--freeze", default="", help="layer up to which the backbone is frozen; all of it if left out")
 arguments = parser.parse_args()
 if min(arguments.epochs, arguments.plain_epochs) < 2:
     parser.error("epochs are timed from the second one on: --epochs and --plain-epochs must be 2 or more")
@@ -61,11 +59,7 @@ class Timing:
 
 
 def build() -> keras.Model:
-    model = tk.build_transfer_model("mobilenet", image_size=arguments.size, freeze=arguments.freeze or True)
-    if arguments.freeze:
-        # AdamW divides small gradients by their own size, so that differences of rounding grow in deep layers; SGD does not.
-        model.compile(keras.optimizers.SGD(0.001), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return tk.build_transfer_model("mobilenet", image_size=arguments.size)
 
 
 def fit(epochs: int) -> Timing:
@@ -108,15 +102,15 @@ for name, seconds, epoch in (
     ("transferkit, full cache", warm.total, warm.epoch),
 ):
     rows.append([name, f"{seconds:,.0f}", f"{expected / seconds:.2f}", f"{epoch:,.2f}", f"{theirs.epoch / epoch:.2f}"])
-if not arguments.freeze:
-    try:
-        import torch_mobilenet
-    except ImportError:
-        pass
-    else:
-        backbone = tk.build_transfer_model("mobilenet", image_size=arguments.size).get_layer("backbone")
-        seconds = torch_mobilenet.time_training(backbone, arguments.size, data, epochs=arguments.epochs)
-        rows.append(["PyTorch, features kept in memory", f"{seconds:,.0f}", f"{expected / seconds:.2f}", "", ""])
+try:
+    import torch_mobilenet
+except ImportError:
+    pass
+else:
+    seconds = torch_mobilenet.time_training(
+        build().get_layer("backbone"), arguments.size, data, epochs=arguments.epochs
+    )
+    rows.append(["PyTorch, features kept in memory", f"{seconds:,.0f}", f"{expected / seconds:.2f}", "", ""])
 machine.print_table(["training", "seconds", "times faster", "seconds of an epoch", "times faster"], rows)
 print(
     f"\n{arguments.images:,} images of {arguments.size} px, {arguments.epochs} epochs, {timed} of them timed without kept features. "
