@@ -47,7 +47,7 @@ class Clock(keras.callbacks.Callback):
         super().__init__()
         self.seconds: list[float] = []
 
-    def on_epoch_begin(self, epoch: int, **_: object) -> None:
+    def on_epoch_begin(self, epoch: int, *_: object, **__: object) -> None:
         self._counts = epoch > 0
 
     def on_train_batch_begin(self, *_: object, **__: object) -> None:
