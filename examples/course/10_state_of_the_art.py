@@ -58,7 +58,8 @@ print(published.loc[published["method"] == "Human", ["method", "accuracy", "note
 # ---------------------
 #
 # A point of accuracy is not free. Here are the saved runs of this repository: first those on all 60,000 training
-# images, against the time of training.
+# images, against the time of training. Not all were made on one machine (each record says on which), so look at factors of ten,
+# not of two.
 
 zoo = tk.load_runs("../../docs/results/model_zoo")
 _ = tk.plot_cost(zoo, "training_time")

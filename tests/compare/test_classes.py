@@ -51,7 +51,9 @@ def test_wrong_names_are_refused(weak, strong):
     comparison = compare_runs([weak, strong])
     with pytest.raises(UnknownNameError, match="Did you mean 'strong'"):
         comparison.class_tests("strng")
-    with pytest.raises(InvalidInputError, match="two models"):
+    with pytest.raises(InvalidInputError, match="is the baseline itself"):
         comparison.class_tests("weak")
+    with pytest.raises(InvalidInputError, match="two models"):
+        comparison.class_tests("strong", "strong")
     with pytest.raises(UnfairComparisonError, match="Selected on test data"):
         compare_runs([weak, replace(strong, selection="test")]).class_tests("strong")

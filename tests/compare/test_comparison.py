@@ -57,7 +57,7 @@ def test_any_pair_can_be_quoted_in_both_languages_with_the_smallest_detectable_d
         assert english.startswith("“strong” is better than “weak”: +")
         assert korean.startswith("더 나은 모델: “strong” (비교 대상: “weak”)")
         row = comparison.tests.set_index(["a", "b"]).loc[("strong", "weak")]
-        assert f"smallest detectable difference {100 * row['detectable']:.1f})" in english
+        assert f"smallest detectable difference {100 * row['detectable']:.1f} points)" in english
         assert f"검출 가능한 최소 차이 {100 * row['detectable']:.1f}%p)" in korean
     assert comparison.sentence("weak") == comparison.sentence("weak", "third")
     assert "결론 없음" in compare_runs([weak, replace(strong, selection="test")]).sentence(
@@ -71,8 +71,13 @@ def test_a_sentence_on_unknown_models_or_one_alone_is_refused(weak, strong):
         comparison.sentence("weka")
     with pytest.raises(UnknownNameError, match="language"):
         comparison.sentence(language="fr")
+    with pytest.raises(InvalidInputError, match="'weak' is the baseline itself"):
+        comparison.sentence("weak")
     with pytest.raises(InvalidInputError, match="two models"):
-        comparison.sentence("weak")  # the baseline itself
+        comparison.sentence("strong", "strong")
+    with pytest.raises(UnknownNameError, match="stong"):  # also where there is no verdict
+        compare_runs([weak, replace(strong, selection="test")]).sentence("stong")
+    assert compare_runs([weak]).sentence("weak") == compare_runs([weak]).verdict
     with pytest.raises(InvalidInputError, match="needs a name"):
         comparison.sentence(other="weak")
 
@@ -82,7 +87,7 @@ def test_equal_answers_are_practically_equal(strong):
     comparison = compare_runs([strong, twin])
     assert comparison.tests["verdict"].tolist() == ["practically equal"]
     assert "practically equal (within ±0.5 points)" in comparison.verdict
-    assert f"smallest detectable difference {100 * comparison.tests['detectable'][0]:.1f})" in comparison.verdict
+    assert f"smallest detectable difference {100 * comparison.tests['detectable'][0]:.1f} points)" in comparison.verdict
     assert "Undecided" in compare_runs([strong, twin], margin=0.0001).verdict
 
 
@@ -175,17 +180,19 @@ def test_the_size_to_which_images_are_resized_is_a_condition(weak, strong):
 def test_differing_versions_and_hardware_are_noted(weak, strong):
     other = replace(strong, environment=strong.environment | {"keras": "3.16.0", "accelerator": "H100"})
     notes = " ".join(compare_runs([weak, other]).notes)
-    assert "keras 3.15.1 (weak) / 3.16.0 (strong)" in notes
+    assert "keras 3.15.1 (“weak”) / 3.16.0 (“strong”)" in notes
     assert "different hardware" in notes
-    assert "H100 (strong)" in notes
+    assert "H100 (“strong”)" in notes
     many = [replace(weak, name=f"m{i}", key=str(i), environment={"keras": str(i % 2)}) for i in range(14)]
-    assert "keras 0 (m0, m2, m4, m6, m8, +2) / 1 (m1, m3, m5, m7, m9, +2)" in " ".join(compare_runs(many).notes)
+    assert "keras 0 (“m0”, “m2”, “m4”, “m6”, “m8”, +2) / 1 (“m1”, “m3”, “m5”, “m7”, “m9”, +2)" in " ".join(
+        compare_runs(many).notes
+    )
     assert "software" not in " ".join(compare_runs([weak, strong]).notes)
 
 
 def test_other_training_images_are_noted(weak, strong):
     other = replace(strong, dataset=strong.dataset | {"train_fingerprint": "d" * 64})
-    assert "not trained on the same training images: weak / strong." in " ".join(compare_runs([weak, other]).notes)
+    assert "not trained on the same training images: “weak” / “strong”." in " ".join(compare_runs([weak, other]).notes)
 
 
 def test_runs_are_read_from_a_folder(tmp_path, weak, strong):

@@ -81,6 +81,7 @@ def test_runs_without_a_key_are_told_apart_by_their_answers(weak, strong):
     for copy in (keyless, replace(weak, key="", name="copy")):
         with pytest.raises(UnfairComparisonError, match="'a' and 'b': one and the same run .* probabilities are equal"):
             compare_runs({"a": keyless, "b": copy})
+    assert len(compare_runs({"a": keyless, "b": replace(keyless, recipe={"epochs": 9})}).table) == 2
     lost = replace(weak, key="", status="diverged", test_probabilities=weak.test_probabilities[:0])
     assert len(compare_runs({"a": weak, "b": lost, "c": replace(lost)}).table) == 3
 

@@ -91,6 +91,11 @@ def test_seeds_on_other_test_images_have_no_common_accuracy(fine, make_run):
         plot_accuracy([fine, shorter])
 
 
+def test_what_is_no_probability_is_not_drawn(fine):
+    with pytest.raises(InvalidInputError, match="finite"):
+        plot_accuracy(replace(fine, test_probabilities=fine.test_probabilities * np.nan))
+
+
 def test_equal_seeds_still_have_an_interval_and_lost_ones_are_counted(fine, diverged):
     ax = plot_accuracy({"same": [fine, fine, diverged]})
     low, high = ax.lines[0].get_xdata()

@@ -121,8 +121,8 @@ class Comparison:
         Parameters
         ----------
         name, other : str, optional
-            The two models. The most accurate one if `name` is None; the baseline if `other` is None, or the runner-up where
-            the baseline is the most accurate one.
+            The two models; the baseline if only `other` is None. If both are, the most accurate model and the baseline, or the
+            runner-up where the baseline is the most accurate.
         language : {"en", "ko"}, default "en"
             English or Korean.
 
@@ -131,7 +131,7 @@ class Comparison:
         str
             Which one is better, or that they are practically equal, or that it is undecided; with the difference, its 95%
             interval, the adjusted p, and the smallest detectable difference. Then what the sentence is about: two trained
-            models, or recipes. If there is no verdict, why.
+            models, or recipes. If there is no verdict on any pair, why.
 
         Raises
         ------
@@ -155,9 +155,12 @@ class Comparison:
         texts_in(language)
         if name is None and other is not None:
             raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
-        if name is None or list_banners(self.runs, language):
+        if name is None or sum(bool(model.completed) for model in self.models) < 2:
             return write_verdict(self.results, language)
-        return write_pair_verdict(self.results, *self._pair(name, other), language)
+        first, second = self._pair(name, other)
+        if list_banners(self.runs, language):
+            return write_verdict(self.results, language)
+        return write_pair_verdict(self.results, first, second, language)
 
     def _pair(self, name: str, other: str | None) -> tuple[str, str]:
         known = [model.name for model in self.models if model.completed]
@@ -165,6 +168,10 @@ class Comparison:
         for one in pair:
             if one not in known:
                 raise UnknownNameError("model", one, known)
+        if pair[0] == pair[1] and other is None:
+            raise InvalidInputError(
+                f"{name!r} is the baseline itself; name the model that it is compared with as well."
+            )
         if pair[0] == pair[1]:
             raise InvalidInputError(f"name and other must be two models; both are {name!r}. Known: {', '.join(known)}.")
         return pair
@@ -345,7 +352,7 @@ def compare_runs(
     margin : float, default 0.005
         Difference in accuracy, as a fraction, up to which two models are practically equal.
     seed : int, default 0
-        Of the bootstrap; the same seed gives the same report.
+        Of the bootstrap and of drawn permutations; the same seed gives the same report.
 
     Returns
     -------

@@ -84,6 +84,8 @@ class EfficiencyCurve:
     1     scratch               100      3
     2  pretrained                10      3
     3  pretrained               100      3
+    >>> curve.sentence() == curve.verdict
+    True
     >>> report = curve.to_markdown("ko")
     >>> curve.plot().get_xscale()
     'log'
@@ -102,7 +104,7 @@ class EfficiencyCurve:
         """What the runs say of each arm, and what they leave open, in English."""
         return self.sentence()
 
-    def sentence(self, *, language: str = "en") -> str:
+    def sentence(self, language: str = "en") -> str:
         """Return what the runs say of each arm, and what they leave open, to quote.
 
         Parameters

@@ -73,11 +73,11 @@ def _group_by_name(runs: Sequence[Any]) -> dict[str, list[Run]]:
 
 
 def _identity(run: Run) -> tuple[object, ...]:
-    """Return what two copies of one run share: its key or, where none is recorded, its answers; and its seed."""
+    """Return what two copies of one run share: key and seed or, where no key is recorded, answers, history and recipe."""
     if run.key:
         return run.key, run.seed
     if len(run.test_probabilities):
-        return sha256_arrays(run.test_labels, run.test_probabilities), run.seed
+        return sha256_arrays(run.test_labels, run.test_probabilities), run.seed, repr((run.history, run.recipe))
     return (id(run),)
 
 
@@ -87,7 +87,7 @@ def _refuse_repeated(groups: Mapping[str, Sequence[Run]]) -> None:
         identity = _identity(run)
         if identity in seen:
             names = repr(name) if name == seen[identity] else f"{seen[identity]!r} and {name!r}"
-            what = "key and seed are equal" if run.key else "seed and all test probabilities are equal"
+            what = "key and seed are equal" if run.key else "seed, history and all test probabilities are equal"
             raise UnfairComparisonError(
                 f"{names}: one and the same run ({what}) is given twice. Counting it twice would feign a second training; "
                 "give it once."

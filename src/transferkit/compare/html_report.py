@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit import files
-from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.results import Results
 from transferkit.compare.summary import (
     describe_data,
@@ -114,8 +113,7 @@ def write_html(
     """Return the page, and write it if a path is given; with test images among the plots if they are given."""
     texts = texts_in(language)
     runs = results.runs
-    best = max((model for model in results.models if model.completed), key=lambda m: m.mean("accuracy"), default=None)
-    array = match_images(best.example, images) if best is not None and images is not None else None
+    array = match_images(results.leading[0].example, images) if results.leading and images is not None else None
     parts = [_opening(results, language), f'<div class="scroll">{_table(results, language)}</div>']
     if len(results.tests):
         parts += [
@@ -224,18 +222,11 @@ def _plots(results: Results, language: str, images: NDArray[np.uint8] | None) ->
                 if any(cost_of(run, cost) for model in completed for run in model.completed)
             ]
         if completed:
-            best, *others = _rank(completed, results.baseline)
+            best, *others = [model.example for model in results.leading]
             figures += _best_figures(best, texts, labels)
             if images is not None:
                 figures += _image_figures(best, others[0] if others else None, images, texts, labels)
     return "\n".join(figures)
-
-
-def _rank(completed: Sequence[ModelRuns], baseline: str | None) -> list[Run]:
-    """Return a run of the most accurate model, and one of that which the verdict sets against it."""
-    ranked = sorted(completed, key=lambda model: -model.mean("accuracy"))
-    others = sorted(ranked[1:], key=lambda model: model.name != baseline)
-    return [model.example for model in ranked[:1] + others[:1]]
 
 
 def _image_figures(

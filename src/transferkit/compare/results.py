@@ -26,6 +26,13 @@ class Results:
         return tuple(run for model in self.models for run in model.runs)
 
     @property
+    def leading(self) -> list[ModelRuns]:
+        """The most accurate model, and the one that the verdict sets against it: the baseline, or else the runner-up."""
+        completed = [model for model in self.models if model.completed]
+        ranked = sorted(completed, key=lambda model: -model.mean("accuracy"))
+        return ranked[:1] + sorted(ranked[1:], key=lambda model: model.name != self.baseline)[:1]
+
+    @property
     def has_seeds(self) -> bool:
         """Whether a model was trained with more than one seed."""
         return any(len(model.runs) > 1 for model in self.models)

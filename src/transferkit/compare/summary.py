@@ -13,7 +13,7 @@ from transferkit.compare.verdicts import find_pair, write_pair, write_scope
 from transferkit.runs.run import Run
 
 _HARDWARE: Final = ("platform", "cpu", "accelerator", "cores", "memory")
-_NAMES_SHOWN: Final = 5
+_PARTS_SHOWN: Final = 5
 _RECIPE_ORDER: Final = (
     "epochs",
     "batch_size",
@@ -62,10 +62,8 @@ def write_verdict(results: Results, language: str) -> str:
         return texts["verdict_none_finished"]
     if len(completed) == 1:
         return texts["verdict_one"]
-    ranked = sorted(completed, key=lambda model: -model.mean("accuracy"))
-    best = ranked[0].name
-    other = ranked[1].name if best == results.baseline else str(results.baseline)
-    return write_pair_verdict(results, best, other, language)
+    best, other = results.leading
+    return write_pair_verdict(results, best.name, other.name, language)
 
 
 def write_pair_verdict(results: Results, name: str, other: str, language: str) -> str:
@@ -219,7 +217,7 @@ def list_notes(results: Results, language: str) -> list[str]:
     if differing:
         notes.append(texts["note_differ"].format(columns=", ".join(differing)))
     elif len(shared := _by_train_data(results.models)) > 1:
-        notes.append(texts["note_train_data"].format(models=" / ".join(map(_list_names, shared))))
+        notes.append(texts["note_train_data"].format(models=_join([_list_names(names) for names in shared], " / ")))
     for key, hardware in (("note_versions", False), ("note_hardware", True)):
         if values := _write_differing(_collect(runs, hardware=hardware)):
             notes.append(texts[key].format(values=values))
@@ -260,25 +258,32 @@ def describe_environment(runs: Sequence[Run]) -> list[str]:
 
 
 def _by_train_data(models: Sequence[ModelRuns]) -> list[list[str]]:
-    """Return the names of the models that share their training images, group by group."""
+    """Return the names of the models that share their training images, group by group; not those of which it is unknown."""
     groups: dict[frozenset[Any], list[str]] = {}
     for model in models:
-        groups.setdefault(frozenset(run.dataset.get("train_fingerprint") for run in model.runs), []).append(model.name)
+        fingerprints = frozenset(run.dataset.get("train_fingerprint") for run in model.runs)
+        if fingerprints.isdisjoint({None, ""}):
+            groups.setdefault(fingerprints, []).append(model.name)
     return list(groups.values())
 
 
 def _write_differing(entries: dict[str, dict[str, list[str]]]) -> str:
-    """Return the entries with several values, and which models have which: ``keras 3.14.0 (CNN) / 3.15.1 (SVM)``."""
-    return ", ".join(
-        f"{name} {' / '.join(f'{value} ({_list_names(models)})' for value, models in values.items())}"
+    """Return the entries with several values, and which models have which: ``keras 3.14.0 (“CNN”) / 3.15.1 (“SVM”)``."""
+    return "; ".join(
+        f"{name} {_join([f'{value} ({_list_names(models)})' for value, models in values.items()], ' / ')}"
         for name, values in entries.items()
         if len(values) > 1
     )
 
 
 def _list_names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, +{len(names) - _NAMES_SHOWN}"
+    return _join([f"“{name}”" for name in names], ", ")
+
+
+def _join(parts: Sequence[str], separator: str) -> str:
+    """Return the first parts, and how many more there are."""
+    more = [f"+{len(parts) - _PARTS_SHOWN}"] if len(parts) > _PARTS_SHOWN else []
+    return separator.join([*parts[:_PARTS_SHOWN], *more])
 
 
 def _collect(runs: Iterable[Run], *, hardware: bool) -> dict[str, dict[str, list[str]]]:

@@ -57,9 +57,9 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "verdict_none_finished": "No run finished, so nothing is compared.",
         "verdict_one": "Only one model has finished runs, so nothing is compared.",
         "verdict_better": "“{a}” is better than “{b}”: {points} points of test accuracy (95% interval {low} to {high}; {test}, "
-        "p {p}; smallest detectable difference {detectable}).",
+        "p {p}; smallest detectable difference {detectable} points).",
         "verdict_equal": "“{a}” and “{b}” are practically equal (within ±{margin} points): {points} points of test accuracy (95% "
-        "interval {low} to {high}; smallest detectable difference {detectable}).",
+        "interval {low} to {high}; smallest detectable difference {detectable} points).",
         "verdict_undecided": "Undecided between “{a}” and “{b}”: {points} points of test accuracy (95% interval {low} to {high}; {test}, "
         "p {p}). Smallest detectable difference: {detectable} points.",
         "test_mcnemar": "exact McNemar test",
@@ -192,7 +192,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "budgets_below": "{count:,} labels per class and below",
         "budgets_above": "{count:,} labels per class and above",
         "budgets_list": "{budgets} labels per class",
-        "budget_difference": "{count:,}: {points} points, {low} to {high}, detectable {detectable}",
+        "budget_difference": "{count:,}: {points} points, {low} to {high}, detectable {detectable} points",
         "budget_detectable": "{count:,}: {detectable} points",
         "budget_alone": "{count:,}: {points} points",
         "efficiency_column_arm": "Arm",
@@ -393,7 +393,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "budgets_below": "클래스당 레이블 {count:,}개 이하",
         "budgets_above": "클래스당 레이블 {count:,}개 이상",
         "budgets_list": "클래스당 레이블 {budgets}개",
-        "budget_difference": "{count:,}개: {points}%p, {low} ~ {high}, 검출 가능 {detectable}%p",
+        "budget_difference": "{count:,}개: {points}%p, {low} ~ {high}, 검출 가능한 최소 차이 {detectable}%p",
         "budget_detectable": "{count:,}개: {detectable}%p",
         "budget_alone": "{count:,}개: {points}%p",
         "efficiency_column_arm": "방법",

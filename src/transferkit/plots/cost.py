@@ -7,7 +7,7 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import summarise_accuracy
-from transferkit.plots.style import color_of, group_runs, list_runs, marker_of, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import color_of, group_runs, list_runs, marker_of, new_axes, plot_texts, quiet_frame, wrap
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def plot_cost(
     Raises
     ------
     InvalidInputError
-        If no completed run records this cost.
+        If no completed run records this cost, or runs of one name have different test images.
     UnknownNameError
         If the cost or language is not one of the above.
 
@@ -134,10 +134,10 @@ def draw_cost(ax: Any, groups: Mapping[str, Sequence[Run]], cost: str, labels: d
     ax.set_xlabel(labels[cost])
     ax.set_ylabel(labels["accuracy_interval"])
     quiet_frame(ax, grid="both")
-    _place_names(ax, named)
     if missing:
-        text = labels["not_recorded"].format(names=", ".join(missing))
+        text = wrap(labels["not_recorded"].format(names=", ".join(missing)), int(11 * ax.figure.get_figwidth()))
         ax.annotate(text, (0, -0.17), xycoords="axes fraction", va="top", fontsize="small", style="italic")
+    _place_names(ax, named)
 
 
 def _set_ticks(ax: Any, cost: str) -> None:

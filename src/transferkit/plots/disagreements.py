@@ -7,7 +7,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, RunError
-from transferkit.plots.images import NAME_COLUMNS, TILE_TEXT, TILE_WIDTH, check_predictions, draw_tile, match_images
+from transferkit.plots.images import (
+    NAME_COLUMNS,
+    TILE_TEXT,
+    TILE_WIDTH,
+    WIDEST_TILE,
+    check_predictions,
+    draw_tile,
+    match_images,
+)
 from transferkit.plots.style import plot_texts, shorten, wrap
 from transferkit.runs.run import Run
 
@@ -97,11 +105,13 @@ def draw_disagreements(
     count: int,
     columns: int,
 ) -> None:
-    """Draw up to `count` images of each kind on `figure`, whose size is set, this many beside each other."""
+    """Draw up to `count` images of each kind on `figure`, this many beside each other, and set its size."""
     shown = [(letter, places) for letter, places in zip("AB", find_disagreements(*runs), strict=True) if len(places)]
     rows = [-(-min(count, len(places)) // columns) for _, places in shown]
     width = max(4.5, columns * TILE_WIDTH)
-    figure.set_size_inches(width, 0.6 + sum(rows) * (width / columns + TILE_TEXT + 0.1) + 0.3 * len(rows))
+    figure.set_size_inches(
+        width, 0.6 + sum(rows) * (min(width / columns, WIDEST_TILE) + TILE_TEXT + 0.1) + 0.3 * len(rows)
+    )
     title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
     figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
     parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=[n + 0.2 for n in rows])[:, 0]

@@ -14,6 +14,7 @@ from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
 
 TILE_WIDTH: Final = 1.3  # inches
+WIDEST_TILE: Final = 1.5
 TILE_TEXT: Final = 0.6  # height of the lines above and below an image of this width
 NAME_COLUMNS: Final = 15  # that fit under one
 

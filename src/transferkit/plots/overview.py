@@ -30,7 +30,7 @@ def plot_overview(runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
     Raises
     ------
     InvalidInputError
-        If there is no run, or a run's probabilities are not probabilities.
+        If there is no run, a run's probabilities are not probabilities, or runs of one name have different test images.
     UnknownNameError
         If the language is not one of the above.
 

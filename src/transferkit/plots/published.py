@@ -55,7 +55,8 @@ def plot_published(
     Raises
     ------
     InvalidInputError
-        If there is no run, or the table has no column ``method``, ``accuracy`` or ``credibility``.
+        If there is no run, runs of one name have different test images, or the table has no column ``method``, ``accuracy`` or
+        ``credibility``.
     UnknownNameError
         If the order or language is not one of the above.
 

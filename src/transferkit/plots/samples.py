@@ -72,7 +72,7 @@ def plot_samples(
 def draw_samples(
     figure: "Figure", images: NDArray[Any], labels: NDArray[np.int64], names: Sequence[str], *, per_class: int
 ) -> None:
-    """Draw one row a class on `figure`, whose size is set."""
+    """Draw one row a class on `figure`, and set its size."""
     shown = [label for label in range(len(names)) if (labels == label).any()][:_MOST_CLASSES]
     figure.set_size_inches(1.8 + 0.62 * per_class, 0.66 * len(shown))
     for row, label in zip(figure.subplots(len(shown), per_class, squeeze=False), shown, strict=True):

@@ -7,7 +7,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
-from transferkit.plots.images import NAME_COLUMNS, TILE_TEXT, TILE_WIDTH, check_predictions, draw_tile, match_images
+from transferkit.plots.images import (
+    NAME_COLUMNS,
+    TILE_TEXT,
+    TILE_WIDTH,
+    WIDEST_TILE,
+    check_predictions,
+    draw_tile,
+    match_images,
+)
 from transferkit.plots.style import plot_texts, shorten, wrap
 from transferkit.runs.run import Run
 
@@ -78,12 +86,12 @@ def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16,
 def draw_worst_errors(
     figure: "Figure", run: Run, array: NDArray[np.uint8], labels: dict[str, str], *, count: int, columns: int
 ) -> None:
-    """Draw up to `count` errors on `figure`, whose size is set, this many beside each other."""
+    """Draw up to `count` errors on `figure`, this many beside each other, and set its size."""
     places = find_worst_errors(run)
     shown = min(count, len(places))
     rows = -(-shown // columns)
     width = max(4.5, columns * TILE_WIDTH)
-    figure.set_size_inches(width, 0.5 + rows * (width / columns + TILE_TEXT))
+    figure.set_size_inches(width, 0.5 + rows * (min(width / columns, WIDEST_TILE) + TILE_TEXT))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     title = labels["worst_errors"].format(name=run.name, count=len(places), total=len(array))
     figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")

@@ -115,8 +115,8 @@ def run_from_history(
 
 def _read_history(history: Any) -> list[dict[str, Any]]:
     """Return one row an epoch of a ``keras.callbacks.History``, its ``.history``, or a table of these columns."""
-    if hasattr(history, "to_dict"):  # a DataFrame; pandas need not be imported to see that
-        history = history.to_dict("list")
+    if hasattr(history, "columns"):  # a table; pandas need not be imported to see that
+        history = {name: list(history[name]) for name in history.columns}
     columns = history if isinstance(history, Mapping) else getattr(history, "history", None)
     if not isinstance(columns, Mapping):
         raise InvalidInputError(
