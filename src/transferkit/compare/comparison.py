@@ -13,7 +13,6 @@ from transferkit.compare.pairs import test_pairs
 from transferkit.compare.results import Results
 from transferkit.compare.summary import list_banners, list_notes, write_pair_verdict, write_title, write_verdict
 from transferkit.compare.table import align_text, build_table, format_cells
-from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import format_pairs
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
@@ -152,10 +151,9 @@ class Comparison:
         >>> tk.compare_runs([poor, good]).sentence("poor", "good", language="ko")[:19]
         '더 나은 모델: “good” (비교'
         """
-        texts_in(language)
         if name is None and other is not None:
             raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
-        if name is None or sum(bool(model.completed) for model in self.models) < 2:
+        if name is None or len(self.results.leading) < 2:
             return write_verdict(self.results, language)
         first, second = self._pair(name, other)
         if list_banners(self.runs, language):

@@ -19,8 +19,8 @@ def spread_of_difference(first: ArrayLike, second: ArrayLike, *, paired: bool = 
     Parameters
     ----------
     first, second : array-like of float, shape (seeds, images)
-        As in `transferkit.runs.spread.spread_of_mean`; the images are the same ones. One of the two may have a single seed: it is then taken to vary
-        between seeds as the other does.
+        As in `transferkit.runs.spread.spread_of_mean`; the images are the same ones. One of the two may have a single seed: it
+        is then taken to vary between seeds as the other does.
     paired : bool, default False
         Whether the seeds belong together one by one (each pair trained on the same split or subset).
 

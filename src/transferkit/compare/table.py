@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.texts import texts_in
 from transferkit.runs.run import Run
-from transferkit.runs.spread import accuracy_interval, interval, spread_of_mean
+from transferkit.runs.spread import accuracy_interval, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +116,8 @@ def _accuracy(model: ModelRuns) -> dict[str, float]:
     row = {"accuracy": model.mean("accuracy"), "accuracy_low": low, "accuracy_high": high}
     row |= dict.fromkeys(("accuracy_sd", "seed_low", "seed_high"), math.nan)
     if len(model.completed) > 1:
-        seed_low, seed_high = interval(row["accuracy"], spread_of_mean(model.correct).seeds, len(model.completed) - 1)
+        count = len(model.completed)
+        seed_low, seed_high = interval(row["accuracy"], model.accuracies.var(ddof=1) / count, count - 1)
         row["seed_low"], row["seed_high"] = max(seed_low, 0.0), min(seed_high, 1.0)
         row["accuracy_sd"] = float(model.accuracies.std(ddof=1))
     return row
