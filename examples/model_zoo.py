@@ -47,7 +47,7 @@ MODELS = [
     ("Gradient boosting", baseline("gradient_boosting"), one, {}),
     ("CNN", tk.build_cnn, three, {"epochs": 20 if quick else 30, **recipe}),
     ("CNN, modern", modern_cnn, one, {"epochs": 30, "learning_rate": 2e-3, "warmup_epochs": 0.5, **recipe}),
-    ("GoogLeNet", googlenet, one, {"epochs": 15, "learning_rate": 2e-3, "warmup_epochs": 0.5, **recipe}),
+    ("GoogLeNet", googlenet, one, {"epochs": 10, "learning_rate": 2e-3, "warmup_epochs": 0.5, **recipe}),
     ("MobileNet", mobilenet, one, {"method": "fine_tune", "epochs": 3 if quick else 7, **recipe}),
 ]
 unknown = set(arguments.only or ()) - {name for name, *_ in MODELS}

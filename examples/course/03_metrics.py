@@ -67,7 +67,7 @@ print(table.round(3).to_string())
 #
 # Accuracy, loss and F1 follow from a few lines of NumPy:
 
-predicted, truth = cnn.test_probabilities.argmax(axis=1), cnn.test_labels
+predicted, truth = cnn.test_predictions, cnn.test_labels
 print(f"accuracy {np.mean(predicted == truth):.4f}")
 print(f"loss     {-np.log(cnn.test_probabilities[np.arange(len(truth)), truth]).mean():.4f}")
 shirt = cnn.class_names.index("Shirt")

@@ -27,7 +27,7 @@ print(data)
 
 build = functools.partial(tk.build_baseline, "random_forest", n_estimators=10)
 runs = tk.repeat(build, data, seeds=range(20), name="forest", verbose=False)
-right = np.stack([run.test_probabilities.argmax(axis=1) == run.test_labels for run in runs])  # shape (20, 4000)
+right = np.stack([run.test_correct for run in runs])  # shape (20, 4000)
 truth = right.mean(axis=1)
 print(f"accuracy on 4,000 test images: mean {truth.mean():.1%}, from {truth.min():.1%} to {truth.max():.1%}")
 

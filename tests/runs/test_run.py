@@ -40,6 +40,22 @@ def test_metrics_are_computed_once():
     assert run.metrics["accuracy"] == pytest.approx(2 / 3)
 
 
+def test_predictions_are_the_most_probable_classes_and_correct_where_they_are_the_labels():
+    run = make(test_probabilities=[[0.9, 0.1], [0.5, 0.5], [0.4, 0.6]])
+    assert run.test_predictions.tolist() == [0, 0, 1]  # the first of equals
+    assert run.test_correct.tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="read-only"):
+        run.test_correct[0] = False
+
+
+@pytest.mark.parametrize("name", ["test_predictions", "test_correct", "metrics"])
+def test_probabilities_that_are_none_are_refused_and_the_run_is_named(name):
+    with pytest.raises(InvalidInputError, match="test probabilities of run 'toy' must be finite"):
+        getattr(make(test_probabilities=np.full((3, 2), np.nan)), name)
+    with pytest.raises(RunError, match="'toy' has no test predictions"):
+        getattr(make(status="diverged", test_probabilities=np.empty((0, 2))), name)
+
+
 def test_totals_add_up_over_the_phases():
     run = make(
         phases=[{"seconds": 1.5, "images": 300}, {"seconds": 2.5, "images": 500}],

@@ -8,7 +8,6 @@ from typing import Any, Final
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
 from transferkit.files import sha256_arrays
-from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
 from transferkit.runs.storage import load_runs
 
@@ -130,7 +129,7 @@ def _check_predictions(run: Run) -> None:
     if len(run.test_probabilities) != len(run.test_labels) or not len(run.test_labels):
         raise UnfairComparisonError(f"run {run.name!r} has no test probabilities. Train or evaluate it again.")
     try:
-        check_probabilities(run.test_probabilities, what=f"the test probabilities of run {run.name!r}")
+        _ = run.test_predictions  # raises if the probabilities are none
     except InvalidInputError as error:
         raise UnfairComparisonError(str(error)) from None
 

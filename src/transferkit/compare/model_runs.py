@@ -55,7 +55,7 @@ class ModelRuns:
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Which test images each completed run answers correctly, shape (runs, images)."""
-        return np.stack([run.test_probabilities.argmax(axis=1) == run.test_labels for run in self.completed])
+        return np.stack([run.test_correct for run in self.completed])
 
     @cached_property
     def accuracies(self) -> NDArray[np.float64]:

@@ -87,9 +87,8 @@ def summarise_accuracy(runs: Sequence[Run]) -> tuple[list[float], float, float, 
             f"the runs called {completed[0].name!r} were tested on different images, so they have no common accuracy. "
             "Draw them under different names."
         )
-    values = [float(run.metrics["accuracy"]) for run in completed]  # checks the probabilities as well
-    correct = [run.test_probabilities.argmax(axis=1) == run.test_labels for run in completed]
-    return values, float(np.mean(values)), *accuracy_interval(correct)
+    values = [float(run.metrics["accuracy"]) for run in completed]
+    return values, float(np.mean(values)), *accuracy_interval([run.test_correct for run in completed])
 
 
 def draw_accuracy(

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transferkit.errors import InvalidInputError
-from transferkit.plots.images import check_predictions
-from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame, shorten, wrap
+from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shorten, wrap
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
 
@@ -56,7 +55,7 @@ def plot_confused_pairs(run: Run, *, count: int = 10, ax: "Axes | None" = None, 
     >>> [label.get_text() for label in ax.get_yticklabels()]  # truth → prediction
     ['... → ...', '... → ...', '... → ...']
     """
-    chosen = check_predictions(run)
+    chosen = predicted_run(run)
     if count < 1:
         raise InvalidInputError(f"count must be at least 1; got {count!r}.")
     pairs = find_confused_pairs(chosen)[:count]
@@ -70,7 +69,7 @@ def plot_confused_pairs(run: Run, *, count: int = 10, ax: "Axes | None" = None, 
 
 def find_confused_pairs(run: Run) -> list[tuple[int, int, int, float]]:
     """Return true class, predicted class, number of images and its share of the true class, the most frequent first."""
-    matrix = confusion_matrix(run.test_labels, run.test_probabilities.argmax(axis=1), num_classes=len(run.class_names))
+    matrix = confusion_matrix(run.test_labels, run.test_predictions, num_classes=len(run.class_names))
     totals = matrix.sum(axis=1)
     np.fill_diagonal(matrix, 0)
     order = np.argsort(-matrix, axis=None, kind="stable")

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferkit.errors import RunError
-from transferkit.plots.style import list_runs, new_axes, plot_texts, wrap
-from transferkit.runs.metrics import check_probabilities, confusion_matrix
+from transferkit.plots.style import new_axes, plot_texts, predicted_run, wrap
+from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -55,10 +54,7 @@ def plot_confusion(run: Run, *, ax: "Axes | None" = None, language: str = "en") 
     >>> ax.get_ylabel()
     'True class'
     """
-    (chosen,) = list_runs([run])
-    if not len(chosen.test_probabilities):
-        raise RunError(f"run {chosen.name!r} has no test predictions, since it is {chosen.status!r}. Train it again.")
-    check_probabilities(chosen.test_probabilities, what=f"the test probabilities of run {chosen.name!r}")
+    chosen = predicted_run(run)
     with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
         size = min(14.0, 2.4 + 0.42 * len(chosen.class_names))
         target = new_axes(size + 0.6, size) if ax is None else ax
@@ -69,7 +65,7 @@ def plot_confusion(run: Run, *, ax: "Axes | None" = None, language: str = "en") 
 def draw_confusion(ax: Any, run: Run, labels: dict[str, str]) -> None:
     """Draw the matrix on `ax`."""
     names = run.class_names
-    matrix = confusion_matrix(run.test_labels, run.test_probabilities.argmax(axis=1), num_classes=len(names))
+    matrix = confusion_matrix(run.test_labels, run.test_predictions, num_classes=len(names))
     totals = matrix.sum(axis=1, keepdims=True)
     parts = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     ax.imshow(parts, cmap="Blues", vmin=0, vmax=1)

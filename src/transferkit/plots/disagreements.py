@@ -12,11 +12,10 @@ from transferkit.plots.images import (
     TILE_TEXT,
     TILE_WIDTH,
     WIDEST_TILE,
-    check_predictions,
     draw_tile,
     match_images,
 )
-from transferkit.plots.style import plot_texts, shorten, wrap
+from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def plot_disagreements(
     >>> figure = tk.plot_disagreements(*runs, data, count=4)
     >>> figure.savefig("disagreements.png")
     """
-    runs = check_predictions(run_a), check_predictions(run_b)
+    runs = predicted_run(run_a), predicted_run(run_b)
     if count < 1:
         raise InvalidInputError(f"count must be at least 1; got {count!r}.")
     if runs[0].class_names != runs[1].class_names:
@@ -128,7 +127,7 @@ def find_disagreements(run_a: Run, run_b: Run) -> tuple[NDArray[np.int64], NDArr
     Those on which the probabilities of the true class differ most come first.
     """
     labels = run_a.test_labels
-    right_a, right_b = (run.test_probabilities.argmax(axis=1) == labels for run in (run_a, run_b))
+    right_a, right_b = run_a.test_correct, run_b.test_correct
     every = np.arange(len(labels))
     lead = run_a.test_probabilities[every, labels] - run_b.test_probabilities[every, labels]
     only_a, only_b = np.flatnonzero(right_a & ~right_b), np.flatnonzero(right_b & ~right_a)
@@ -150,7 +149,7 @@ def _draw_part(
     for ax, place in zip(axes, places, strict=False):
         lines = []
         for letter, run in zip("AB", runs, strict=True):
-            predicted = int(run.test_probabilities[place].argmax())
+            predicted = int(run.test_predictions[place])
             lines.append(
                 f"{letter}: {shorten(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
             )

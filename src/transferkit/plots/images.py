@@ -9,23 +9,12 @@ from transferkit import files
 from transferkit.data.checks import check_images
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, InvalidInputError, RunError
-from transferkit.plots.style import list_runs
-from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
 
 TILE_WIDTH: Final = 1.3  # inches
 WIDEST_TILE: Final = 1.5
 TILE_TEXT: Final = 0.6  # height of the lines above and below an image of this width
 NAME_COLUMNS: Final = 15  # that fit under one
-
-
-def check_predictions(run: Run) -> Run:
-    """Return a run that has test predictions, or say why it cannot be drawn."""
-    (chosen,) = list_runs([run])
-    if not len(chosen.test_probabilities):
-        raise RunError(f"run {chosen.name!r} has no test predictions, since it is {chosen.status!r}. Train it again.")
-    check_probabilities(chosen.test_probabilities, what=f"the test probabilities of run {chosen.name!r}")
-    return chosen
 
 
 def match_images(run: Run, images: Dataset | ArrayLike) -> NDArray[np.uint8]:

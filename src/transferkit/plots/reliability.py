@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.plots.images import check_predictions
-from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame, wrap
+from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, wrap
 from transferkit.runs.metrics import CALIBRATION_BINS, wilson_interval
 from transferkit.runs.run import Run
 
@@ -63,7 +62,7 @@ def plot_reliability(run: Run, *, ax: "Axes | None" = None, language: str = "en"
     >>> ax.get_xlabel()
     'Confidence (probability of the predicted class)'
     """
-    chosen = check_predictions(run)
+    chosen = predicted_run(run)
     with plot_texts(language, [chosen.name]) as labels:
         target = new_axes(5.6, 5.4) if ax is None else ax
         draw_reliability(target, chosen, labels)
@@ -75,13 +74,12 @@ def bin_by_confidence(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64],
     probabilities = run.test_probabilities.astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == run.test_labels
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
     index = np.digitize(confidence, edges, right=True)  # a bin holds its upper edge, as in `calibration_error`
     counts = np.bincount(index, minlength=CALIBRATION_BINS)
     sums = np.bincount(index, weights=confidence, minlength=CALIBRATION_BINS)
     means = np.divide(sums, counts, out=np.full(CALIBRATION_BINS, np.nan), where=counts > 0)
-    return counts, means, np.bincount(index[right], minlength=CALIBRATION_BINS)
+    return counts, means, np.bincount(index[run.test_correct], minlength=CALIBRATION_BINS)
 
 
 def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:

@@ -159,6 +159,13 @@ def list_runs(runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]]) -> 
     return [replace(run, name=name) if name or isinstance(runs, Mapping) else run for name, run in named]
 
 
+def predicted_run(run: Run) -> Run:
+    """Return a run that has test predictions, or say why it cannot be drawn."""
+    (chosen,) = list_runs([run])
+    _ = chosen.test_predictions  # raises
+    return chosen
+
+
 def _as_list(group: Any) -> list[Any]:
     return list(group) if isinstance(group, list | tuple) else [group]
 

@@ -12,11 +12,10 @@ from transferkit.plots.images import (
     TILE_TEXT,
     TILE_WIDTH,
     WIDEST_TILE,
-    check_predictions,
     draw_tile,
     match_images,
 )
-from transferkit.plots.style import plot_texts, shorten, wrap
+from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16,
     >>> len(figure.axes)
     8
     """
-    chosen = check_predictions(run)
+    chosen = predicted_run(run)
     if count < 1:
         raise InvalidInputError(f"count must be at least 1; got {count!r}.")
     array = match_images(chosen, images)
@@ -98,7 +97,7 @@ def draw_worst_errors(
     for ax in axes[shown:]:
         ax.set_axis_off()
     for ax, place in zip(axes, places[:shown], strict=False):
-        predicted = int(run.test_probabilities[place].argmax())
+        predicted = int(run.test_predictions[place])
         truth = labels["truth"].format(name=shorten(run.class_names[run.test_labels[place]], NAME_COLUMNS))
         probability = _write_probability(run.test_probabilities[place, predicted])
         draw_tile(
@@ -116,5 +115,5 @@ def _write_probability(value: float) -> str:
 
 def find_worst_errors(run: Run) -> NDArray[np.int64]:
     """Return the places of the wrongly answered test images, those with the highest confidence first."""
-    wrong = np.flatnonzero(run.test_probabilities.argmax(axis=1) != run.test_labels)
+    wrong = np.flatnonzero(~run.test_correct)
     return wrong[np.argsort(-run.test_probabilities[wrong].max(axis=1), kind="stable")]

@@ -192,8 +192,7 @@ def calibrate(run: Run, *, name: str | None = None) -> Run:
     >>> round(run.metrics["calibration_error"], 3), round(calibrated.metrics["calibration_error"], 3)
     (0.09, 0.0)
     """
-    if not len(run.test_probabilities):
-        raise RunError(f"run {run.name!r} has no test predictions, since it is {run.status!r}. Train it again.")
+    _ = run.test_predictions  # raises if there are none
     if not len(run.validation_probabilities):
         raise RunError(
             f"run {run.name!r} has no validation predictions, and a temperature is never fitted on the test images. Train "

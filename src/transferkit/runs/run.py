@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
-from transferkit.runs.metrics import check_labels, compute_metrics
+from transferkit.runs.metrics import check_labels, check_probabilities, compute_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,10 +195,25 @@ class Run:
         self._set(f"{split}_labels", _read_only(labels))
 
     @cached_property
-    def metrics(self) -> dict[str, Any]:
-        """Test metrics, see `transferkit.runs.metrics.compute_metrics`; raises `RunError` if there are no predictions."""
+    def test_predictions(self) -> NDArray[np.int64]:
+        """Predicted class of each test image, shape (n,): the most probable, the first of equals.
+
+        Raises `RunError` if there are no predictions, `InvalidInputError` if the probabilities are none.
+        """
         if not len(self.test_probabilities):
             raise RunError(f"run {self.name!r} has no test predictions, since it is {self.status!r}. Train it again.")
+        check_probabilities(self.test_probabilities, what=f"the test probabilities of run {self.name!r}")
+        return _read_only(self.test_probabilities.argmax(axis=1))
+
+    @cached_property
+    def test_correct(self) -> NDArray[np.bool_]:
+        """Whether each test image is predicted correctly, shape (n,); raises what `test_predictions` does."""
+        return _read_only(self.test_predictions == self.test_labels)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Test metrics, see `transferkit.runs.metrics.compute_metrics`; raises what `test_predictions` does."""
+        _ = self.test_predictions  # checked, and the message names the run
         return compute_metrics(self.test_labels, self.test_probabilities)
 
     @property

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.duplicates import Duplicates
 from transferkit.errors import InvalidInputError, RunError
-from transferkit.runs.metrics import check_probabilities, wilson_interval
+from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
 
 
@@ -87,10 +87,7 @@ def accuracy_without(run: Run, images: Duplicates | ArrayLike) -> AccuracyWithou
     >>> print(accuracy_without(run, [0]))
     toy: 33.3% (95% interval 6.1% to 79.2%) without 1 of 4 test images, 50.0% with all, 100.0% on the others
     """
-    if not len(run.test_probabilities):
-        raise RunError(f"run {run.name!r} has no test predictions, since it is {run.status!r}. Train it again.")
-    check_probabilities(run.test_probabilities, what=f"the test probabilities of run {run.name!r}")
-    right = run.test_probabilities.argmax(axis=1) == run.test_labels
+    right = run.test_correct
     if isinstance(images, Duplicates):
         chosen = images.indices("test")
         _check_same_images(run, images)
