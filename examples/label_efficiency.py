@@ -72,5 +72,7 @@ curve = tk.efficiency_curve(runs, baseline=baseline)
 print(curve)
 
 (arguments.folder / "report.md").write_text(curve.to_markdown(arguments.language), encoding="utf-8")
+curve.points.to_csv(arguments.folder / "points.csv", index=False)  # one row a run
+curve.differences.to_csv(arguments.folder / "differences.csv", index=False)
 curve.plot(language=arguments.language).figure.savefig(arguments.folder / "curve.png", dpi=150, bbox_inches="tight")
-print(f"\nSaved: {arguments.folder}/report.md, curve.png, and the runs")
+print(f"\nSaved: {arguments.folder}/report.md, points.csv, differences.csv, curve.png, and the runs")
