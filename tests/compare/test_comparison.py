@@ -9,6 +9,7 @@ import pytest
 
 from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.runs.run import Run
 
 
 def test_table_holds_plain_numbers(weak, strong):
@@ -22,6 +23,43 @@ def test_table_holds_plain_numbers(weak, strong):
     assert table["epochs"].tolist() == [5, 5]
     for name in ("accuracy", "accuracy_low", "loss", "parameters", "trainable_parameters", "overfit_gap"):
         assert table[name].dtype.kind in "fi"
+
+
+def test_odd_values_in_a_recipe_neither_stop_a_comparison_nor_a_report(make_run):
+    recipe = {"class_weight": np.array([1.0, 2.0]), "missing": float("nan"), "epochs": np.int64(5)}
+    runs = [make_run("odd", seed=seed, recipe=recipe, key=f"odd {seed}") for seed in range(2)]
+    report = compare_runs([*runs, make_run("plain")]).to_markdown()
+    assert "class\\_weight=" in report
+
+
+@pytest.mark.parametrize("margin", ["0.005", None, 0, 1, 5, float("nan")])
+def test_margin_must_be_a_fraction(weak, margin):
+    with pytest.raises(InvalidInputError, match="margin"):
+        compare_runs([weak], margin=margin)
+
+
+def test_unknown_model_is_named_also_where_nothing_is_compared(weak):
+    comparison = compare_runs([weak])
+    assert "Only one model" in comparison.sentence("weak")
+    with pytest.raises(UnknownNameError, match="nobody"):
+        comparison.sentence("nobody")
+
+
+def test_one_test_image_is_compared_and_leaves_everything_open():
+    def run(name, seed):
+        return Run(
+            name=name,
+            class_names=("cat", "dog"),
+            test_probabilities=[[1.0, 0.0]],
+            test_labels=[0],
+            seed=seed,
+            key=f"{name} {seed}",
+            dataset={"test_fingerprint": "one"},
+        )
+
+    runs = [run(name, seed) for name in "ab" for seed in range(2)]
+    for given in (runs, runs[:3]):
+        assert compare_runs(given).tests["verdict"].tolist() == ["undecided"]
 
 
 def test_interval_is_wilsons(weak):

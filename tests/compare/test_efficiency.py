@@ -1,5 +1,7 @@
 """Label-efficiency curves: numbers against scipy, coverage and false alarms, verdicts, refusals, both languages, the plot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,19 +64,19 @@ def test_means_and_intervals_over_seeds_are_scipys(counts):
 
 
 @settings(max_examples=15)
-@given(st.lists(st.tuples(*[st.integers(0, IMAGES)] * 2), min_size=3, max_size=6), st.sampled_from([0.9, 0.95, 0.99]))
-def test_differences_are_paired_where_seeds_share_subsets_and_welch_elsewhere(pairs, confidence):
+@given(st.lists(st.tuples(*[st.integers(0, IMAGES)] * 2), min_size=3, max_size=6))
+def test_differences_are_paired_where_seeds_share_subsets_and_welch_elsewhere(pairs):
     from scipy.stats import ttest_ind, ttest_rel
 
     first, second = np.array(pairs).T / IMAGES
     for subset, method, test in (("shared", "paired t", ttest_rel), ("own", "welch", ttest_ind)):
         runs = runs_of({"b": {10: second}}) + runs_of({"a": {10: first}}, subset=subset)
-        row = efficiency_curve(runs, baseline="b", confidence=confidence).differences.iloc[0]
+        row = efficiency_curve(runs, baseline="b").differences.iloc[0]
         assert row["method"] == method
         assert row["difference"] == pytest.approx(first.mean() - second.mean())
         if np.ptp(first - second) > 0 and np.ptp(first) > 0 and np.ptp(second) > 0:
             options = {} if test is ttest_rel else {"equal_var": False}
-            expected = test(first, second, **options).confidence_interval(confidence)
+            expected = test(first, second, **options).confidence_interval(0.95)
             clipped = np.clip(tuple(expected), -1, 1)  # a difference of accuracies lies between -1 and 1
             assert (row["seed_low"], row["seed_high"]) == pytest.approx(tuple(clipped), abs=1e-9)
 
@@ -118,6 +120,57 @@ def test_verdict_where_it_always_helps_and_where_only_in_between():
     verdict = efficiency_curve(runs_of(between), baseline="b").verdict
     assert "better than “b” at 30 labels per class (" in verdict
     assert "at 10, 100 labels per class (smallest" in verdict
+
+
+def scattered(arm, *, wrong, seeds=3, images=40, budget=10):
+    """Return runs that are wrong on `wrong` images each, different ones for every seed: all chance cancels in the means."""
+    labels = LABELS[:images]
+    runs = []
+    for seed in range(seeds):
+        places = (np.arange(images) - seed * wrong) % images < wrong
+        run = make_run(arm, budget, seed, np.ones(IMAGES, bool))
+        answers = np.where(places, 1 - labels, labels)
+        runs.append(replace(run, test_labels=labels, test_probabilities=np.eye(2)[answers]))
+    return runs
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_where_chance_leaves_no_trace_the_curve_claims_no_more_than_a_comparison(seeds):
+    runs = scattered("a", wrong=0, seeds=seeds) + scattered("b", wrong=1, seeds=seeds)
+    curve = efficiency_curve(runs, baseline="b")
+    row, compared = curve.differences.iloc[0], tk.compare_runs(runs, baseline="b").tests.iloc[0]
+    assert (row["verdict"], compared["verdict"]) == ("undecided", "undecided")
+    assert row["low"] < 0 < row["high"]
+    assert 0 < row["detectable"] <= 1
+    assert (curve.table["low"] < curve.table["high"]).all()
+    assert curve.table["high"][0] == 1
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 4), st.integers(2, 5), st.integers(21, 199))
+def test_equal_seeds_never_have_an_interval_without_width(wrong, seeds, images):
+    table = efficiency_curve(scattered("a", wrong=wrong, seeds=seeds, images=images), baseline="a").table
+    assert table["high"][0] - table["low"][0] > 0.01
+
+
+def test_opposed_seeds_detect_nothing_rather_than_more_than_everything():
+    runs = runs_of({"a": {10: [1.0, 0.0]}, "b": {10: [0.0, 1.0]}})
+    assert efficiency_curve(runs, baseline="b").differences["detectable"][0] == 1
+
+
+def test_practically_equal_is_said_where_a_comparison_says_it(rng):
+    count, runs = 20_000, []
+    labels = np.arange(count) % 2
+    for arm in "ab":
+        for seed in range(5):
+            answers = np.where(np.isin(np.arange(count), rng.choice(count, 20, replace=False)), 1 - labels, labels)
+            run = make_run(arm, np.int64(1000), seed, exactly(1))
+            runs.append(replace(run, test_labels=labels, test_probabilities=np.eye(2)[answers]))
+    curve = efficiency_curve(runs, baseline="b")
+    assert curve.differences["verdict"][0] == tk.compare_runs(runs).tests["verdict"][0] == "practically equal"
+    assert "“a” and “b” are practically equal (within ±0.5 points) at 1,000 labels per class" in curve.verdict
+    assert "사실상 같음(±0.5%p 이내)" in curve.sentence("ko")
+    assert efficiency_curve(runs, baseline="b", margin=1e-5).differences["verdict"][0] == "undecided"
 
 
 def test_one_seed_has_no_interval_and_no_verdict():
@@ -188,8 +241,9 @@ def test_refusals_name_the_reason():
     runs = runs_of(TRANSFER)
     with pytest.raises(UnknownNameError, match="scratch"):
         efficiency_curve(runs, baseline="from scratch")
-    with pytest.raises(InvalidInputError, match="confidence"):
-        efficiency_curve(runs, baseline="scratch", confidence=95)
+    for margin in (0, 5, "0.005"):
+        with pytest.raises(InvalidInputError, match="margin"):
+            efficiency_curve(runs, baseline="scratch", margin=margin)
     with pytest.raises(InvalidInputError, match="labels per class"):
         efficiency_curve([*runs, make_run("frozen", None, 0, exactly(0.9))], baseline="scratch")
     with pytest.raises(UnfairComparisonError, match="same seed"):

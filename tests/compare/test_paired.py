@@ -74,6 +74,63 @@ def test_power_at_the_smallest_detectable_difference_is_80_percent(rng, disagree
     assert 0.72 <= power <= 0.85  # the exact test is a little conservative
 
 
+def exact_power(disagreement, difference, images, level):
+    """Return how often the exact test finds a difference, by adding up all tables."""
+    from scipy.stats import binom
+
+    disagreement, power = max(disagreement, difference), 0.0
+    for count in range(int(binom.ppf(1 - 1e-9, images, disagreement)) + 1):
+        first = np.arange(count + 1)
+        found = mcnemar_p(first, count - first) < level
+        split = binom.pmf(first, count, (1 + difference / disagreement) / 2)
+        power += binom.pmf(count, images, disagreement) * split[found].sum()
+    return power
+
+
+@pytest.mark.parametrize("images", [50, 100, 1000])
+@pytest.mark.parametrize("disagreements", [0, 2, 5, 10, 20])
+@pytest.mark.parametrize("level", [0.05, 0.005])
+def test_power_is_no_illusion_where_models_hardly_disagree(images, disagreements, level):
+    detectable = float(smallest_detectable(disagreements, images, level=level))
+    assert exact_power(max(disagreements, 1) / images, detectable, images, level) >= 0.74
+
+
+def test_a_test_set_too_small_for_any_verdict_can_detect_nothing_less_than_everything():
+    assert float(smallest_detectable(3, 5)) == 1
+
+
+@pytest.mark.parametrize("images", [100, 330, 500, 1000, 5000])
+@pytest.mark.parametrize(("only_first", "only_second"), [(0.005, 0.0), (0.0075, 0.0025), (0.0275, 0.0225)])
+def test_equality_is_rarely_claimed_where_the_difference_is_the_margin(images, only_first, only_second):
+    from scipy.stats import binom
+
+    most = int(binom.ppf(1 - 1e-9, images, only_first + only_second)) + 1
+    first, second = np.meshgrid(np.arange(most + 1), np.arange(most + 1), indexing="ij")
+    share = only_first / (only_first + only_second)
+    likely = binom.pmf(first + second, images, only_first + only_second) * binom.pmf(first, first + second, share)
+    low, high = difference_interval(first, second, images, confidence=0.9)
+    claimed = (likely * ((low > -0.005) & (high < 0.005))).sum()
+    assert claimed <= 0.07  # 5%, and what whole numbers of images add
+
+
+def test_interval_is_that_of_the_score_test():
+    """The p of Tango's score test at both ends is 0.05, by his constrained likelihood maximised numerically."""
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import norm
+
+    first, second, count = 12, 5, 200
+    for end in map(float, difference_interval(first, second, count)):
+
+        def unlikely(share, end=end):
+            cells = (share + end, share, 1 - 2 * share - end)
+            return -np.dot((first, second, count - first - second), np.log(cells))
+
+        bounds = (max(0.0, -end) + 1e-9, (1 - end) / 2 - 1e-9)
+        share = minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+        score = (first - second - count * end) / np.sqrt(count * (2 * share + end - end**2))
+        assert abs(score) == pytest.approx(norm.ppf(0.975), abs=1e-4)
+
+
 @pytest.mark.parametrize("pairs", [3, 10])
 def test_power_holds_at_the_level_that_the_adjustment_asks_for(rng, pairs):
     level, disagreement = 0.05 / pairs, 0.1

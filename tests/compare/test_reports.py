@@ -243,6 +243,12 @@ def test_page_shows_test_images_if_it_is_given_them(weak, strong, digits, langua
     assert not any(title in comparison.to_html(language=language) for title in titles)
 
 
+def test_page_says_which_seed_is_drawn(weak, make_run):
+    runs = [weak, *(make_run("strong", seed=seed, key=f"strong {seed}") for seed in (3, 1))]
+    assert "strong, seed 1" in compare_runs(runs).to_html()
+    assert "strong, 시드 1" in compare_runs(runs).to_html(language="ko")
+
+
 def test_page_refuses_other_images(weak, strong, digits):
     with pytest.raises(RunError, match="not the images"):
         compare_runs([weak, strong]).to_html(images=digits)

@@ -98,8 +98,18 @@ def test_false_alarms_are_at_most_as_frequent_as_stated(rng, seeds, between_seed
     assert alarms / TRIALS <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / TRIALS)
 
 
+@pytest.mark.parametrize("freedom", [1, 2, 4, 8])
+@pytest.mark.parametrize("level", [0.05, 0.005])
+def test_power_is_exact_also_with_few_seeds(freedom, level):
+    from statsmodels.stats.power import TTestPower
+
+    detectable = detectable_by_t(1 / (freedom + 1), freedom, level=level)
+    power = TTestPower().power(detectable, freedom + 1, level / 2, alternative="larger")
+    assert power == pytest.approx(0.8, abs=1e-4)  # the other side adds next to nothing
+
+
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_power_at_the_smallest_detectable_difference_is_about_80_percent(rng, seeds):
+def test_power_at_the_smallest_detectable_difference_is_80_percent(rng, seeds):
     detectable = detectable_by_t(2 / seeds, 2 * seeds - 2)
     first, second = rng.normal(detectable, 1, (2_000, seeds)), rng.normal(0, 1, (2_000, seeds))
     spread = first.var(axis=1, ddof=1) + second.var(axis=1, ddof=1)

@@ -62,8 +62,22 @@ def test_a_class_that_never_occurs_is_an_empty_row(make_run):
 def test_confusion_of_a_run_without_predictions_is_an_error(diverged, fine):
     with pytest.raises(RunError, match="'broken' has no test predictions"):
         plot_confusion(diverged)
-    with pytest.raises(InvalidInputError, match="Run objects"):
+    with pytest.raises(InvalidInputError, match="must be a Run; got ndarray"):
         plot_confusion(fine.test_probabilities)
+
+
+def test_runs_may_be_those_of_a_comparison_or_of_a_folder(fine, coarse, tmp_path):
+    fine, coarse = (replace(run, dataset={"test_fingerprint": "same"}) for run in (fine, coarse))
+    for run in (fine, coarse):
+        run.save(tmp_path / run.name)
+    expected = row_names(plot_accuracy([fine, coarse]))
+    assert row_names(plot_accuracy(compare_runs([fine, coarse]))) == expected
+    assert sorted(row_names(plot_accuracy(tmp_path))) == sorted(expected)
+    for wrong in (5, None, (run for run in (fine, coarse))):
+        with pytest.raises(InvalidInputError, match="cannot be a"):
+            plot_accuracy(wrong)
+    with pytest.raises(InvalidInputError, match="no run to draw"):
+        plot_accuracy([])
 
 
 def test_seeds_of_one_name_share_a_row_with_the_interval_of_the_table(fine, coarse, make_run):

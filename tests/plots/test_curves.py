@@ -53,7 +53,7 @@ def test_nothing_to_draw_is_an_error(fine):
         plot_curves(replace(fine, history=[]))
     with pytest.raises(InvalidInputError, match="at least one"):
         plot_curves([])
-    with pytest.raises(InvalidInputError, match="load_runs"):
+    with pytest.raises(InvalidInputError, match="cannot hold a str"):
         plot_curves(["runs/cnn"])
     with pytest.raises(UnknownNameError, match="Did you mean 'accuracy'"):
         plot_curves(fine, "acuracy")

@@ -54,5 +54,5 @@ def test_it_is_drawn_in_korean_and_on_given_axes(coarse):
 def test_what_has_no_predictions_is_refused(diverged, coarse):
     with pytest.raises(RunError, match="'broken' has no test predictions"):
         plot_reliability(diverged)
-    with pytest.raises(InvalidInputError, match="Run objects"):
+    with pytest.raises(InvalidInputError, match="must be a Run; got"):
         plot_reliability(coarse.test_probabilities)

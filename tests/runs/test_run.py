@@ -5,6 +5,7 @@ import pytest
 
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.runs.run import Run
+from transferkit.runs.storage import load_run
 
 
 def make(**options):
@@ -54,6 +55,32 @@ def test_probabilities_that_are_none_are_refused_and_the_run_is_named(name):
         getattr(make(test_probabilities=np.full((3, 2), np.nan)), name)
     with pytest.raises(RunError, match="'toy' has no test predictions"):
         getattr(make(status="diverged", test_probabilities=np.empty((0, 2))), name)
+
+
+def test_descriptions_hold_no_numpy_and_no_nan_so_that_they_compare_as_saved_ones_do(tmp_path):
+    recipe = {"weights": np.array([1.0, np.nan]), "rate": np.float32(0.5), "decay": float("nan"), "augment": ("flip",)}
+    run = make(recipe=recipe, dataset={"labels_per_class": np.int64(10)})
+    assert run.recipe == {"weights": [1.0, None], "rate": 0.5, "decay": None, "augment": ("flip",)}
+    assert type(run.dataset["labels_per_class"]) is int
+    saved = load_run(run.save(tmp_path / "run"))
+    assert saved.recipe == run.recipe | {"augment": ["flip"]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"class_names": 10},
+        {"class_names": "cat"},
+        {"history": None},
+        {"history": [0.5, 0.4]},
+        {"phases": {"name": "train"}},
+        {"test_probabilities": [[0.5, 0.5], [1.0]]},
+        {"test_probabilities": "many"},
+    ],
+)
+def test_wrong_types_are_refused_by_name(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        make(**wrong)
 
 
 def test_totals_add_up_over_the_phases():

@@ -14,14 +14,12 @@ from transferkit.compare.seeds import (
     spread_of_difference,
     t_test_p,
 )
-from transferkit.runs.spread import interval
+from transferkit.runs.spread import NO_VARIANCE, interval
 
 LEVEL: Final = 1 - CONFIDENCE
 INNER: Final = 1 - 2 * LEVEL
 """Two one-sided tests at 5% each are this interval within the margin (Schuirmann 1987)."""
 
-
-_NO_SPREAD: Final = 1e-24  # a variance that is rounding and nothing else
 _OF_IMAGES: Final = ("difference_low", "difference_high", "p", "detectable", "inner_low", "inner_high")
 
 
@@ -122,8 +120,8 @@ def compare_seeds(
         "difference": difference,
         "difference_low": max(low, -1.0),
         "difference_high": min(high, 1.0),
-        "seed_low": seed_low,
-        "seed_high": seed_high,
+        "seed_low": max(seed_low, -1.0),
+        "seed_high": min(seed_high, 1.0),
         "only_a": math.nan,
         "only_b": math.nan,
         "p": t_test_p(difference, spread.total, freedom),
@@ -135,8 +133,8 @@ def compare_seeds(
         "inner_low": inner_low,
         "inner_high": inner_high,
     }
-    if spread.total < _NO_SPREAD:
-        # All trainings agree on all images. That is no certainty: the images leave as much open as for one run each.
+    if spread.total < NO_VARIANCE:
+        # Chance has left no trace, as where all trainings agree. That is no certainty: the images leave as much open as for one run each.
         single = compare_single((a[0] & ~b[0]).sum(), (b[0] & ~a[0]).sum(), a.shape[1], level=level)
         row |= {name: float(single[name]) for name in _OF_IMAGES}
     return row

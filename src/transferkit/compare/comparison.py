@@ -1,13 +1,19 @@
 """Put trained models side by side, or refuse to."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferkit.compare import html_report, latex_report, markdown_report
 from transferkit.compare.classes import test_classes
-from transferkit.compare.fairness import check_fair, choose_baseline, collect_runs, selected_on_test, trained_on_test
+from transferkit.compare.fairness import (
+    check_fair,
+    check_margin,
+    choose_baseline,
+    collect_runs,
+    selected_on_test,
+    trained_on_test,
+)
 from transferkit.compare.model_runs import ModelRuns, make_model_runs
 from transferkit.compare.pairs import test_pairs
 from transferkit.compare.results import Results
@@ -16,6 +22,7 @@ from transferkit.compare.table import align_text, build_table, format_cells
 from transferkit.compare.verdicts import format_pairs
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
+from transferkit.runs.grouping import Runs
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -51,7 +58,7 @@ class Comparison:
         One row for each pair of models with completed runs, ``a`` minus ``b``, on the same test images. ``method`` is
         ``"mcnemar"`` for one run each; ``"welch"`` for several seeds each, ``"paired t"`` where both share a training split for
         each seed, ``"one run against seeds"`` where one has a single run, which is then taken to vary as the other does. Fractions
-        from 0 to 1: ``difference`` of accuracy with ``difference_low`` and ``difference_high`` (95% interval: Agresti & Min 2005 for
+        from 0 to 1: ``difference`` of accuracy with ``difference_low`` and ``difference_high`` (95% interval: Tango 1998 for
         one run each, else Student's t for seeds and test images together), ``detectable`` (the difference that such a test finds
         in 80% of cases). ``p`` (exact McNemar, or Student's t), ``p_holm`` (adjusted for all pairs). ``only_a``, ``only_b``: images
         that only one answers correctly; one run each. With seeds: ``seed_low``, ``seed_high`` (interval for these test images alone),
@@ -153,6 +160,7 @@ class Comparison:
         """
         if name is None and other is not None:
             raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
+        self._check_known(name, other)
         if name is None or len(self.results.leading) < 2:
             return write_verdict(self.results, language)
         first, second = self._pair(name, other)
@@ -161,11 +169,8 @@ class Comparison:
         return write_pair_verdict(self.results, first, second, language)
 
     def _pair(self, name: str, other: str | None) -> tuple[str, str]:
-        known = [model.name for model in self.models if model.completed]
+        known = self._check_known(name, other)
         pair = (name, str(self.baseline) if other is None else other)
-        for one in pair:
-            if one not in known:
-                raise UnknownNameError("model", one, known)
         if pair[0] == pair[1] and other is None:
             raise InvalidInputError(
                 f"{name!r} is the baseline itself; name the model that it is compared with as well."
@@ -173,6 +178,13 @@ class Comparison:
         if pair[0] == pair[1]:
             raise InvalidInputError(f"name and other must be two models; both are {name!r}. Known: {', '.join(known)}.")
         return pair
+
+    def _check_known(self, *names: str | None) -> list[str]:
+        known = [model.name for model in self.models if model.completed]
+        for name in names:
+            if name is not None and name not in known:
+                raise UnknownNameError("model", name, known)
+        return known
 
     def class_tests(self, name: str, other: str | None = None) -> "pd.DataFrame":
         """Return in which classes two models differ.
@@ -330,7 +342,7 @@ def _plain(cells: list[list[str]]) -> str:
 
 
 def compare_runs(
-    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str,
+    runs: Runs,
     *,
     baseline: str | None = None,
     margin: float = 0.005,
@@ -342,7 +354,7 @@ def compare_runs(
 
     Parameters
     ----------
-    runs : sequence of Run, mapping of str to Run, or path
+    runs : sequence of Run, mapping of str to Run or list of Run, or path
         What is compared; a mapping's keys replace the names, a path is a folder of saved runs. Runs of one name with different
         seeds count as one model, see `repeat`. One model gives a table only.
     baseline : str, optional
@@ -386,8 +398,7 @@ def compare_runs(
     >>> compare_runs([poor, good]).table["difference"].tolist()
     [0.0, 0.25]
     """
-    if not 0 < margin < 1:
-        raise InvalidInputError(f"margin must be a fraction between 0 and 1, for example 0.005; got {margin!r}.")
+    check_margin(margin)
     check_seed(seed)
     models = make_model_runs(collect_runs(runs))
     listed = [run for model in models for run in model.runs]

@@ -1,4 +1,4 @@
-"""Accuracy by the number of labels: the curve, what an arm gains over the baseline, and from where on it no longer does."""
+"""Accuracy by the number of labels: the curve, and where an arm is better than the baseline, equal, worse, or undecided."""
 
 import math
 from collections.abc import Sequence
@@ -9,19 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.compare import efficiency_report
-from transferkit.compare.fairness import Runs, check_fair, collect_runs, selected_on_test, trained_on_test
+from transferkit.compare.answers import LEVEL, compare_seeds, decide
+from transferkit.compare.fairness import check_fair, check_margin, collect_runs, selected_on_test, trained_on_test
 from transferkit.compare.model_runs import ModelRuns, are_paired, make_model_runs
-from transferkit.compare.paired import CONFIDENCE, adjust_holm
-from transferkit.compare.seeds import detectable_by_t, spread_of_difference, t_test_p
+from transferkit.compare.paired import adjust_holm
+from transferkit.data.splits import is_int
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
-from transferkit.runs.spread import interval, spread_of_mean
+from transferkit.runs.grouping import Runs
+from transferkit.runs.spread import accuracy_interval, interval, spread_of_mean
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 Cells = dict[str, dict[int, ModelRuns]]
-_NO_ENDS: Final = (math.nan, math.nan)
+
+_VERDICTS: Final = {"a better": "better", "b better": "worse"}  # of decide; a is the arm
+_ENDS: Final = ("low", "high", "seed_low", "seed_high")
+_NUMBERS: Final = ("difference", *_ENDS, "p", "detectable")
+_COLUMNS: Final = ("arm", "labels_per_class", "method", *_NUMBERS, "inner_low", "inner_high")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,22 +40,22 @@ class EfficiencyCurve:
     ----------
     baseline : str
         The arm that the others are measured against.
-    confidence : float
-        Of all intervals.
+    margin : float
+        What counts as practically equal.
     test_size : int
         Number of test images.
     points : DataFrame
         One row a completed run: ``arm``, ``labels_per_class``, ``seed``, ``accuracy``.
     table : DataFrame
         One row for each arm and budget: ``arm``, ``labels_per_class``, ``runs``, ``seeds`` (of them completed), ``accuracy`` (mean),
-        ``sd`` (over seeds), ``low`` and ``high`` (interval that counts what other seeds and other test images would change, as in
+        ``sd`` (over seeds), ``low`` and ``high`` (95% interval that counts what other seeds and other test images would change, as in
         `compare_runs`), ``seed_low`` and ``seed_high`` (Student's t over seeds, for these test images). NaN below two seeds.
     differences : DataFrame
         One row for each other arm and budget that it shares with the baseline: ``arm``, ``labels_per_class``, ``method``
         (``"paired t"`` if the arms share the subsets of each seed, else ``"welch"``, or ``"too few seeds"``), ``difference`` (arm minus
         baseline), ``low``, ``high``, ``seed_low``, ``seed_high``, ``p``, ``p_holm`` (adjusted for all rows), ``detectable`` (the
-        difference that such a test finds in about 80% of cases), ``verdict``: ``"better"``, ``"worse"`` (``p_holm`` below the level, so
-        that the interval excludes zero as well), ``"undecided"`` or ``"too few seeds"``.
+        difference that such a test finds in 80% of cases), ``verdict``: ``"better"``, ``"worse"`` (``p_holm`` below 0.05),
+        ``"practically equal"`` (90% interval within the margin), ``"undecided"`` or ``"too few seeds"``.
     areas : DataFrame
         One row an arm: ``arm``, ``seeds``, ``area`` under its curve over the logarithm of the budget, divided by the width (so the
         mean accuracy from the smallest to the largest budget), ``low``, ``high``. NaN where an arm lacks a budget.
@@ -92,7 +98,7 @@ class EfficiencyCurve:
     """
 
     baseline: str
-    confidence: float
+    margin: float
     test_size: int
     points: "pd.DataFrame"
     table: "pd.DataFrame"
@@ -115,7 +121,7 @@ class EfficiencyCurve:
         Returns
         -------
         str
-            One line an arm: at how many labels per class it is better or worse than the baseline, or undecided; with
+            One line an arm: at how many labels per class it is better or worse than the baseline, practically equal, or undecided; with
             differences, their intervals, and the smallest detectable differences.
 
         Raises
@@ -178,7 +184,7 @@ class EfficiencyCurve:
         return efficiency_report.write_text(self)
 
 
-def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENCE) -> EfficiencyCurve:
+def efficiency_curve(runs: Runs, *, baseline: str, margin: float = 0.005) -> EfficiencyCurve:
     """Say how accuracy grows with the number of labels, and up to how many labels an arm beats the baseline.
 
     Neither Keras nor TensorFlow is needed.
@@ -189,8 +195,8 @@ def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENC
         What `label_efficiency` returned, or the folder where it saved. A run's name is its arm.
     baseline : str
         The arm that the others are measured against, for instance the one from scratch.
-    confidence : float, default 0.95
-        Of all intervals; the tests have the level ``1 - confidence``.
+    margin : float, default 0.005
+        Difference in accuracy, as a fraction, up to which an arm and the baseline are practically equal.
 
     Returns
     -------
@@ -203,7 +209,7 @@ def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENC
         If runs were not tested on the same images, are given twice, were selected or trained on test images, or two runs of
         one arm and budget have the same seed or different recipes.
     InvalidInputError
-        If a run has no number of labels per class, no run is completed, or the confidence is not between 0 and 1.
+        If a run has no number of labels per class, no run is completed, or the margin is not between 0 and 1.
     UnknownNameError
         If no arm is called like the baseline.
 
@@ -243,8 +249,7 @@ def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENC
     """
     import pandas as pd
 
-    if not 0 < confidence < 1:
-        raise InvalidInputError(f"confidence must be a fraction between 0 and 1, for example 0.95; got {confidence!r}.")
+    check_margin(margin)
     groups = collect_runs(runs)
     if baseline not in groups:
         raise UnknownNameError("baseline", baseline, groups)
@@ -268,12 +273,12 @@ def efficiency_curve(runs: Runs, *, baseline: str, confidence: float = CONFIDENC
         raise InvalidInputError("no run is completed, so there is no curve.")
     return EfficiencyCurve(
         baseline=baseline,
-        confidence=confidence,
+        margin=margin,
         test_size=max(len(run.test_labels) for run in listed),
         points=pd.DataFrame(points),
-        table=pd.DataFrame([_mean(arm, n, confidence) for arms in cells.values() for n, arm in arms.items()]),
-        differences=_test(cells, baseline, confidence),
-        areas=pd.DataFrame([_area(name, cells, confidence) for name in cells]),
+        table=pd.DataFrame([_mean(arm, n) for arms in cells.values() for n, arm in arms.items()]),
+        differences=_test(cells, baseline, margin),
+        areas=pd.DataFrame([_area(name, cells) for name in cells]),
     )
 
 
@@ -281,48 +286,34 @@ def _by_budget(name: str, runs: Sequence[Any]) -> dict[int, ModelRuns]:
     groups: dict[int, list[Any]] = {}
     for run in runs:
         budget = run.dataset.get("labels_per_class")
-        if not isinstance(budget, int) or budget < 1:
+        if not is_int(budget) or budget < 1:
             raise InvalidInputError(
                 f"a run of {name!r} does not say how many labels per class it had. Make the runs with label_efficiency, or "
                 "train on data.subset(...)."
             )
-        groups.setdefault(budget, []).append(run)
+        groups.setdefault(int(budget), []).append(run)
     return {budget: make_model_runs({name: groups[budget]})[0] for budget in sorted(groups)}
 
 
-def _mean(arm: ModelRuns, budget: int, confidence: float) -> dict[str, Any]:
+def _mean(arm: ModelRuns, budget: int) -> dict[str, Any]:
+    mean = float(arm.accuracies.mean()) if arm.completed else math.nan
     row: dict[str, Any] = {
         "arm": arm.name,
         "labels_per_class": budget,
         "runs": len(arm.runs),
         "seeds": len(arm.completed),
     }
-    accuracies = arm.accuracies if arm.completed else np.array([math.nan])
-    row |= {"accuracy": float(accuracies.mean()), "sd": math.nan}
-    both = seeds = _NO_ENDS
+    row |= {"accuracy": mean} | dict.fromkeys(("sd", *_ENDS), math.nan)
     if len(arm.completed) > 1:
-        row["sd"] = float(accuracies.std(ddof=1))
-        both, seeds = _intervals(row["accuracy"], spread_of_mean(arm.correct), confidence)
-    return row | _ends(both, seeds)
+        spread = spread_of_mean(arm.correct)
+        seeds = interval(mean, spread.seeds, spread.freedom(with_images=False))
+        row["sd"] = float(arm.accuracies.std(ddof=1))
+        row["low"], row["high"] = accuracy_interval(arm.correct)
+        row["seed_low"], row["seed_high"] = np.clip(seeds, 0.0, 1.0).tolist()
+    return row
 
 
-def _intervals(
-    centre: float, spread: Any, confidence: float, *, lowest: float = 0.0
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the interval over seeds and images, and that over seeds alone, both within what is possible."""
-    ends = (
-        interval(centre, spread.total, spread.freedom(with_images=True), confidence=confidence),
-        interval(centre, spread.seeds, spread.freedom(with_images=False), confidence=confidence),
-    )
-    both, seeds = ((max(low, lowest), min(high, 1.0)) for low, high in ends)
-    return both, seeds
-
-
-def _ends(both: tuple[float, float], seeds: tuple[float, float]) -> dict[str, float]:
-    return {"low": both[0], "high": both[1], "seed_low": seeds[0], "seed_high": seeds[1]}
-
-
-def _test(cells: Cells, baseline: str, confidence: float) -> "pd.DataFrame":
+def _test(cells: Cells, baseline: str, margin: float) -> "pd.DataFrame":
     import pandas as pd
 
     reference = cells[baseline]
@@ -334,47 +325,34 @@ def _test(cells: Cells, baseline: str, confidence: float) -> "pd.DataFrame":
         if budget in reference
     ]
     tests = sum(min(len(arm.completed), len(other.completed)) > 1 for arm, other, _ in compared)
-    rows = [_difference(*pair, confidence, (1 - confidence) / max(tests, 1)) for pair in compared]
-    table = pd.DataFrame(rows, columns=_COLUMNS)
+    level = LEVEL / max(tests, 1)  # Holm's adjustment asks this of the smallest p
+    table = pd.DataFrame([_difference(*pair, level) for pair in compared], columns=list(_COLUMNS))
     tested = table["p"].notna()
     table["p_holm"] = math.nan
     if tested.any():
         table.loc[tested, "p_holm"] = adjust_holm(table.loc[tested, "p"].to_numpy())
-    table["verdict"] = [
-        "too few seeds"
-        if math.isnan(p)
-        else "undecided"
-        if p >= 1 - confidence
-        else "better"
-        if difference > 0
-        else "worse"
-        for p, difference in zip(table["p_holm"], table["difference"], strict=True)
+    verdicts = [
+        "too few seeds" if math.isnan(p) else decide(p, low, high, difference, margin=margin)
+        for p, low, high, difference in zip(
+            table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"], strict=True
+        )
     ]
+    table["verdict"] = [_VERDICTS.get(verdict, verdict) for verdict in verdicts]
     return table
 
 
-_COLUMNS: Final = [
-    *("arm", "labels_per_class", "method", "difference", "low", "high", "seed_low", "seed_high", "p", "detectable"),
-]
+def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, level: float) -> dict[str, Any]:
+    place = {"arm": arm.name, "labels_per_class": budget}
+    if min(len(arm.completed), len(reference.completed)) > 1:
+        paired = are_paired(arm, reference)
+        row = compare_seeds(arm.correct, reference.correct, paired=paired, level=level)
+        return row | place | {"low": row["difference_low"], "high": row["difference_high"]}
+    both = arm.completed and reference.completed
+    difference = float(arm.accuracies.mean() - reference.accuracies.mean()) if both else math.nan
+    return dict.fromkeys(_COLUMNS, math.nan) | place | {"method": "too few seeds", "difference": difference}
 
 
-def _difference(arm: ModelRuns, reference: ModelRuns, budget: int, confidence: float, level: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"arm": arm.name, "labels_per_class": budget, "method": "too few seeds"}
-    row |= dict.fromkeys(("difference", "p", "detectable"), math.nan)
-    if arm.completed and reference.completed:
-        row["difference"] = float(arm.accuracies.mean() - reference.accuracies.mean())
-    if min(len(arm.completed), len(reference.completed)) < 2:
-        return row | _ends(_NO_ENDS, _NO_ENDS)
-    paired = are_paired(arm, reference)
-    spread = spread_of_difference(arm.correct, reference.correct, paired=paired)
-    freedom = spread.freedom(with_images=True)
-    row["method"] = "paired t" if paired else "welch"
-    row["p"] = t_test_p(row["difference"], spread.total, freedom)
-    row["detectable"] = detectable_by_t(spread.total, freedom, level=level)
-    return row | _ends(*_intervals(row["difference"], spread, confidence, lowest=-1.0))
-
-
-def _area(name: str, cells: Cells, confidence: float) -> dict[str, Any]:
+def _area(name: str, cells: Cells) -> dict[str, Any]:
     budgets = sorted({budget for arms in cells.values() for budget in arms})
     row: dict[str, Any] = {"arm": name, "seeds": 0, "area": math.nan, "low": math.nan, "high": math.nan}
     if len(budgets) < 2 or list(cells[name]) != budgets:
@@ -390,7 +368,7 @@ def _area(name: str, cells: Cells, confidence: float) -> dict[str, Any]:
     )
     row |= {"seeds": len(seeds), "area": float(np.mean(scores))}
     if len(seeds) > 1:
-        row["low"], row["high"] = _intervals(row["area"], spread_of_mean(scores), confidence)[0]
+        row["low"], row["high"] = accuracy_interval(scores)
     return row
 
 

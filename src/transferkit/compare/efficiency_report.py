@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from transferkit.compare.markdown_report import escape
-from transferkit.compare.table import align_text, decimals_for, format_points
+from transferkit.compare.table import align_text, format_points
 from transferkit.compare.texts import texts_in
+from transferkit.runs.spread import decimals_for
 
 if TYPE_CHECKING:
     from transferkit.compare.efficiency import EfficiencyCurve
@@ -20,7 +21,7 @@ def write_verdict(curve: "EfficiencyCurve", language: str) -> str:
     for arm, rows in _by_arm(curve).items():
         tested = [int(row["labels_per_class"]) for row in rows]
         sentences = []
-        for verdict in ("better", "worse", "undecided", "too few seeds"):
+        for verdict in ("better", "worse", "practically equal", "undecided", "too few seeds"):
             found = [row for row in rows if row["verdict"] == verdict]
             if found:
                 budgets = _name_budgets([int(row["labels_per_class"]) for row in found], tested, texts)
@@ -31,7 +32,7 @@ def write_verdict(curve: "EfficiencyCurve", language: str) -> str:
                         baseline=curve.baseline,
                         budgets=budgets,
                         details=details,
-                        confidence=f"{100 * curve.confidence:g}",
+                        margin=f"{100 * curve.margin:g}",
                     )
                 )
         lines.append(" ".join(sentences))
@@ -79,8 +80,7 @@ def format_cells(curve: "EfficiencyCurve", language: str) -> list[list[str]]:
     texts = texts_in(language)
     decimals = decimals_for(curve.test_size)
     columns = ("arm", "labels", "seeds", "accuracy", "sd", "difference", "p", "verdict")
-    confidence = f"{100 * curve.confidence:g}"
-    rows = [[texts[f"efficiency_column_{name}"].format(confidence=confidence) for name in columns]]
+    rows = [[texts[f"efficiency_column_{name}"] for name in columns]]
     tests = {(arm, int(row["labels_per_class"])): row for arm, rows_ in _by_arm(curve).items() for row in rows_}
     for row in curve.table.to_dict(orient="records"):
         test = tests.get((str(row["arm"]), int(row["labels_per_class"])))
@@ -130,9 +130,7 @@ def write_markdown(curve: "EfficiencyCurve", language: str) -> str:
         for row in curve.areas.to_dict(orient="records")
         if not math.isnan(row["area"])
     ]
-    note = texts["efficiency_note"].format(
-        confidence=f"{100 * curve.confidence:g}", level=f"{1 - curve.confidence:.2g}"
-    )
+    note = texts["efficiency_note"].format(margin=f"{100 * curve.margin:g}")
     notes = [f"- {escape(line)}" for line in [*areas, note]]
     return "\n".join([verdict, "", *table, "", *notes]) + "\n"
 

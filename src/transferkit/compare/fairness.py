@@ -1,19 +1,15 @@
 """Which runs may be compared, and why others may not."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+import numpy as np
 
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
 from transferkit.files import sha256_arrays
+from transferkit.runs.grouping import HOW_TO_GIVE, Runs, group_runs
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_runs
-
-Runs = Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Path | str
-
-_HOW_TO_GIVE: Final = "Give runs, a dict of name to run or list of runs, or the folder of saved runs."
 
 
 def collect_runs(runs: Runs) -> dict[str, list[Run]]:
@@ -21,9 +17,8 @@ def collect_runs(runs: Runs) -> dict[str, list[Run]]:
 
     Parameters
     ----------
-    runs : Run, sequence of Run, mapping, or path
-        A mapping's keys are the names, its values a run or a list of runs (seeds); in a sequence, runs of one name belong
-        together; a path is a folder of saved runs.
+    runs : Run, sequence of Run, mapping, Comparison, or path
+        As `transferkit.runs.grouping.group_runs` takes them.
 
     Returns
     -------
@@ -39,36 +34,23 @@ def collect_runs(runs: Runs) -> dict[str, list[Run]]:
     RunError
         If a saved run cannot be read.
     """
-    if isinstance(runs, str | Path):
-        runs = load_runs(runs)
-    if isinstance(runs, Run):
-        runs = [runs]
-    if isinstance(runs, Mapping):
-        groups = {str(name): _as_list(name, group) for name, group in runs.items()}
-    elif isinstance(runs, Sequence):
-        groups = _group_by_name(runs)
-    else:
-        raise InvalidInputError(f"runs cannot be a {type(runs).__name__}. {_HOW_TO_GIVE}")
+    groups = group_runs(runs)
     if not groups:
-        raise UnfairComparisonError(f"there is no run to compare. {_HOW_TO_GIVE}")
+        raise UnfairComparisonError(f"there is no run to compare. {HOW_TO_GIVE}")
     _refuse_repeated(groups)
-    return {name: [replace(run, name=name) for run in group] for name, group in groups.items()}
-
-
-def _as_list(name: object, group: Any) -> list[Run]:
-    found = [group] if isinstance(group, Run) else list(group) if isinstance(group, list | tuple) else []
-    if not found or not all(isinstance(run, Run) for run in found):
-        raise InvalidInputError(f"{name!r} must stand for a Run or a list of runs; got {group!r:.80}. {_HOW_TO_GIVE}")
-    return found
-
-
-def _group_by_name(runs: Sequence[Any]) -> dict[str, list[Run]]:
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        if not isinstance(run, Run):
-            raise InvalidInputError(f"a list of runs cannot hold a {type(run).__name__}. {_HOW_TO_GIVE}")
-        groups.setdefault(run.name, []).append(run)
     return groups
+
+
+def check_margin(margin: object) -> None:
+    """Refuse what cannot be a difference up to which accuracies are practically equal.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a number between 0 and 1.
+    """
+    if not isinstance(margin, float | int | np.floating) or not 0 < margin < 1:
+        raise InvalidInputError(f"margin must be a fraction between 0 and 1, for example 0.005; got {margin!r}.")
 
 
 def _identity(run: Run) -> tuple[object, ...]:
@@ -90,6 +72,7 @@ def _refuse_repeated(groups: Mapping[str, Sequence[Run]]) -> None:
             raise UnfairComparisonError(
                 f"{names}: one and the same run ({what}) is given twice. Counting it twice would feign a second training; "
                 "give it once."
+                + ("" if run.key else " If it was another training, say so in its history, recipe= or key=.")
             )
         seen[identity] = name
 

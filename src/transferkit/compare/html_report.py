@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit import files
+from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.results import Results
 from transferkit.compare.summary import (
     describe_data,
@@ -37,8 +39,9 @@ from transferkit.plots.disagreements import draw_disagreements, find_disagreemen
 from transferkit.plots.images import match_images
 from transferkit.plots.reliability import draw_reliability
 from transferkit.plots.samples import draw_samples
-from transferkit.plots.style import group_runs, plot_texts
+from transferkit.plots.style import plot_texts
 from transferkit.plots.worst_errors import draw_worst_errors, find_worst_errors
+from transferkit.runs.grouping import group_runs
 from transferkit.runs.run import Run
 
 _INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
@@ -222,11 +225,17 @@ def _plots(results: Results, language: str, images: NDArray[np.uint8] | None) ->
                 if any(cost_of(run, cost) for model in completed for run in model.completed)
             ]
         if completed:
-            best, *others = [model.example for model in results.leading]
+            best, *others = [_example(model, texts) for model in results.leading]
             figures += _best_figures(best, texts, labels)
             if images is not None:
                 figures += _image_figures(best, others[0] if others else None, images, texts, labels)
     return "\n".join(figures)
+
+
+def _example(model: ModelRuns, texts: Mapping[str, str]) -> Run:
+    """Return the run that is drawn for a model, with its seed in the name if it is one of several."""
+    run = model.example
+    return run if len(model.completed) < 2 else replace(run, name=f"{run.name}, {texts['seed'].format(seed=run.seed)}")
 
 
 def _image_figures(

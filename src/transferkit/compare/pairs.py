@@ -108,7 +108,7 @@ def _compare_scores(name: str, a: ModelRuns, b: ModelRuns, images: float, *, pai
     first, second = (np.array([run.metrics[name] for run in model.completed]) for model in (a, b))
     # One column, so that only the seeds vary; the images' part is given.
     seeds = spread_of_difference(first[:, None], second[:, None], paired=paired)
-    spread = replace(seeds, images=images, image_freedom=a.correct.shape[1] - 1.0)
+    spread = replace(seeds, images=images, image_freedom=max(a.correct.shape[1] - 1.0, 1.0))
     difference = float(first.mean() - second.mean())
     low, high = interval(difference, spread.total, spread.freedom(with_images=True))
     return {f"{name}_difference": difference, f"{name}_low": low, f"{name}_high": high}

@@ -7,10 +7,11 @@ from typing import Any, Final
 from transferkit.compare.fairness import selected_on_test, trained_on_test
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.results import Results
-from transferkit.compare.table import decimals_for, differing_conditions, list_augmentations
+from transferkit.compare.table import differing_conditions, list_augmentations
 from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import find_pair, write_pair, write_scope
 from transferkit.runs.run import Run
+from transferkit.runs.spread import decimals_for
 
 _HARDWARE: Final = ("platform", "cpu", "accelerator", "cores", "memory")
 _PARTS_SHOWN: Final = 5

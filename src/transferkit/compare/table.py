@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.texts import texts_in
 from transferkit.runs.run import Run
-from transferkit.runs.spread import accuracy_interval, interval
+from transferkit.runs.spread import accuracy_interval, decimals_for, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,11 +183,6 @@ def format_points(fraction: float, decimals: int) -> str:
     if not float(text):
         text = text.lstrip("+-")  # neither +0.00 nor -0.00
     return text.replace("-", "−")
-
-
-def decimals_for(test_size: int) -> int:
-    """Return how many decimals of a percentage the number of test images can carry."""
-    return 2 if test_size >= 5000 else 1
 
 
 def format_cells(

@@ -169,11 +169,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_seeds": "Where a model has several seeds, results are their means. The 95% interval counts what other seeds and other test "
         "images would change (two-way random model, Student's t); the interval over seeds alone holds for these test images only.",
         "note_thinned": "Not all seeds finished: {names}. The mean is of those that did, and so may flatter.",
-        "note_mcnemar": "Pairs of single runs are compared on the same test images: interval for paired proportions (Agresti & Min 2005), "
+        "note_mcnemar": "Pairs of single runs are compared on the same test images: interval for paired proportions (Tango 1998), "
         "exact McNemar test, loss differences by paired bootstrap.",
         "note_welch": "Pairs with several seeds: Student's t with the variance that seeds (Welch) and test images add. The exact permutation "
         "test is shown where it can reach 0.05 at all. P is the probability that a training of the first beats one of the second, a tie "
-        "counting half (Newcombe 2006); from 0.75 on it is a difference that matters (Bouthillier et al. 2021).",
+        "counting half (Newcombe 2006): a difference that matters if the interval lies above 0.5 and P is 0.75 or more (Bouthillier et al. 2021).",
         "note_tests": "p is adjusted for {pairs} pairs (Holm 1979). “Better” needs p below 0.05; “practically equal” needs the 90% "
         "interval within ±{margin} points; all else is undecided.",
         "note_detectable": "Smallest detectable: the true difference, in points, that such a test would find in 80% of cases, also "
@@ -181,11 +181,13 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         # label efficiency
         "efficiency_better": "“{arm}” is better than “{baseline}” at {budgets} ({details}).",
         "efficiency_worse": "“{baseline}” is better than “{arm}” at {budgets} ({details}).",
+        "efficiency_practically equal": "“{arm}” and “{baseline}” are practically equal (within ±{margin} points) at {budgets} ({details}).",
         "efficiency_undecided": "Undecided between “{arm}” and “{baseline}” at {budgets} (smallest detectable difference: {details}).",
         "efficiency_too few seeds": "No verdict on “{arm}” and “{baseline}” at {budgets}: fewer than two seeds, so no interval ({details}).",
         "efficiency_nothing": "Nothing to compare: no arm shares a number of labels with “{baseline}”.",
         "efficiency_short_better": "better",
         "efficiency_short_worse": "worse",
+        "efficiency_short_practically equal": "practically equal",
         "efficiency_short_undecided": "undecided",
         "efficiency_short_too few seeds": "too few seeds",
         "budgets_all": "every number of labels per class tried, {low:,} to {high:,}",
@@ -198,15 +200,16 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "efficiency_column_arm": "Arm",
         "efficiency_column_labels": "Labels per class",
         "efficiency_column_seeds": "Seeds",
-        "efficiency_column_accuracy": "Test accuracy ({confidence}% interval)",
+        "efficiency_column_accuracy": "Test accuracy (95% interval)",
         "efficiency_column_sd": "SD over seeds (points)",
-        "efficiency_column_difference": "Minus baseline (points, {confidence}% interval)",
+        "efficiency_column_difference": "Minus baseline (points, 95% interval)",
         "efficiency_column_p": "p (Holm)",
         "efficiency_column_verdict": "Verdict",
         "efficiency_area": "“{arm}”: mean accuracy along its curve {area} (area over the logarithm of the number of labels).",
-        "efficiency_note": "The {confidence}% intervals count what other seeds, with their other subsets of labels, and other test images would "
-        "change (two-way random model, Student's t; paired where the arms share each seed's subset). A verdict needs p below {level}, "
-        "adjusted for all differences in the table (Holm 1979). It speaks of the numbers of labels tried, and of no others.",
+        "efficiency_note": "The 95% intervals count what other seeds, with their other subsets of labels, and other test images would "
+        "change (two-way random model, Student's t; paired where the arms share each seed's subset). “Better” needs p below 0.05, "
+        "adjusted for all differences in the table (Holm 1979); “practically equal” needs the 90% interval of the difference within "
+        "±{margin} points; all else is undecided. A verdict speaks of the numbers of labels tried, and of no others.",
         "note_run": "{name}: {note}",
     },
     "ko": {
@@ -370,11 +373,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "note_seeds": "시드를 여러 개 쓴 모델의 결과는 평균입니다. 95% 신뢰구간은 시드와 테스트 이미지가 달라질 때의 변동을 함께 "
         "고려한 것이고(이원 변량 모형, Student t), 시드만 고려한 구간은 이 테스트 이미지에만 해당합니다.",
         "note_thinned": "일부 시드의 학습이 끝나지 않은 모델: {names}. 평균은 끝난 것만으로 계산했으므로 실제보다 좋게 보일 수 있습니다.",
-        "note_mcnemar": "한 번씩 학습한 모델 쌍은 같은 테스트 이미지로 비교합니다. 신뢰구간은 대응 비율의 구간(Agresti & Min 2005), 검정은 "
+        "note_mcnemar": "한 번씩 학습한 모델 쌍은 같은 테스트 이미지로 비교합니다. 신뢰구간은 대응 비율의 구간(Tango 1998), 검정은 "
         "McNemar 정확 검정이며, 손실 차이는 대응 붓스트랩으로 구했습니다.",
         "note_welch": "시드가 여러 개인 모델 쌍에는 시드(Welch)와 테스트 이미지의 분산을 더한 Student t를 썼습니다. 정확 순열 검정은 "
         "0.05에 이를 수 있을 때만 표시합니다. 확률은 앞쪽 모델을 한 번 학습한 결과가 뒤쪽보다 정확할 확률이며 동률은 절반으로 셉니다"
-        "(Newcombe 2006). 0.75 이상이면 의미 있는 차이로 봅니다(Bouthillier 외 2021).",
+        "(Newcombe 2006). 신뢰구간 전체가 0.5보다 크고 확률이 0.75 이상이면 의미 있는 차이로 봅니다(Bouthillier 외 2021).",
         "note_tests": "p는 {pairs}쌍에 대해 Holm(1979) 방법으로 보정했습니다. p가 0.05보다 작으면 ‘우세’, 90% "
         "신뢰구간이 ±{margin}%p 안에 들면 ‘사실상 같음’, 그 밖에는 ‘판단 보류’입니다.",
         "note_detectable": "검출 가능한 최소 차이는 보정이 가장 엄격할 때에도 이런 검정이 80%의 확률로 찾아내는 실제 차이(%p)입니다. 이보다 작은 차이는 실제로 있어도 "
@@ -382,11 +385,13 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         # label efficiency
         "efficiency_better": "“{arm}” 우세(비교 대상: “{baseline}”): {budgets} ({details}).",
         "efficiency_worse": "“{baseline}” 우세(비교 대상: “{arm}”): {budgets} ({details}).",
+        "efficiency_practically equal": "사실상 같음(±{margin}%p 이내): “{arm}”, “{baseline}”, {budgets} ({details}).",
         "efficiency_undecided": "판단 보류: “{arm}”, “{baseline}”, {budgets} (검출 가능한 최소 차이: {details}).",
         "efficiency_too few seeds": "결론 없음: “{arm}”, “{baseline}”, {budgets}. 시드가 두 개보다 적어 신뢰구간을 구할 수 없습니다 ({details}).",
         "efficiency_nothing": "비교할 것이 없습니다. 레이블 수가 같은 비교 대상이 없습니다: “{baseline}”.",
         "efficiency_short_better": "우세",
         "efficiency_short_worse": "열세",
+        "efficiency_short_practically equal": "사실상 같음",
         "efficiency_short_undecided": "판단 보류",
         "efficiency_short_too few seeds": "시드 부족",
         "budgets_all": "시험한 모든 레이블 수, 클래스당 {low:,}~{high:,}개",
@@ -399,15 +404,15 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "efficiency_column_arm": "방법",
         "efficiency_column_labels": "클래스당 레이블 수",
         "efficiency_column_seeds": "시드 수",
-        "efficiency_column_accuracy": "테스트 정확도 ({confidence}% 신뢰구간)",
+        "efficiency_column_accuracy": "테스트 정확도 (95% 신뢰구간)",
         "efficiency_column_sd": "시드 간 표준편차 (%p)",
-        "efficiency_column_difference": "기준과의 차이 (%p, {confidence}% 신뢰구간)",
+        "efficiency_column_difference": "기준과의 차이 (%p, 95% 신뢰구간)",
         "efficiency_column_p": "p (Holm)",
         "efficiency_column_verdict": "결론",
         "efficiency_area": "“{arm}”: 곡선 전체의 평균 정확도 {area} (레이블 수의 로그에 대한 곡선 아래 면적).",
-        "efficiency_note": "{confidence}% 신뢰구간은 시드(시드마다 고른 레이블도 다름)와 테스트 이미지가 달라질 때의 변동을 함께 고려한 "
+        "efficiency_note": "95% 신뢰구간은 시드(시드마다 고른 레이블도 다름)와 테스트 이미지가 달라질 때의 변동을 함께 고려한 "
         "것입니다(이원 변량 모형, Student t, 시드마다 같은 이미지로 학습했으면 대응표본). 표의 모든 차이에 대해 Holm(1979) 방법으로 보정한 "
-        "p가 {level}보다 작아야 우열을 말합니다. 결론은 시험한 레이블 수에만 해당합니다.",
+        "p가 0.05보다 작으면 ‘우세’, 차이의 90% 신뢰구간이 ±{margin}%p 안에 들면 ‘사실상 같음’, 그 밖에는 ‘판단 보류’입니다. 결론은 시험한 레이블 수에만 해당합니다.",
         "note_run": "{name}: {note}",
     },
 }

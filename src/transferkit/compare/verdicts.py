@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from transferkit.compare.results import Results
-from transferkit.compare.table import decimals_for, format_points
+from transferkit.compare.table import format_points
 from transferkit.compare.texts import texts_in
+from transferkit.runs.spread import decimals_for
 
 _ALL_PAIRS: Final = 10  # of five models; with more, a report shows the pairs with the baseline
 

@@ -1,14 +1,15 @@
 """Test accuracies side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import color_of, group_runs, list_runs, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import color_of, list_runs, new_axes, plot_texts, quiet_frame
+from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
-from transferkit.runs.spread import accuracy_interval
+from transferkit.runs.spread import accuracy_interval, decimals_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ ORDERS: Final = ("given", "accuracy")
 
 
 def plot_accuracy(
-    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
+    runs: Runs,
     *,
     order: Literal["given", "accuracy"] = "given",
     ax: "Axes | None" = None,
@@ -31,7 +32,7 @@ def plot_accuracy(
 
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run or list of Run
+    runs : Run, sequence of Run, mapping of str to Run or list of Run, Comparison, or path
         What is drawn, from the top; the mapping's keys replace the names. Runs of one name share a row.
     order : {"given", "accuracy"}, default "given"
         ``"accuracy"`` puts the most accurate on top.
@@ -100,7 +101,7 @@ def draw_accuracy(
     places = list(range(len(groups)))  # the colour belongs to the place, so that all plots of a report agree
     if order == "accuracy":
         places.sort(key=lambda i: -summary[1] if (summary := summaries[i]) else 1.0)
-    decimals = 2 if max(len(run.test_labels) for run in runs) >= 5000 else 1
+    decimals = decimals_for(max(len(run.test_labels) for run in runs))
     for row, place in enumerate(places):
         group, summary = groups[place][1], summaries[place]
         lost = [labels[run.status] for run in group if run.status != "completed"]

@@ -7,7 +7,8 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import summarise_accuracy
-from transferkit.plots.style import color_of, group_runs, list_runs, marker_of, new_axes, plot_texts, quiet_frame, wrap
+from transferkit.plots.style import color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame, wrap
+from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _OFFSETS: Final = (
 
 
 def plot_cost(
-    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
+    runs: Runs,
     cost: Literal["training_time", "latency", "parameters"] = "training_time",
     *,
     ax: "Axes | None" = None,
@@ -49,7 +50,7 @@ def plot_cost(
 
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run or list of Run
+    runs : Run, sequence of Run, mapping of str to Run or list of Run, Comparison, or path
         What is drawn; the mapping's keys replace the names.
     cost : {"training_time", "latency", "parameters"}, default "training_time"
         Seconds of all training phases; seconds of the prediction of all test images divided by their number (in batches, so a

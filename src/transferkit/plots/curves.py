@@ -1,7 +1,7 @@
 """Learning curves."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -10,13 +10,13 @@ from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.style import (
     PALETTE,
     color_of,
-    group_runs,
     list_runs,
     marker_of,
     new_axes,
     plot_texts,
     quiet_frame,
 )
+from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ METRICS: Final = ("accuracy", "loss")
 
 
 def plot_curves(
-    runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
+    runs: Runs,
     metric: Literal["accuracy", "loss"] = "accuracy",
     *,
     ax: "Axes | None" = None,
@@ -43,7 +43,7 @@ def plot_curves(
 
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run or list of Run
+    runs : Run, sequence of Run, mapping of str to Run or list of Run, Comparison, or path
         What is drawn; the mapping's keys replace the names. Runs without a history are left out.
     metric : {"accuracy", "loss"}, default "accuracy"
         What is drawn.

@@ -20,10 +20,6 @@ class Curve(Protocol):
     def table(self) -> "pd.DataFrame":
         """One row for each arm and budget: ``arm``, ``labels_per_class``, ``accuracy``, ``low``, ``high``."""
 
-    @property
-    def confidence(self) -> float:
-        """Of the band."""
-
 
 def plot_label_efficiency(curve: Curve, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
     """Draw how accuracy grows with the number of labels.
@@ -112,6 +108,6 @@ def _draw(ax: Any, curve: Curve, arms: list[str], labels: dict[str, str]) -> Non
     ax.set_ylim(max(0.0, min(lows) - room), min(1.0, max(highs) + room))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.set_xlabel(labels["labels_per_class"])
-    ax.set_ylabel(labels["accuracy_of_seeds"].format(confidence=f"{100 * curve.confidence:g}"))
+    ax.set_ylabel(labels["accuracy_of_seeds"])
     ax.legend(loc="best", fontsize="small", frameon=False)
     quiet_frame(ax, grid="y")

@@ -1,23 +1,22 @@
 """Accuracies and learning curves in one figure."""
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from transferkit.plots.accuracy import draw_accuracy
 from transferkit.plots.curves import METRICS, draw_curves, has_curve
-from transferkit.plots.style import group_runs, list_runs, plot_texts
-from transferkit.runs.run import Run
+from transferkit.plots.style import list_runs, plot_texts
+from transferkit.runs.grouping import Runs, group_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_overview(runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]], *, language: str = "en") -> "Figure":
+def plot_overview(runs: Runs, *, language: str = "en") -> "Figure":
     """Draw the accuracies above, the curves of accuracy and loss below.
 
     Parameters
     ----------
-    runs : Run, sequence of Run, or mapping of str to Run or list of Run
+    runs : Run, sequence of Run, mapping of str to Run or list of Run, Comparison, or path
         What is drawn; the curves are left out where no run has a history.
     language : {"en", "ko"}, default "en"
         Language of the labels.

@@ -1,28 +1,22 @@
 """Measured accuracies beside published ones."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import ORDERS, draw_interval, finish_accuracy, summarise_accuracy
-from transferkit.plots.style import color_of, group_runs, list_runs, new_axes, plot_texts
+from transferkit.plots.style import color_of, list_runs, new_axes, plot_texts
+from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
+from transferkit.runs.spread import decimals_for
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 
-class HasRuns(Protocol):
-    """Something with runs, such as a `transferkit.Comparison`."""
-
-    @property
-    def runs(self) -> Sequence[Run]:
-        """The runs."""
-
-
 def plot_published(
-    runs: HasRuns | Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]],
+    runs: Runs,
     published: "pd.DataFrame",
     *,
     order: Literal["given", "accuracy"] = "accuracy",
@@ -36,7 +30,7 @@ def plot_published(
 
     Parameters
     ----------
-    runs : Comparison, Run, sequence of Run, or mapping of str to Run or list of Run
+    runs : Run, sequence of Run, mapping of str to Run or list of Run, Comparison, or path
         What was measured; the mapping's keys replace the names.
     published : DataFrame
         From `transferkit.published_results`, or the rows of it that matter: ``table[table["source"] == "course"]``.
@@ -83,14 +77,13 @@ def plot_published(
             f"published must be a table from published_results; got {type(published).__name__} without"
             f" {', '.join(sorted(missing))}."
         )
-    given = runs if isinstance(runs, Run | Sequence | Mapping) else runs.runs
-    chosen = list_runs(given)
+    chosen = list_runs(runs)
     rows = match_rows(group_runs(chosen), published)
     if order == "accuracy":
         rows.sort(key=lambda row: -row.place_accuracy)
     with plot_texts(language, [row.name for row in rows]) as labels:
         target = new_axes(7.6, 1.5 + 0.3 * len(rows)) if ax is None else ax
-        decimals = 2 if max(len(run.test_labels) for run in chosen) >= 5000 else 1
+        decimals = decimals_for(max(len(run.test_labels) for run in chosen))
         draw_published(target, rows, labels, decimals=decimals, legend="below" if ax is None else "inside")
     return target
 

@@ -2,14 +2,14 @@
 
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from transferkit.errors import InvalidInputError, MissingDependencyError, TransferKitWarning
 from transferkit.plots.texts import LABELS, check_language
+from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 
 # Okabe & Ito (2008), "Color Universal Design", without black and yellow, which vanish on dark and on white paper.
@@ -134,45 +134,23 @@ def quiet_frame(ax: Any, *, grid: str | None = None) -> None:
         ax.set_axisbelow(True)
 
 
-def list_runs(runs: Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]]) -> list[Run]:
-    """Return the runs as a list, named by the keys of a mapping.
+def list_runs(runs: Runs) -> list[Run]:
+    """Return the runs as a list, those of one name together, named by the keys of a mapping.
 
     Raises
     ------
     InvalidInputError
         If there is none, or something else among them.
     """
-    if isinstance(runs, Run):
-        return [runs]
-    named: list[tuple[str, Any]]
-    if isinstance(runs, Mapping):
-        named = [(str(name), run) for name, group in runs.items() for run in _as_list(group)]
-    else:
-        named = [("", run) for run in runs]
-    for _, run in named:
-        if not isinstance(run, Run):
-            raise InvalidInputError(
-                f"runs must be Run objects; got {type(run).__name__}. Read saved ones with load_runs."
-            )
-    if not named:
+    listed = [run for group in group_runs(runs).values() for run in group]
+    if not listed:
         raise InvalidInputError("there is no run to draw; give at least one.")
-    return [replace(run, name=name) if name or isinstance(runs, Mapping) else run for name, run in named]
+    return listed
 
 
 def predicted_run(run: Run) -> Run:
     """Return a run that has test predictions, or say why it cannot be drawn."""
-    (chosen,) = list_runs([run])
-    _ = chosen.test_predictions  # raises
-    return chosen
-
-
-def _as_list(group: Any) -> list[Any]:
-    return list(group) if isinstance(group, list | tuple) else [group]
-
-
-def group_runs(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each name; several under one name are trainings of one recipe with different seeds."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.name, []).append(run)
-    return groups
+    if not isinstance(run, Run):
+        raise InvalidInputError(f"run must be a Run; got {type(run).__name__}. Read a saved one with load_run.")
+    _ = run.test_predictions  # raises
+    return run

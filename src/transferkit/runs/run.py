@@ -1,7 +1,8 @@
 """Run: the record of one training."""
 
+import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -35,6 +36,17 @@ def _whole(value: Any, name: str) -> int | None:
         return operator.index(value)
     except TypeError:
         raise InvalidInputError(f"{name} must be a whole number; got {value!r}.") from None
+
+
+def _simple(value: Any) -> Any:
+    """Return a description without NumPy's types and NaN, which do not compare as others do; a saved one has none either."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _simple(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_simple, value)) if type(value) in (list, tuple) else [_simple(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -159,9 +171,17 @@ class Run:
             if not isinstance(value, Mapping):
                 cure = " Give data.describe()." if field_name == "dataset" else ""
                 raise InvalidInputError(f"{field_name} must be a dict; got {type(value).__name__}.{cure}")
+            self._set(field_name, _simple(value))
+        for field_name in ("history", "phases"):
+            rows: object = getattr(self, field_name)
+            if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+                raise InvalidInputError(f"{field_name} must be a list of dicts, one for each row; got {rows!r:.80}.")
         for field_name in ("seed", "selected_epoch", "tuning_trials"):
             self._set(field_name, _whole(getattr(self, field_name), field_name))
-        self._set("class_names", tuple(str(name) for name in self.class_names))
+        names: object = self.class_names
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise InvalidInputError(f"class_names must be a sequence of names; got {names!r}.")
+        self._set("class_names", tuple(str(name) for name in names))
         if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
             raise InvalidInputError(f"class_names must be distinct and at least one; got {self.class_names}.")
         for split in ("test", "validation"):
@@ -178,7 +198,10 @@ class Run:
         classes = len(self.class_names)
         probabilities = getattr(self, f"{split}_probabilities")
         labels = getattr(self, f"{split}_labels")
-        probabilities = np.asarray(probabilities, dtype=np.float32)
+        try:
+            probabilities = np.asarray(probabilities, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"{split}_probabilities must be an array of numbers: {error}") from None
         if not probabilities.size:
             probabilities = np.empty((0, classes), np.float32)
         if probabilities.ndim != 2 or probabilities.shape[1] != classes:

@@ -5,11 +5,15 @@ and an interval counts both (Miller 2024, arXiv:2411.00640; Bouthillier et al. 2
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.runs.metrics import wilson_interval
+
+NO_VARIANCE: Final = 1e-24
+"""A variance below is rounding and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Spread:
 
 def _satterthwaite(parts: list[tuple[float, float]]) -> float:
     total = sum(variance for variance, _ in parts)
-    if total <= 0:
+    if total <= NO_VARIANCE:
         return min(freedom for _, freedom in parts)
     return total**2 / sum(variance**2 / freedom for variance, freedom in parts if variance > 0)
 
@@ -128,8 +132,8 @@ def accuracy_interval(correct: ArrayLike) -> tuple[float, float]:
 
     Parameters
     ----------
-    correct : array-like of bool, shape (seeds, images)
-        Which test images each training answers correctly.
+    correct : array-like of bool or float, shape (seeds, images)
+        Which test images each training answers correctly; or scores from 0 to 1.
 
     Returns
     -------
@@ -147,6 +151,11 @@ def accuracy_interval(correct: ArrayLike) -> tuple[float, float]:
     low, high = wilson_interval(round(mean * count), count)
     if len(scores) > 1:
         spread = spread_of_mean(scores)
-        if spread.total > 0:  # else every training is right everywhere, or wrong everywhere
+        if spread.total > NO_VARIANCE:  # else chance has left no trace, as where all are right; that is no certainty
             low, high = interval(mean, spread.total, spread.freedom(with_images=True))
     return max(low, 0.0), min(high, 1.0)
+
+
+def decimals_for(test_size: int) -> int:
+    """Return how many decimals of a percentage the number of test images can carry."""
+    return 2 if test_size >= 5000 else 1

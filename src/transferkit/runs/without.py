@@ -9,6 +9,7 @@ from transferkit.data.duplicates import Duplicates
 from transferkit.errors import InvalidInputError, RunError
 from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
+from transferkit.runs.spread import decimals_for
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class AccuracyWithout:
     accuracy_removed: float | None
 
     def __str__(self) -> str:
-        decimals = 2 if self.images >= 5000 else 1
+        decimals = decimals_for(self.images)
         part = "" if self.accuracy_removed is None else f", {self.accuracy_removed:.{decimals}%} on the others"
         return (
             f"{self.run}: {self.accuracy:.{decimals}%} (95% interval {self.low:.{decimals}%} to {self.high:.{decimals}%})"
