@@ -57,11 +57,11 @@ recipe |= {"augment": "flip", "batch_size": 32, "tuning_trials": 4}
 # The network of the course: two 5x5 convolutions, each followed by max pooling, then a dense layer with dropout, then
 # ten outputs.
 
-model = tk.build_cnn()
-model.summary(line_length=72)
+tk.build_cnn().summary(line_length=72)
 
 # %%
 
+model = tk.build_cnn()
 cnn = tk.train(model, data, epochs=60, name="CNN", **recipe)
 print(cnn)
 
@@ -80,15 +80,16 @@ _ = tk.plot_curves(cnn)
 # everything that is left, and adds a new output layer for 10 classes. Enlarging the images to 64 pixels, grey to three
 # channels and MobileNet's own scaling (-1 to 1) are layers of the model, so it takes the same images as the CNN.
 
-model = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
-print(f"feature extractor: {model.get_layer('backbone').count_params():,} weights, all frozen")
-print(f"new output layer:  {model.get_layer('predictions').count_params():,} weights = 1024 x 10 + 10")
+network = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
+print(f"feature extractor: {network.get_layer('backbone').count_params():,} weights, all frozen")
+print(f"new output layer:  {network.get_layer('predictions').count_params():,} weights = 1024 x 10 + 10")
 print(f"the old one had:   {1024 * 1000 + 1000:,} weights")
 
 # %%
 # A frozen network says the same of an image each time, so its features are computed once for each view of an image and
 # kept. That is why this is the fastest of the four.
 
+model = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
 frozen = tk.train(model, data, epochs=20, learning_rate=3e-3, name="MobileNet, frozen", **recipe)
 print(frozen)
 

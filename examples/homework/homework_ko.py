@@ -60,11 +60,11 @@ recipe |= {"augment": "flip", "batch_size": 32, "tuning_trials": 4}
 # 강의에서 본 네트워크입니다. 5x5 합성곱 층(convolutional layer) 둘이 있고 그 뒤마다 최대 풀링(max
 # pooling)이 옵니다. 이어서 드롭아웃(dropout)이 있는 완전 연결 층(dense layer)을 거쳐 출력 10개가 나옵니다.
 
-model = tk.build_cnn()
-model.summary(line_length=72)
+tk.build_cnn().summary(line_length=72)
 
 # %%
 
+model = tk.build_cnn()
 cnn = tk.train(model, data, epochs=60, name="CNN", **recipe)
 print(cnn)
 
@@ -86,15 +86,16 @@ _ = tk.plot_curves(cnn, language="ko")
 # 않습니다. 이미지를 64픽셀로 키우고, 흑백을 세 채널로 만들고, MobileNet에 맞게 -1에서 1 사이로 바꾸는 일도 모두 모델
 # 안의 층이 합니다. 그래서 이 모델에는 CNN과 똑같은 이미지를 넣으면 됩니다.
 
-model = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
-print(f"특징 추출기: 파라미터 {model.get_layer('backbone').count_params():,}개, 모두 동결")
-print(f"새 출력층: 파라미터 {model.get_layer('predictions').count_params():,}개 = 1024 x 10 + 10")
+network = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
+print(f"특징 추출기: 파라미터 {network.get_layer('backbone').count_params():,}개, 모두 동결")
+print(f"새 출력층: 파라미터 {network.get_layer('predictions').count_params():,}개 = 1024 x 10 + 10")
 print(f"원래 출력층: 파라미터 {1024 * 1000 + 1000:,}개")
 
 # %%
 # 동결한 네트워크는 같은 이미지에 대해 언제나 같은 값을 냅니다. 그래서 특징(feature)을 이미지마다 한 번만 계산해 저장해 두고
 # 씁니다. 세 MobileNet 가운데 이 학습이 가장 빠른 까닭입니다.
 
+model = tk.build_transfer_model("mobilenet", pretrained=True, freeze=True)
 frozen = tk.train(model, data, epochs=20, learning_rate=3e-3, name="MobileNet, frozen", **recipe)
 print(frozen)
 

@@ -1,6 +1,7 @@
 """train and fine_tune on scikit-learn's digits: results, records, reuse, resumption and refusals."""
 
 import random
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -289,6 +290,82 @@ def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, st
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
     np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
     assert not list(tmp_path.glob(".*checkpoint*"))
+
+
+def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(digits, tmp_path):
+    data, model = digits.subset(10), small_transfer()
+    options = {"head_epochs": 1, "epochs": 2, "batch_size": 16, "verbose": False, "name": "net", "folder": tmp_path}
+    whole = tk.fine_tune(small_transfer(), data, **options | {"folder": None})
+    before = [layer.trainable for layer in model.layers], model.get_weights()
+    with pytest.raises(KeyboardInterrupt):
+        tk.fine_tune(model, data, callbacks=[StopAfter(2)], **options)
+    assert [layer.trainable for layer in model.layers] == before[0]
+    assert all(map(np.array_equal, model.get_weights(), before[1]))
+    resumed = tk.fine_tune(model, data, **options)
+    assert [phase["epochs"] for phase in resumed.phases] == [1, 2]
+    assert resumed.phases[0]["engine"] == whole.phases[0]["engine"] == "litert"
+    assert resumed.model_info["dead_features"] == whole.model_info["dead_features"]
+    np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
+
+
+def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path):
+    data = digits.subset(10)
+    finished = tk.train(small_cnn(), data, name="CNN", folder=tmp_path, **FAST)
+    again = {"name": "CNN", "folder": tmp_path, "overwrite": True, **FAST}
+    with pytest.warns(TransferKitWarning, match="stays"), pytest.raises(KeyboardInterrupt):
+        tk.train(small_cnn(), data, callbacks=[StopAfter(0)], **again | {"batch_size": 8})
+    with pytest.warns(TransferKitWarning, match="stays"):
+        tk.train(small_cnn(), data, learning_rate=1e30, **again)
+    assert tk.load_run(tmp_path / "cnn").key == finished.key
+
+
+@pytest.mark.filterwarnings("error::transferkit.errors.TransferKitWarning")
+def test_found_run_with_other_callbacks_or_trials_is_pointed_out(digits, tmp_path):
+    data = digits.subset(10)
+    options = {"name": "CNN", "folder": tmp_path, **FAST}
+    run = tk.train(small_cnn(), data, callbacks=[keras.callbacks.TerminateOnNaN()], **options)
+    assert run.recipe["callbacks"] == ["TerminateOnNaN"]
+    assert tk.train(small_cnn(), data, callbacks=[keras.callbacks.TerminateOnNaN()], **options).key == run.key
+    with pytest.raises(TransferKitWarning, match=r"callbacks \['TerminateOnNaN'\], not none"):
+        tk.train(small_cnn(), data, **options)
+    with pytest.raises(TransferKitWarning, match="records 1 settings tried"):
+        tk.train(small_cnn(), data, callbacks=[keras.callbacks.TerminateOnNaN()], tuning_trials=5, **options)
+
+
+def test_run_is_not_saved_with_the_weights_of_a_later_training(digits, tmp_path):
+    data, model = digits.subset(10), small_cnn()
+    first = tk.train(model, data, **FAST)
+    first.save(tmp_path / "in time")
+    tk.train(model, data, **FAST)
+    with pytest.raises(RunError, match="trained or changed since"):
+        first.save(tmp_path / "late")
+    assert not (tmp_path / "late").exists()
+    first.save(tmp_path / "record", weights=False)
+
+
+@pytest.mark.parametrize("wrong", ["sigmoid", "scaled"])
+def test_outputs_that_are_no_probabilities_are_noticed_before_the_training(digits, wrong):
+    outputs = {
+        "sigmoid": keras.layers.Dense(10, activation="sigmoid"),
+        "scaled": keras.layers.Rescaling(2.0),
+    }
+    model = small_cnn()
+    x = model.layers[-2].output if wrong == "sigmoid" else model.output
+    model = keras.Model(model.inputs, outputs[wrong](x))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(InvalidInputError, match="the outputs of the model"):
+        tk.train(model, digits, epochs=10_000, verbose=False)
+
+
+def test_predictions_that_are_not_finite_are_a_divergence(digits, tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.set_weights([np.full_like(array, np.nan) for array in self.model.get_weights()])
+
+    data = replace(digits, validation=type(digits.test)(*(array[:0] for array in digits.test)))
+    with pytest.warns(TransferKitWarning, match="not finite"):
+        run = tk.train(small_cnn(), data, callbacks=[Break()], name="CNN", folder=tmp_path, **FAST | {"epochs": 1})
+    assert run.status == tk.load_run(tmp_path / "cnn").status == "diverged"
 
 
 def test_divergence_is_recorded_and_never_a_result(digits, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from transferkit.compare.fairness import selected_on_test, trained_on_test
 from transferkit.compare.model_runs import ModelRuns
 from transferkit.compare.results import Results
-from transferkit.compare.table import differing_conditions, list_augmentations
+from transferkit.compare.table import differing_conditions, differing_settings, list_augmentations
 from transferkit.compare.texts import texts_in
 from transferkit.compare.verdicts import find_pair, write_pair, write_scope
 from transferkit.runs.run import Run
@@ -120,6 +120,9 @@ def describe_training(model: ModelRuns, language: str) -> str:
     run = model.example
     recipe = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
+    for name, phase in planned.items():
+        if phase.get("learning_rate") is None and "learning_rate" in recipe:  # then it is the one of the optimiser
+            planned[name] = phase | {"learning_rate": recipe["learning_rate"]}
     parts = [_describe_phase(phase, planned.get(str(phase.get("name")), {}), texts) for phase in run.phases]
     told = ("epochs", *_PHASE_RECIPE) if planned and run.phases else ("epochs",) if run.phases else ()
     parts += _describe_options({key: value for key, value in recipe.items() if key not in told}, _RECIPE_ORDER, texts)
@@ -217,7 +220,10 @@ def list_notes(results: Results, language: str) -> list[str]:
     differing = [texts[f"column_{name}"] for name in differing_conditions([model.example for model in results.models])]
     if differing:
         notes.append(texts["note_differ"].format(columns=", ".join(differing)))
-    elif len(shared := _by_train_data(results.models)) > 1:
+    if recipes := differing_settings([model.example for model in results.models]):
+        names = ", ".join(texts[f"setting_{name}"] for name in recipes)
+        notes.append(texts["note_recipes"].format(names=names, section=texts["section_training"]))
+    if not differing and len(shared := _by_train_data(results.models)) > 1:
         notes.append(texts["note_train_data"].format(models=_join([_list_names(names) for names in shared], " / ")))
     for key, hardware in (("note_versions", False), ("note_hardware", True)):
         if values := _write_differing(_collect(runs, hardware=hardware)):

@@ -41,6 +41,9 @@ CONDITIONS: Final = (
 )
 """What is printed only where the runs differ in it."""
 
+SETTINGS: Final = ("learning_rate", "batch_size", "optimizer")
+"""What else of a recipe is pointed out where runs that have it differ in it; it has no column."""
+
 
 def count_epochs(run: Run) -> int | None:
     """Return how many epochs were trained, by the history or else the recipe."""
@@ -152,6 +155,11 @@ def differing_conditions(runs: Sequence[Run]) -> list[str]:
     values = {name: {row[name] for row in rows} for name in CONDITIONS}
     values["image_size"].discard(None)  # only backbones resize: a network of another kind is no difference in it
     return [name for name in CONDITIONS if len(values[name]) > 1]
+
+
+def differing_settings(runs: Sequence[Run]) -> list[str]:
+    """Return in which settings of stepwise training the runs that have them are not all alike."""
+    return [name for name in SETTINGS if len({repr(run.recipe[name]) for run in runs if name in run.recipe}) > 1]
 
 
 def format_duration(seconds: float, texts: dict[str, str]) -> str:

@@ -238,6 +238,23 @@ def leaves(network: Any) -> Iterator[Any]:
             yield layer
 
 
+def trainable_flags(model: Any) -> list[bool]:
+    """Return whether each layer trains, networks before the layers in them."""
+    return [layer.trainable for layer in _with_networks(model)]
+
+
+def restore_flags(model: Any, flags: Iterable[bool]) -> None:
+    """Let each layer train or not, as `trainable_flags` found it."""
+    for layer, flag in zip(_with_networks(model), flags, strict=True):
+        layer.trainable = flag  # a network's passes on to its layers, which come later
+
+
+def _with_networks(network: Any) -> Iterator[Any]:
+    yield network
+    for layer in network.layers:
+        yield from _with_networks(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
 def _span(backbone: Any, name: str) -> tuple[int, int]:
     """Return the indices of the first and last layer that `name` stands for: a layer, or the layers of a block."""
     if not isinstance(name, str):

@@ -94,6 +94,8 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
     """
     folder = Path(path).expanduser()
     check_replaceable(folder, replace=replace)
+    if weights and hasattr(run.model, "get_weights"):
+        _check_weights(run)
     record = {"schema": SCHEMA} | {name: _plain(getattr(run, name)) for name in _RECORDED}
     with files.atomic_folder(folder, replace=replace or folder.exists()) as temporary:
         files.write_json(temporary / RECORD, record)
@@ -105,6 +107,21 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
                 run.model.save_weights(str(temporary / WEIGHTS))
         files.write_manifest(temporary, kind=_KIND, schema=SCHEMA)
     return folder
+
+
+def weights_digest(model: Any) -> str:
+    """Return one SHA-256 over all weights of a model."""
+    return files.sha256_arrays(*(np.asarray(array) for array in model.get_weights()))
+
+
+def _check_weights(run: Run) -> None:
+    """Refuse to save a run with the weights of a later training."""
+    recorded = run.model_info.get("weights_sha256")
+    if recorded and run.model_info and weights_digest(run.model) != recorded:
+        raise RunError(
+            f"the model of run {run.name!r} was trained or changed since, so its weights are not those of the run. Save a run before its "
+            "model is trained further, give train a folder, or save the record alone: weights=False."
+        )
 
 
 def check_replaceable(folder: Path, *, replace: bool) -> None:

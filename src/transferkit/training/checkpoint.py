@@ -28,7 +28,9 @@ class Progress:
     best_epoch, best_score, best_weights
         What validation has chosen so far.
     prepared : dict
-        For each phase, what came before its epochs: ``preparation_seconds``, and with kept features ``features_computed``.
+        For each phase, what came before its epochs: ``preparation_seconds``, ``engine``, with kept features ``features_computed``.
+    dead_features : list of int, optional
+        How many of the frozen layers' features are the same for every image, and of how many.
     """
 
     finished: int = 0
@@ -36,7 +38,8 @@ class Progress:
     best_epoch: int | None = None
     best_score: tuple[float, float] | None = None
     best_weights: list[Any] | None = None
-    prepared: dict[str, dict[str, float]] = field(default_factory=dict)
+    prepared: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dead_features: list[int] | None = None
 
 
 def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> None:
@@ -48,6 +51,7 @@ def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> 
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
         "prepared": progress.prepared,
+        "dead_features": progress.dead_features,
     }
     arrays = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
     arrays |= {f"optimizer{i}": np.asarray(variable) for i, variable in enumerate(model.optimizer.variables)}
@@ -77,6 +81,7 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
         tuple(score) if score else None,
         best or None,
         facts.get("prepared", {}),
+        facts.get("dead_features"),
     )
     return progress, arrays
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import leaves
-from transferkit.models.health import DeadFeatures
 from transferkit.models.weights import weights_provenance
+from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.options import Phase, Settings
 from transferkit.training.probe import describe_penalty
@@ -38,7 +38,13 @@ def describe_recipe(model: Any, phases: Sequence[Phase], settings: Settings) -> 
     }
 
 
-def describe_model(model: Any, *, engine: str, dead: DeadFeatures | None) -> dict[str, Any]:
+def describe_callbacks(settings: Settings) -> dict[str, Any]:
+    """Return the classes of the caller's own callbacks, if there are any."""
+    names = [type(callback).__name__ for callback in settings.callbacks]
+    return {"callbacks": names} if names else {}
+
+
+def describe_model(model: Any, *, engine: str, dead: list[int] | None) -> dict[str, Any]:
     """Return sizes, where the weights came from, what computed the frozen layers, and how many features are dead."""
     provenance = weights_provenance(model)
     return {
@@ -48,7 +54,8 @@ def describe_model(model: Any, *, engine: str, dead: DeadFeatures | None) -> dic
         "layers": sum(1 for _ in leaves(model)),
         "provenance": None if provenance is None else asdict(provenance),
         "engine": engine,
-        "dead_features": None if dead is None else [dead.dead, dead.total],
+        "dead_features": dead,
+        "weights_sha256": weights_digest(model),
     }
 
 

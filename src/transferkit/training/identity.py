@@ -6,20 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
-from transferkit import files
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import leaves
 from transferkit.models.structure import layer_structure
+from transferkit.runs.storage import weights_digest
 
 
 def model_digest(model: Any) -> str:
     """Return one SHA-256 over the layers (without names and seeds), what trains, and all weights."""
     structures = [(layer.trainable, *layer_structure(layer)) for layer in leaves(model)]
     layers = [[kind, trainable, config] for trainable, kind, config in structures]
-    weights = files.sha256_arrays(*(np.asarray(array) for array in model.get_weights()))
-    return _digest([layers, weights])
+    return _digest([layers, weights_digest(model)])
 
 
 def training_key(model: Any, *, fingerprint: str, recipe: dict[str, Any], seed: int) -> str:

@@ -19,7 +19,9 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, find_prefix
 from transferkit.models.compiling import compile_like, recompile
-from transferkit.models.health import DeadFeatures, dead_features
+from transferkit.models.freezing import restore_flags, trainable_flags
+from transferkit.models.health import dead_features
+from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.run import Run
 from transferkit.runs.storage import WEIGHTS, check_replaceable
 from transferkit.training.augmentation import VIEWS, count_views
@@ -35,15 +37,15 @@ from transferkit.training.callbacks import (
     Recorder,
 )
 from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
-from transferkit.training.description import count_parameters, describe_model, describe_recipe
+from transferkit.training.description import count_parameters, describe_callbacks, describe_model, describe_recipe
 from transferkit.training.environment import describe_environment
 from transferkit.training.evaluation import Predictor, check_network
-from transferkit.training.finished import beside, find_finished, run_folder
+from transferkit.training.finished import beside, find_finished, holds_finished, run_folder, warn_of_changes
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import is_sparse_crossentropy, training_key
 from transferkit.training.network import Network, choose_network
 from transferkit.training.options import Phase, Settings
-from transferkit.training.probe import fit_probe, softmax_layer
+from transferkit.training.probe import fit_probe, softmax_layer, total_trials
 
 _GAP_IMAGES = 10_000  # enough for the overfit gap to half a point, and cheap
 _TIMED_IMAGES, _TIMED_BATCH = 128, 64
@@ -66,12 +68,14 @@ def run_phases(model: Any, data: Dataset, phases: Sequence[Phase], settings: Set
     name = settings.name or model.name
     recipe = describe_recipe(model, phases, settings)
     key = training_key(model, fingerprint=data.fingerprint, recipe=recipe, seed=settings.seed)
+    recipe |= describe_callbacks(settings)  # told, but not part of the key: some only write a log
     place = None if settings.folder is None else run_folder(settings.folder, settings.save_as or name)
     guard = nullcontext() if place is None else files.lock(beside(place, ""), timeout_seconds=_LOCK_SECONDS)
     with guard:
         if place is not None and not settings.overwrite:
             finished = find_finished(place, key=key, recipe=recipe, seed=settings.seed)
             if finished is not None:
+                warn_of_changes(finished, recipe=recipe, tuning_trials=settings.tuning_trials)
                 return _take_up(finished, model, phases, settings)
         if place is not None:
             check_replaceable(place, replace=True)  # before the training, not after it
@@ -133,12 +137,11 @@ class _Training:
         self._phase_facts: list[dict[str, Any]] = []
         self._network = Network(model, None, "plain")
         self._computed_before = 0
-        self._dead: DeadFeatures | None = None
 
     def run(self) -> Run:
         """Fit, restore the weights that count, measure and record."""
         original_optimizer, original_loss = self._model.optimizer, self._model.loss
-        start = self._model.get_weights()
+        start, flags = self._model.get_weights(), trainable_flags(self._model)
         arrays = self._find_checkpoint()
         status = "completed"
         try:
@@ -156,16 +159,27 @@ class _Training:
         finally:
             if status == "completed" and self._best.weights is not None:
                 self._model.set_weights(self._best.weights)
-            recompile(self._model, optimizer=original_optimizer, loss=original_loss)
             if status == "interrupted" and self._place is not None:
-                self._record(status).save(self._place, weights=False, replace=True)
+                self._save(self._record(status))
+                # The same call with the same model finds the checkpoint only if the model is what it was.
+                restore_flags(self._model, flags)
+                self._model.set_weights(start)
+            recompile(self._model, optimizer=original_optimizer, loss=original_loss)
         run = self._record(status)
         if self._place is not None:
-            run.save(self._place, weights=status == "completed", replace=True)
-            object.__setattr__(run, "path", self._place)
+            self._save(run)
             if self._checkpoint is not None:
                 self._checkpoint.unlink(missing_ok=True)
         return run
+
+    def _save(self, run: Run) -> None:
+        """Save the run in its place, unless it has no result and a run that has one is there."""
+        assert self._place is not None  # noqa: S101 - the caller knows
+        if run.status != "completed" and holds_finished(self._place):
+            warn(f"run {run.name!r} has no result ({run.status}), so the finished run in {self._place} stays.")
+            return
+        run.save(self._place, weights=run.status == "completed", replace=True)
+        object.__setattr__(run, "path", self._place)
 
     def _find_checkpoint(self) -> dict[str, Any] | None:
         found = None if self._checkpoint is None else load_progress(self._checkpoint, key=self._key)
@@ -255,6 +269,7 @@ class _Training:
         """Count what came before the epochs: features of images as they are, the conversion of the frozen part."""
         prepared = self._progress.prepared.setdefault(phase, {"preparation_seconds": 0.0})
         prepared["preparation_seconds"] += seconds
+        prepared["engine"] = self._network.engine
         self._computed_before = int(prepared.get("features_computed", 0))
 
     def _choose_network(self, phase: Phase) -> Network:
@@ -268,10 +283,11 @@ class _Training:
         images = (data.validation if self._validates else data.train).images[:_HEALTH_IMAGES]
         if network.cache is None or len(network.cache.shape) != 1 or len(images) < 2:
             return
-        self._dead = dead_features(network.cache.take(network.cache.locate(np.asarray(images))))
-        if self._dead.fraction > _MANY_DEAD:
+        found = dead_features(network.cache.take(network.cache.locate(np.asarray(images))))
+        self._progress.dead_features = [found.dead, found.total]
+        if found.fraction > _MANY_DEAD:
             warn(
-                f"{self._dead.dead} of {self._dead.total} features of {self._model.name!r} are the same for every image, so "
+                f"{found.dead} of {found.total} features of {self._model.name!r} are the same for every image, so "
                 "its frozen layers can say little about them. A larger image_size usually helps."
             )
 
@@ -327,7 +343,7 @@ class _Training:
             "name": phase.name,
             "epochs": len(rows),
             "trainable_parameters": count_parameters(self._model.trainable_weights),
-            "engine": self._network.engine,
+            "engine": "plain",
             "seconds": seconds,
             "validation_seconds": sum(row["validation_seconds"] for row in rows),
             "images": images,
@@ -345,10 +361,14 @@ class _Training:
             expected = len(data.test.labels) + len(data.validation.labels) + len(some)
             predict = Predictor(model, data.test.images, expected=expected, engine=self._settings.engine)
             test, validation = predict(data.test.images), predict(data.validation.images)
+            if not (np.isfinite(test).all() and np.isfinite(validation).all()):  # the last step did it
+                warn(
+                    f"run {self._name!r} diverged: its predictions are not finite. Lower the learning rate or add warm-up."
+                )
+                return self._record("diverged")
             right = predict(data.train.images[some]).argmax(axis=1) == data.train.labels[some]
             train_accuracy = float(np.mean(right))
         epochs = [row["epoch"] for row in self._progress.history]
-        penalties = max(1, sum("strength" in row for row in self._progress.history))
         return Run(
             name=self._name,
             class_names=data.class_names,
@@ -360,12 +380,12 @@ class _Training:
             history=self._progress.history,
             phases=self._phase_facts,
             recipe=self._recipe,
-            model_info=describe_model(model, engine=self._network.engine, dead=self._dead),
+            model_info=describe_model(model, engine=self._network.engine, dead=self._progress.dead_features),
             seed=self._settings.seed,
             selection="validation" if self._validates else "last",
             selected_epoch=(self._best.epoch if self._validates else max(epochs, default=None)) if completed else None,
             status=status,
-            tuning_trials=self._settings.tuning_trials * penalties,
+            tuning_trials=total_trials(self._settings.tuning_trials, self._progress.history),
             train_accuracy=train_accuracy,
             test_seconds=_test_seconds(model, data) if completed else None,
             environment=describe_environment(),
@@ -388,6 +408,9 @@ def _check_fit(model: Any, data: Dataset) -> None:
             f"the model {model.name!r} has output shape {model.output_shape}, but the data have {data.num_classes} classes. "
             f"Build it with num_classes={data.num_classes}."
         )
+    # A sigmoid or a second activation shows in the numbers only; better now than after the training.
+    answers = keras.ops.convert_to_numpy(model(np.asarray(data.train.images[:2]), training=False))
+    check_probabilities(answers, what=f"the outputs of the model {model.name!r}")
 
 
 def _check_smoothing(model: Any) -> None:

@@ -1,6 +1,7 @@
 """The exact optimum of a softmax layer on fixed features: multinomial logistic regression by L-BFGS."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,11 @@ def _single_dense(prefix: Prefix) -> Any:
         return None
     dense = kinds[0]
     return dense if dense.use_bias and dense.activation is keras.activations.softmax else None
+
+
+def total_trials(tuning_trials: int, history: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many settings were tried before a run: the caller's number, times the penalties that a probe chose from."""
+    return tuning_trials * max(1, sum("strength" in row for row in history))
 
 
 def fit_probe(network: Network, data: Dataset, *, first_epoch: int) -> Probe:
