@@ -87,8 +87,8 @@ _ = tk.plot_cost(quick, "latency")
 
 # %%
 # *Observe:* the three MobileNets are one network with three sets of weights. They have the same number of parameters and
-# need the same work for an image. What parts them in the last picture is the engine (frozen layers ran in LiteRT, the others
-# in Keras), what it takes to get ready, and the machine's mood. Wall time is an honest measure of *your* waiting and a poor
+# need the same work for an image, and Keras computed all three. What parts them in the last picture is nothing but the machine's
+# mood while some images were timed. Wall time is an honest measure of *your* waiting and a poor
 # measure of a model. Measure on a quiet machine, say on which, and do not compare times from two machines.
 
 print({name: quick[0].environment[name] for name in ("cpu", "cores", "accelerator")})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transferkit.data.duplicates import find_duplicates as find_duplicates
     from transferkit.data.filters import filter_images as filter_images
     from transferkit.data.filters import hand_designed_filters as hand_designed_filters
+    from transferkit.data.folders import load_image as load_image
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
@@ -101,6 +102,7 @@ _EXPORTS = {
     "layer_outputs": "features.inspection",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
+    "load_image": "data.folders",
     "load_image_folder": "data.folders",
     "load_mnist": "data.mnist",
     "load_model": "models.saving",

@@ -183,6 +183,22 @@ def decoded(image, path, **options):
     return decode_image(path, Decoding(4, 4, "rgb", "stretch", 10**6))
 
 
+@pytest.mark.parametrize("options", [{}, {"fit": "crop"}, {"fit": "pad", "color_mode": "grayscale"}])
+def test_one_image_is_decoded_as_its_folder_is(animals, options):
+    data = load(animals, **options)
+    loaded = {tk.load_image(file, image_size=8, **options).tobytes() for file in animals.rglob("*.png")}
+    assert loaded == contents(data.train) | contents(data.validation) | contents(data.test)
+
+
+def test_image_that_cannot_be_loaded_is_named(tmp_path):
+    (tmp_path / "note.png").write_text("no image")
+    for name in ("note.png", "missing.png"):
+        with pytest.raises(DataError, match=f"{name} cannot be read"):
+            tk.load_image(tmp_path / name, image_size=8)
+    with pytest.raises(InvalidInputError, match="image_size"):
+        tk.load_image(tmp_path / "note.png", image_size=0)
+
+
 def test_transparency_becomes_white(tmp_path):
     clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))

@@ -6,7 +6,7 @@ import pytest
 
 import transferkit as tk
 from transferkit import files
-from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
+from transferkit.errors import CacheError, DataError, InvalidInputError, TransferKitWarning
 from transferkit.features import cache as caches
 from transferkit.features import engine as engines
 
@@ -136,3 +136,11 @@ def test_cache_is_measured_only_when_it_grew(model, images, monkeypatch):
     assert not measured
     tk.extract_features(model, 255 - images)
     assert measured
+
+
+@pytest.mark.parametrize("engine", ["litert", "keras"])
+def test_cache_that_cannot_be_written_is_named_with_the_cure(model, images, engine, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "file"))
+    with pytest.raises(CacheError, match="TRANSFERKIT_HOME"):
+        tk.extract_features(model, images, engine=engine)

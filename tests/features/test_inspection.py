@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.errors import DataError, InvalidInputError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +108,20 @@ def test_what_cannot_be_looked_into_is_refused(nested, images):
     with pytest.raises(InvalidInputError, match="channel goes from 0"):
         tk.excitation_map(nested, images, "relu", 4)
     for wrong in (images[0], images[:0], images[:, :8], images[..., 0]):
-        with pytest.raises(InvalidInputError, match="images must have shape"):
+        with pytest.raises(DataError, match="images"):
             tk.layer_outputs(nested, wrong, "relu")
     with pytest.raises(InvalidInputError, match="size must go from"):
         tk.occlusion_map(nested, images[0], 1, size=17)
     with pytest.raises(InvalidInputError, match="label must go from"):
         tk.occlusion_map(nested, images[0], 10)
+
+
+def test_pixels_that_are_scaled_already_are_refused(nested, images):
+    scaled = images / 255
+    for look in (
+        lambda: tk.layer_outputs(nested, scaled, "relu"),
+        lambda: tk.excitation_map(nested, scaled, "relu", 0),
+        lambda: tk.occlusion_map(nested, scaled[0], 1),
+    ):
+        with pytest.raises(DataError, match="uint8"):
+            look()

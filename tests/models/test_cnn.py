@@ -105,6 +105,19 @@ def test_bad_argument_is_named(options, message):
         build_cnn(**options)
 
 
+def test_numpy_integers_are_taken_as_pythons_and_the_model_can_be_saved(tmp_path):
+    model = build_cnn(num_classes=np.int64(4), filters=np.array([4, 8]), dense_units=np.int32(5), seed=np.int64(3))
+    assert all(
+        map(
+            np.array_equal,
+            model.get_weights(),
+            build_cnn(num_classes=4, filters=(4, 8), dense_units=5, seed=3).get_weights(),
+        )
+    )
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").output_shape == (None, 4)
+
+
 def test_unknown_preset_is_refused():
     with pytest.raises(UnknownNameError, match="Did you mean 'modern'"):
         build_cnn(preset="moderne")

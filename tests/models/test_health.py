@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transferkit import build_cnn, build_transfer_model
-from transferkit.errors import InvalidInputError
+from transferkit.errors import DataError, InvalidInputError
 from transferkit.models.health import count_dead_features, dead_features
 
 
@@ -31,11 +31,13 @@ def test_model_without_pool_is_refused(images):
         count_dead_features(build_cnn((16, 16, 1), filters=(4,)), images)
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 16, 1), (16, 16, 1)])
-def test_fewer_than_two_images_are_refused(network, shape):
+def test_what_cannot_be_counted_is_refused(network, images):
     model = build_transfer_model(network, preprocessing="tf", input_shape=(16, 16, 1))
-    with pytest.raises(InvalidInputError, match="n of 2 or more"):
-        count_dead_features(model, np.zeros(shape, np.uint8))
+    with pytest.raises(InvalidInputError, match="two or more"):
+        count_dead_features(model, images[:1])
+    for wrong in (images[0], images / 255, images[:, :8]):
+        with pytest.raises(DataError, match="images"):
+            count_dead_features(model, wrong)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.data import checks, splits
 from transferkit.data.dataset import Dataset, Split
-from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, decode_all
+from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, decode_all, decode_image
 from transferkit.data.listing import SUFFIXES, ImageFile, Listing, list_images, list_some, show_path
 from transferkit.errors import DataError, InvalidInputError, TransferKitError, warn
 
@@ -158,6 +158,52 @@ def load_image_folder(
         seed=plan.seed,
         labels_per_class=labels_per_class,
     )
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    *,
+    image_size: int | tuple[int, int],
+    color_mode: ColorMode = "rgb",
+    fit: Fit = "stretch",
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
+    """Load one image, decoded as `load_image_folder` decodes those of a folder, to predict it.
+
+    Parameters
+    ----------
+    path : path-like
+        A JPEG, PNG, BMP, GIF or WebP file.
+    image_size, color_mode, fit, max_pixels
+        What `load_image_folder` was given.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 1 or 3)
+        Pixels from 0 to 255.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read; the message says why.
+    InvalidInputError
+        If an option makes no sense.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> from PIL import Image
+    >>> Image.new("RGB", (40, 30), "navy").save("photo.png")
+    >>> image = tk.load_image("photo.png", image_size=32)
+    >>> image.shape, image[0, 0].tolist()
+    ((32, 32, 3), [0, 0, 128])
+    """
+    decoding = _check_decoding(image_size, color_mode, fit, max_pixels)
+    file = Path(path).expanduser()
+    try:
+        return decode_image(file, decoding)
+    except DataError as error:
+        raise DataError(f"{file} cannot be read: {error}") from None
 
 
 def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from transferkit import files
 from transferkit.data.checks import check_images
-from transferkit.errors import DataError, InvalidInputError, TransferKitError
+from transferkit.errors import CacheError, DataError, InvalidInputError, TransferKitError
 from transferkit.features.engine import Compute, Engine, choose_engine, engine_version, load_engine
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.features.store import FeatureStore, Rows
@@ -44,8 +44,19 @@ class FeatureCache:
         self.computed = 0
         """How many images were computed here, not found."""
         self.engine: str = choose_engine(engine)
+        try:
+            self._open()
+        except CacheError:
+            raise
+        except OSError as error:
+            raise CacheError(
+                f"features cannot be kept in {files.cache_home()} ({error.strerror or error}). Set TRANSFERKIT_HOME to a folder that can be "
+                "written, or train with engine='plain', which keeps none."
+            ) from error
+
+    def _open(self) -> None:
         if self.engine == "litert" and not self._folder("litert").exists():
-            self._compute = load_engine(prefix, "litert", self._sample, folder=self._folder("litert"))
+            self._compute = load_engine(self._prefix, "litert", self._sample, folder=self._folder("litert"))
             if self._compute is None:
                 self.engine = "keras"
         folder = self._folder(self.engine)

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from transferkit.data.checks import check_images
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.graph import Graph, NotAGraphError, Step, flatten, run
 
@@ -86,7 +87,7 @@ def layer_outputs(model: Any, images: NDArray[np.uint8], layer: str, *, batch_si
     """
     graph = _open(model)
     step = _find(graph.steps, layer)
-    pixels = _check_images(model, images)
+    pixels = check_images(images, name="images", input_shape=model.input_shape[1:])
     outputs = [
         run(
             _until(graph, step),
@@ -147,7 +148,9 @@ def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: i
     channels = step.shape[-1]
     if channels is None or not 0 <= channel < channels:
         raise InvalidInputError(f"layer {layer!r} has {channels} features, so channel goes from 0; got {channel!r}.")
-    pixels = tf.convert_to_tensor(_check_images(model, images).astype(np.float32))
+    pixels = tf.convert_to_tensor(
+        check_images(images, name="images", input_shape=model.input_shape[1:]).astype(np.float32)
+    )
     with tf.GradientTape() as tape:
         tape.watch(pixels)
         values: dict[int, Any] = {0: pixels}
@@ -221,7 +224,7 @@ def occlusion_map(
     >>> occlusion_map(tk.build_cnn(), np.zeros((28, 28, 1), np.uint8), 3, size=7, stride=7).shape
     (4, 4)
     """
-    pixels = _check_images(model, np.asarray(image)[None])[0]
+    pixels = check_images(np.asarray(image)[None], name="images", input_shape=model.input_shape[1:])[0]
     height, width = pixels.shape[:2]
     size = max(1, min(height, width) // 5) if size is None else size
     stride = max(1, size // 2) if stride is None else stride
@@ -267,15 +270,3 @@ def _is_relu(operation: Any) -> bool:
     if isinstance(operation, keras.layers.ReLU):
         return True
     return getattr(operation, "activation", None) in (keras.activations.relu, keras.activations.relu6)
-
-
-def _check_images(model: Any, images: ArrayLike) -> NDArray[Any]:
-    pixels, expected = np.asarray(images), tuple(model.input_shape[1:])
-    if (
-        pixels.ndim != 4
-        or len(expected) != 3
-        or not len(pixels)
-        or any(b not in (None, a) for a, b in zip(pixels.shape[1:], expected, strict=True))
-    ):
-        raise InvalidInputError(f"images must have shape (n, {', '.join(map(str, expected))}); got {pixels.shape}.")
-    return pixels

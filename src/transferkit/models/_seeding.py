@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transferkit.models.arguments import check_positive
+from transferkit.models.arguments import positive_int
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -17,8 +17,7 @@ def seeded(seed: int) -> Iterator[None]:
     Keras draws them with ``random.randint``. Seeding that module would not be enough where other threads draw from it at the
     same time, as those of a Dask worker do; so this thread, and no other, gets a generator of its own.
     """
-    check_positive("seed", seed, at_least=0)
-    own, thread = random.Random(seed), threading.get_ident()  # noqa: S311 - no secrets
+    own, thread = random.Random(positive_int("seed", seed, at_least=0)), threading.get_ident()  # noqa: S311 - no secrets
     with _ONE_AT_A_TIME:
         shared = random.randint
 

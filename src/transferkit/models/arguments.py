@@ -6,21 +6,23 @@ from typing import Any
 
 import keras
 
+from transferkit.data.splits import is_int
 from transferkit.errors import InvalidInputError
 
 
-def check_positive(name: str, value: object, *, at_least: int = 1) -> None:
-    """Raise unless `value` is an integer of `at_least` or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+def positive_int(name: str, value: object, *, at_least: int = 1) -> int:
+    """Return an integer of `at_least` or more as Python's, since Keras cannot save NumPy's; raise if it is none."""
+    if not is_int(value) or value < at_least:
         raise InvalidInputError(f"{name} must be an integer of {at_least} or more; got {value!r}.")
+    return int(value)
 
 
-def check_all_positive(name: str, values: object) -> None:
-    """Raise unless `values` holds one positive integer or more."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or not tuple(values):
+def positive_ints(name: str, values: object) -> tuple[int, ...]:
+    """Return one positive integer or more; raise if there is none, or something else."""
+    listed = () if isinstance(values, str | bytes) or not isinstance(values, Iterable) else tuple(values)
+    if not listed:
         raise InvalidInputError(f"{name} must be one positive integer or more, such as (32, 64); got {values!r}.")
-    for value in values:
-        check_positive(f"each of {name}", value)
+    return tuple(positive_int(f"each of {name}", value) for value in listed)
 
 
 def check_fraction(name: str, value: object) -> None:

@@ -9,12 +9,12 @@ from keras import layers
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
-    check_all_positive,
     check_fraction,
     check_input_shape,
-    check_positive,
     check_rate,
     compile_classifier,
+    positive_int,
+    positive_ints,
 )
 
 _PRESETS = ("course", "modern")
@@ -83,15 +83,16 @@ def build_cnn(
         raise UnknownNameError("preset", preset, _PRESETS)
     widths = ((32, 64) if preset == "course" else (32, 64, 128)) if filters is None else filters
     check_input_shape(input_shape)
-    check_positive("num_classes", num_classes, at_least=2)
-    check_all_positive("filters", widths)
+    num_classes = positive_int("num_classes", num_classes, at_least=2)
+    seed = positive_int("seed", seed, at_least=0)
+    widths = positive_ints("filters", widths)
     if dropout is None:
         dropout = 0.5 if preset == "course" else 0.3
     check_fraction("dropout", dropout)
     check_rate("learning_rate", learning_rate)
     if preset == "course":
         _check_course_size(input_shape, len(widths))
-        check_positive("dense_units", 128 if dense_units is None else dense_units)
+        hidden = positive_int("dense_units", 128 if dense_units is None else dense_units)
     elif dense_units is not None:
         raise InvalidInputError(
             f"the modern network has no dense layer; got dense_units={dense_units!r}. Leave it out."
@@ -99,7 +100,7 @@ def build_cnn(
     with seeded(seed):
         inputs = keras.Input(input_shape, dtype="float32", name="images")
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(inputs)
-        x = _course_body(x, widths, dense_units or 128) if preset == "course" else _modern_body(x, widths)
+        x = _course_body(x, widths, hidden) if preset == "course" else _modern_body(x, widths)
         x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
         outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="predictions")(x)
         model = keras.Model(inputs, outputs, name=f"{preset}_cnn")

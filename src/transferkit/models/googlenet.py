@@ -10,9 +10,9 @@ from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
     check_fraction,
     check_input_shape,
-    check_positive,
     check_rate,
     compile_classifier,
+    positive_int,
 )
 
 # Table 1 of the paper: channels of 1x1, of the reduction before 3x3, 3x3, the reduction before 5x5, 5x5, and behind the pooling.
@@ -112,7 +112,8 @@ def build_googlenet(
     (3, 1)
     """
     check_input_shape(input_shape)
-    check_positive("num_classes", num_classes, at_least=2)
+    num_classes = positive_int("num_classes", num_classes, at_least=2)
+    seed = positive_int("seed", seed, at_least=0)
     check_rate("width", width)
     check_fraction("dropout", dropout)
     check_rate("learning_rate", learning_rate)

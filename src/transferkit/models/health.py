@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from transferkit.data.checks import check_images
 from transferkit.errors import InvalidInputError
 
 
@@ -67,12 +68,11 @@ def count_dead_features(model: Any, images: NDArray[np.uint8], *, batch_size: in
     names = [layer.name for layer in model.layers]
     if "pool" not in names:
         raise InvalidInputError(f"the model {model.name!r} has no layer named 'pool' whose features could be counted.")
-    if np.ndim(images) != 4 or len(images) < 2:
-        raise InvalidInputError(
-            f"images must have shape (n, height, width, channels) with n of 2 or more; got {np.shape(images)}."
-        )
+    pixels = check_images(images, name="images", input_shape=model.input_shape[1:])
+    if len(pixels) < 2:
+        raise InvalidInputError("images must be two or more; one image alone cannot show which features never change.")
     features = keras.Model(model.inputs, model.get_layer("pool").output).predict(
-        images, batch_size=batch_size, verbose=0
+        pixels, batch_size=batch_size, verbose=0
     )
     return dead_features(features)
 

@@ -15,9 +15,9 @@ from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
     check_fraction,
     check_input_shape,
-    check_positive,
     check_rate,
     compile_classifier,
+    positive_int,
 )
 from transferkit.models.backbones import Backbone, Preprocessing, backbone_info
 from transferkit.models.freezing import leaves, set_frozen
@@ -134,14 +134,15 @@ def build_transfer_model(
     if pooling not in ("avg", "max"):
         raise InvalidInputError(f"pooling must be 'avg' or 'max'; got {pooling!r}.")
     check_input_shape(input_shape)
-    check_positive("num_classes", num_classes, at_least=2)
+    num_classes = positive_int("num_classes", num_classes, at_least=2)
+    seed = positive_int("seed", seed, at_least=0)
     check_fraction("dropout", dropout)
     check_rate("learning_rate", learning_rate)
     check_fraction("batch_norm_momentum", batch_norm_momentum)
     if preprocessing is not None:
         check_preprocessing(preprocessing)
     if image_size is not None:
-        check_positive("image_size", image_size)
+        image_size = positive_int("image_size", image_size)
     with seeded(seed):
         if isinstance(backbone, keras.Model):
             network, provenance, size = _adopt(backbone, pretrained, input_shape, image_size, width)

@@ -53,8 +53,8 @@ def plot_cost(
     runs : Run, sequence of Run, mapping of str to Run or list of Run, Comparison, or path
         What is drawn; the mapping's keys replace the names.
     cost : {"training_time", "latency", "parameters"}, default "training_time"
-        Seconds of all training phases; seconds of the prediction of all test images divided by their number (in batches, so a
-        single image takes longer); or number of weights.
+        Seconds of all training phases; `transferkit.Run`'s ``test_seconds`` divided by the number of test images (predicted in
+        batches, so a single image takes longer); or number of weights.
     ax : matplotlib.axes.Axes, optional
         Where it is drawn. On a new figure if None.
     language : {"en", "ko"}, default "en"

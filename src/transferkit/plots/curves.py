@@ -36,7 +36,8 @@ def plot_curves(
 
     Each name has one colour: the training curve is thin and dashed, the validation curve solid. Where a run went on to
     its next phase (head trained, then all layers) a diamond marks the first epoch of it. The training curve is measured
-    while the weights still change, with dropout and augmentation, so it may well lie below the validation curve.
+    while the weights still change, with dropout and augmentation, so it may well lie below the validation curve; with label
+    smoothing its loss is measured against the smoothed targets, and so is higher.
 
     Of several runs (seeds) under one name the lines are the mean over those that reached the epoch, and a band goes from the
     lowest to the highest of them: around the validation curve, or the training curve where there is no validation.

@@ -99,7 +99,8 @@ class Run:
     train_accuracy : float, optional
         Accuracy of the final model on up to 10,000 training images without augmentation.
     test_seconds : float, optional
-        Wall time of the prediction of the test images.
+        Wall time of the prediction of all test images: a network's by Keras, from the median of some batches; another
+        classifier's as measured.
     environment : dict
         Versions, platform, CPU, accelerator, cores.
     tuning_trials : int, default 1

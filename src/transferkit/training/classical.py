@@ -16,6 +16,7 @@ from transferkit import files
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, warn
+from transferkit.models.arguments import positive_int
 from transferkit.runs.run import Run
 from transferkit.runs.storage import check_replaceable
 from transferkit.training.environment import describe_environment
@@ -29,7 +30,6 @@ from transferkit.training.estimators import (
 )
 from transferkit.training.finished import beside, find_finished, run_folder
 from transferkit.training.identity import classifier_key
-from transferkit.training.options import check_count
 
 _GAP_IMAGES = 10_000  # as for networks
 _PIECE = 10_000  # images that are predicted at once, since pipelines copy them as floats
@@ -62,7 +62,7 @@ def fit_classifier(
             f"data must be a Dataset; got {type(data).__name__}. Make one with Dataset.from_arrays(train=(x, y), test=(x, y))."
         )
     seed = check_seed(seed)
-    check_count("tuning_trials", tuning_trials)
+    positive_int("tuning_trials", tuning_trials)
     _check_classifier(classifier)
     classifier.set_params(**dict.fromkeys(parameter_names(classifier, "random_state"), seed))
     label = name or name_of(classifier)

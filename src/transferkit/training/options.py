@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 
 import keras
 
-from transferkit.data.splits import check_seed, is_int
+from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
+from transferkit.models.arguments import positive_int
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.network import Engine
@@ -32,7 +33,7 @@ class Phase:
 
     def check(self) -> None:
         """Raise `InvalidInputError` if a value is out of its range."""
-        check_count("epochs" if self.name != "head" else "head_epochs", self.epochs)
+        positive_int("epochs" if self.name != "head" else "head_epochs", self.epochs)
         if self.schedule not in get_args(Schedule):
             raise UnknownNameError("schedule", self.schedule, get_args(Schedule))
         if self.learning_rate is not None and not (0 < self.learning_rate < math.inf):
@@ -93,15 +94,9 @@ class Settings:
 
     def check(self) -> None:
         """Raise `InvalidInputError` if a value is out of its range."""
-        check_count("batch_size", self.batch_size)
-        check_count("tuning_trials", self.tuning_trials)
+        positive_int("batch_size", self.batch_size)
+        positive_int("tuning_trials", self.tuning_trials)
         check_seed(self.seed)
         check_engine(self.engine, Engine)
         if not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
-
-
-def check_count(name: str, value: object) -> None:
-    """Raise `InvalidInputError` unless `value` is an integer of 1 or more."""
-    if not is_int(value) or value < 1:
-        raise InvalidInputError(f"{name} must be an integer of 1 or more; got {value!r}.")
