@@ -139,8 +139,8 @@ print(both.table[["accuracy", "accuracy_low", "accuracy_high", "train_seconds"]]
 print(both.sentence())
 
 # %%
-# *Observe:* the architecture, with a learning rate that suits it, makes a great difference, at almost three times the time. Page
-# :doc:`09_many_models` sets it beside a fine-tuned MobileNet.
+# *Observe:* the other architecture, with a learning rate that suits it, is far ahead. Both ran once, on a machine that did other work
+# meanwhile: do not read much into the times. Page :doc:`09_many_models` sets it beside a fine-tuned MobileNet.
 
 # %%
 # LeCun, Y., Bottou, L., Bengio, Y. & Haffner, P. (1998). Gradient-based learning applied to document recognition. *Proceedings of

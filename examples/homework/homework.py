@@ -193,7 +193,7 @@ for run in runs:
 # above. The frozen MobileNet is behind the CNN by five points. So "did it help?" has two answers: MobileNet needs its
 # pretraining here; over the CNN this test shows no gain, which does not show that there is none.
 #
-# *What did it cost?* The frozen network trained 10,250 weights in a few seconds, a fraction of the CNN's time. The
+# *What did it cost?* The frozen network trained 10,250 weights in a fraction of the CNN's time. The
 # fine-tuned one took about twice as long as the CNN and has more than seventeen times as many weights, for an accuracy
 # that cannot be told from the CNN's.
 #

@@ -62,6 +62,16 @@ def test_one_test_image_is_compared_and_leaves_everything_open():
         assert compare_runs(given).tests["verdict"].tolist() == ["undecided"]
 
 
+def test_notes_say_where_the_last_epoch_was_the_best_and_where_recipes_differ(make_run):
+    early = make_run("early", selected_epoch=3)
+    late = make_run("late", 0.1, recipe={"epochs": 5, "learning_rate": 3e-3})
+    notes = compare_runs([early, late]).notes
+    assert [note for note in notes if "the last epoch of “late”" in note]
+    assert [note for note in notes if note.startswith("Their recipes differ in learning rate as well")]
+    for fixed in (make_run("late", 0.1, selection="last"), make_run("late", 0.1, selected_epoch=4)):
+        assert not [note for note in compare_runs([early, fixed]).notes if "last epoch of" in note or "recipes" in note]
+
+
 def test_interval_is_wilsons(weak):
     from statsmodels.stats.proportion import proportion_confint
 

@@ -220,6 +220,8 @@ def list_notes(results: Results, language: str) -> list[str]:
     differing = [texts[f"column_{name}"] for name in differing_conditions([model.example for model in results.models])]
     if differing:
         notes.append(texts["note_differ"].format(columns=", ".join(differing)))
+    if rising := [model.name for model in results.models if _rises_still(model)]:
+        notes.append(texts["note_rising"].format(names=_list_names(rising)))
     if recipes := differing_settings([model.example for model in results.models]):
         names = ", ".join(texts[f"setting_{name}"] for name in recipes)
         notes.append(texts["note_recipes"].format(names=names, section=texts["section_training"]))
@@ -256,6 +258,17 @@ def list_notes(results: Results, language: str) -> list[str]:
 
 def _name(model: ModelRuns, run: Run, texts: dict[str, str]) -> str:
     return model.name if len(model.runs) == 1 else f"{model.name}, {texts['seed'].format(seed=run.seed)}"
+
+
+def _rises_still(model: ModelRuns) -> bool:
+    """Whether validation chose the last epoch of every run: the training may have ended too early (He et al. 2018, arXiv:1811.08883)."""
+    return bool(model.completed) and all(
+        run.selection == "validation"
+        and len(run.history) > 1
+        and "strength" not in run.history[-1]  # a row is a penalty there, no epoch
+        and run.selected_epoch == run.history[-1].get("epoch")
+        for run in model.completed
+    )
 
 
 def describe_environment(runs: Sequence[Run]) -> list[str]:

@@ -191,7 +191,8 @@ def _size_checker(network: Any) -> Callable[[Path], None]:
 
 def _tell(backbone: Backbone, source: str, file: str, resolution: int, *, wanted: int, image_size: int) -> None:
     logger.info("%s: ImageNet weights trained at %d px, from %s (%s)", backbone.name, resolution, source, file)
-    if resolution != wanted and image_size in backbone.resolutions:  # keras.applications itself fails here
+    # keras.applications itself fails for such a size; and which file the cache holds may be news to the user.
+    if resolution != wanted and (image_size in backbone.resolutions or source == "keras-cache"):
         logger.warning(
             "%s: weights trained at %d px exist, but only those trained at %d px are at hand, so these are used.",
             backbone.name,
