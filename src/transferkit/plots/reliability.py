@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, wrap
-from transferkit.runs.metrics import CALIBRATION_BINS, wilson_interval
+from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair, wilson_interval
 from transferkit.runs.run import Run
 
 if TYPE_CHECKING:
@@ -69,24 +69,11 @@ def plot_reliability(run: Run, *, ax: "Axes | None" = None, language: str = "en"
     return target
 
 
-def bin_by_confidence(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return how many images each bin holds, their mean confidence (NaN if empty), and how many answers are right."""
-    probabilities = run.test_probabilities.astype(np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    confidence = probabilities.max(axis=1)
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    index = np.digitize(confidence, edges, right=True)  # a bin holds its upper edge, as in `calibration_error`
-    counts = np.bincount(index, minlength=CALIBRATION_BINS)
-    sums = np.bincount(index, weights=confidence, minlength=CALIBRATION_BINS)
-    means = np.divide(sums, counts, out=np.full(CALIBRATION_BINS, np.nan), where=counts > 0)
-    return counts, means, np.bincount(index[run.test_correct], minlength=CALIBRATION_BINS)
-
-
 def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
     """Draw the diagram on `ax`, and the numbers of images above it."""
     from matplotlib.ticker import PercentFormatter
 
-    counts, confidence, right = bin_by_confidence(run)
+    counts, sums, right = bin_by_confidence(*check_pair(run.test_labels, run.test_probabilities), CALIBRATION_BINS)
     filled = np.flatnonzero(counts)
     accuracy = right[filled] / counts[filled]
     ends = np.array([wilson_interval(int(right[i]), int(counts[i])) for i in filled])
@@ -97,7 +84,14 @@ def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
     neutral = ax.xaxis.label.get_color()
     ax.plot([0, 1], [0, 1], color=neutral, linewidth=1, linestyle=(0, (4, 2)), label=labels["perfect"])
     ax.errorbar(
-        confidence[filled], accuracy, yerr=errors, color=color, linestyle="", marker="o", markersize=5, linewidth=1.6
+        sums[filled] / counts[filled],
+        accuracy,
+        yerr=errors,
+        color=color,
+        linestyle="",
+        marker="o",
+        markersize=5,
+        linewidth=1.6,
     )
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=labels["confidence"], ylabel=labels["bin_accuracy"])
     for axis in (ax.xaxis, ax.yaxis):

@@ -448,6 +448,24 @@ def calibration_error(
 def _calibration_error(
     labels: NDArray[np.int64], exact: NDArray[np.float64], bins: int, scheme: BinScheme = "equal_width"
 ) -> float:
+    _, confidence, right = bin_by_confidence(labels, exact, bins, scheme)
+    return float(np.abs(right - confidence).sum() / len(labels))
+
+
+def bin_by_confidence(
+    labels: NDArray[np.int64], exact: NDArray[np.float64], bins: int, scheme: BinScheme = "equal_width"
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return how many examples each bin holds, the sum of their confidences, and how many answers are right.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+        True class indices.
+    exact : ndarray of float64, shape (n, classes)
+        Probabilities from `check_pair`.
+    bins, scheme
+        As in `calibration_error`. A bin holds its upper edge.
+    """
     confidence = exact.max(axis=1)
     right = exact.argmax(axis=1) == labels
     if scheme == "equal_width":
@@ -455,8 +473,8 @@ def _calibration_error(
     else:  # by whole ranks: an interpolated quantile may fall a rounding error short of the value at its own rank
         inner_edges = np.sort(confidence)[(len(confidence) - 1) * np.arange(1, bins) // bins]
     index = np.digitize(confidence, inner_edges, right=True)
-    gaps = np.bincount(index, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    counts = np.bincount(index, minlength=bins)
+    return counts, np.bincount(index, weights=confidence, minlength=bins), np.bincount(index[right], minlength=bins)
 
 
 def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
