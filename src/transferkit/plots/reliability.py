@@ -102,7 +102,7 @@ def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
     _draw_counts(ax, counts, labels, run.name)
 
 
-def _draw_counts(ax: Any, counts: NDArray[np.int64], labels: dict[str, str], name: str) -> None:
+def _draw_counts(ax: Any, counts: NDArray[np.intp], labels: dict[str, str], name: str) -> None:
     above = ax.inset_axes([0, 1.03, 1, 0.15], sharex=ax)
     width = 1 / CALIBRATION_BINS
     centres = (np.arange(CALIBRATION_BINS) + 0.5) * width

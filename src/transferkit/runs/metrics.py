@@ -454,7 +454,7 @@ def _calibration_error(
 
 def bin_by_confidence(
     labels: NDArray[np.int64], exact: NDArray[np.float64], bins: int, scheme: BinScheme = "equal_width"
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]:
     """Return how many examples each bin holds, the sum of their confidences, and how many answers are right.
 
     Parameters
@@ -473,8 +473,8 @@ def bin_by_confidence(
     else:  # by whole ranks: an interpolated quantile may fall a rounding error short of the value at its own rank
         inner_edges = np.sort(confidence)[(len(confidence) - 1) * np.arange(1, bins) // bins]
     index = np.digitize(confidence, inner_edges, right=True)
-    counts = np.bincount(index, minlength=bins)
-    return counts, np.bincount(index, weights=confidence, minlength=bins), np.bincount(index[right], minlength=bins)
+    sums = np.bincount(index, weights=confidence, minlength=bins).astype(np.float64)
+    return np.bincount(index, minlength=bins), sums, np.bincount(index[right], minlength=bins)
 
 
 def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
