@@ -136,7 +136,7 @@ def smallest_detectable(disagreements: ArrayLike, count: int, *, level: float = 
     >>> round(float(smallest_detectable(500, 10_000)), 4)
     0.0063
     >>> round(float(smallest_detectable(0, 100)), 4)
-    0.0784
+    0.0779
     """
     from scipy.stats import beta, norm
 

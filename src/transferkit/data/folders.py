@@ -174,8 +174,14 @@ def load_image(
     ----------
     path : path-like
         A JPEG, PNG, BMP, GIF or WebP file.
-    image_size, color_mode, fit, max_pixels
-        What `load_image_folder` was given.
+    image_size : int or tuple of int
+        Height and width, as `load_image_folder` was given them; one number for squares.
+    color_mode : {"rgb", "grayscale"}, default "rgb"
+        As `load_image_folder` was given it.
+    fit : {"stretch", "crop", "pad"}, default "stretch"
+        As `load_image_folder` was given it.
+    max_pixels : int, default 89,478,485
+        Larger images are refused before they are decompressed.
 
     Returns
     -------
