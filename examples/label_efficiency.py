@@ -6,8 +6,8 @@
 
 The frozen arm costs seconds a run once its features are computed; the two others train all of MobileNet. Images that one
 run of them sees, at 10, 30, 100, 300 and 1,000 labels per class: fine-tuned 4,100, 8,100, 17,000, 33,000 and 70,000; from
-scratch 8,000, 15,600, 32,000, 60,000 and 120,000. Three seeds each. On two slow, shared cores a frozen run took 1 to 5 seconds,
-and one from scratch at 10 labels 9 minutes.
+scratch 8,000, 15,600, 32,000, 60,000 and 120,000. Three seeds each. On one slow core a frozen run took 1 to 12 seconds, a fine-tuned
+one 1, 2, 4 and 7 minutes at 10, 30, 100 and 300 labels, and one from scratch 2, 3 and 8 minutes at 10, 30 and 100.
 
 Everything is saved under ``results/labels``; running it again, with more arms or budgets, finds finished runs and goes on where
 a killed one stopped. Validation is left out: its labels would not be in the budget. So nothing is chosen, and the last

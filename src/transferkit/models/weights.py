@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import keras
 
@@ -189,10 +189,17 @@ def _size_checker(network: Any) -> Callable[[Path], None]:
     return check
 
 
+_TOLD: Final[set[tuple[str, int, int]]] = set()
+
+
 def _tell(backbone: Backbone, source: str, file: str, resolution: int, *, wanted: int, image_size: int) -> None:
     logger.info("%s: ImageNet weights trained at %d px, from %s (%s)", backbone.name, resolution, source, file)
-    # keras.applications itself fails for such a size; and which file the cache holds may be news to the user.
-    if resolution != wanted and (image_size in backbone.resolutions or source == "keras-cache"):
+    if resolution == wanted:
+        return
+    # keras.applications itself fails for such a size; and which file the cache holds may be news to the user, once.
+    news = source == "keras-cache" and (backbone.name, resolution, wanted) not in _TOLD
+    if image_size in backbone.resolutions or news:
+        _TOLD.add((backbone.name, resolution, wanted))
         logger.warning(
             "%s: weights trained at %d px exist, but only those trained at %d px are at hand, so these are used.",
             backbone.name,
