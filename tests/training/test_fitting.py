@@ -248,7 +248,8 @@ def test_settings_tried_are_recorded_and_change_nothing_else(digits, tmp_path):
     run = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, tuning_trials=4, **FAST)
     assert run.tuning_trials == 4
     assert "settings tried on validation: 4" in tk.compare_runs([run]).to_markdown()
-    found = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
+    with pytest.warns(TransferKitWarning, match="records 4 settings tried"):
+        found = tk.train(small_cnn(), digits, name="CNN", folder=tmp_path, **FAST)
     assert found.created == run.created
     with pytest.raises(InvalidInputError, match="tuning_trials must be an integer of 1 or more"):
         tk.train(small_cnn(), digits, tuning_trials=0, **FAST)
@@ -314,7 +315,7 @@ def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path):
     again = {"name": "CNN", "folder": tmp_path, "overwrite": True, **FAST}
     with pytest.warns(TransferKitWarning, match="stays"), pytest.raises(KeyboardInterrupt):
         tk.train(small_cnn(), data, callbacks=[StopAfter(0)], **again | {"batch_size": 8})
-    with pytest.warns(TransferKitWarning, match="stays"):
+    with pytest.warns(TransferKitWarning, match="stays"), pytest.warns(TransferKitWarning, match="diverged"):
         tk.train(small_cnn(), data, learning_rate=1e30, **again)
     assert tk.load_run(tmp_path / "cnn").key == finished.key
 
