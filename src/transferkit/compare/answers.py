@@ -1,7 +1,7 @@
 """Right and wrong answers of two models to the same images, put to the test that fits: arrays in, numbers out."""
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,9 @@ from transferkit.compare.seeds import (
     t_test_p,
 )
 from transferkit.runs.spread import NO_VARIANCE, interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVEL: Final = 1 - CONFIDENCE
 INNER: Final = 1 - 2 * LEVEL
@@ -45,6 +48,12 @@ def decide(p: float, low: float, high: float, difference: float, *, margin: floa
     if p < LEVEL:
         return "a better" if difference > 0 else "b better"
     return "practically equal" if -margin < low and high < margin else "undecided"
+
+
+def take_verdicts(table: "pd.DataFrame", *, margin: float) -> list[str]:
+    """Return the verdict of each row, and take the 90% interval, which nothing else needs, out of the table."""
+    columns = (table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"])
+    return [decide(*values, margin=margin) for values in zip(*columns, strict=True)]
 
 
 def compare_single(only_a: ArrayLike, only_b: ArrayLike, count: int, *, level: float = LEVEL) -> dict[str, Any]:

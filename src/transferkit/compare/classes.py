@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, decide
+from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, take_verdicts
 from transferkit.compare.model_runs import ModelRuns, are_paired
 from transferkit.compare.paired import adjust_holm
 
@@ -43,10 +43,5 @@ def test_classes(a: ModelRuns, b: ModelRuns, *, margin: float) -> "pd.DataFrame"
         rows[names[label]] = row
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
     table["p_holm"] = adjust_holm(table["p"])
-    table["verdict"] = [
-        decide(*values, margin=margin)
-        for values in zip(
-            table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"], strict=True
-        )
-    ]
+    table["verdict"] = take_verdicts(table, margin=margin)
     return table

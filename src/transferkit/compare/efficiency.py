@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.compare import efficiency_report
-from transferkit.compare.answers import LEVEL, compare_seeds, decide
+from transferkit.compare.answers import LEVEL, compare_seeds, take_verdicts
 from transferkit.compare.fairness import check_fair, check_margin, collect_runs, selected_on_test, trained_on_test
 from transferkit.compare.model_runs import ModelRuns, are_paired, make_model_runs
 from transferkit.compare.paired import adjust_holm
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Cells = dict[str, dict[int, ModelRuns]]
 
-_VERDICTS: Final = {"a better": "better", "b better": "worse"}  # of decide; a is the arm
+_VERDICTS: Final = {"a better": "better", "b better": "worse"}  # a is the arm
 _ENDS: Final = ("low", "high", "seed_low", "seed_high")
 _NUMBERS: Final = ("difference", *_ENDS, "p", "detectable")
 _COLUMNS: Final = ("arm", "labels_per_class", "method", *_NUMBERS, "inner_low", "inner_high")
@@ -331,13 +331,8 @@ def _test(cells: Cells, baseline: str, margin: float) -> "pd.DataFrame":
     table["p_holm"] = math.nan
     if tested.any():
         table.loc[tested, "p_holm"] = adjust_holm(table.loc[tested, "p"].to_numpy())
-    verdicts = [
-        "too few seeds" if math.isnan(p) else decide(p, low, high, difference, margin=margin)
-        for p, low, high, difference in zip(
-            table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"], strict=True
-        )
-    ]
-    table["verdict"] = [_VERDICTS.get(verdict, verdict) for verdict in verdicts]
+    table["verdict"] = take_verdicts(table, margin=margin)
+    table["verdict"] = table["verdict"].replace(_VERDICTS).where(tested, "too few seeds")
     return table
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, decide
+from transferkit.compare.answers import LEVEL, compare_seeds, compare_single, take_verdicts
 from transferkit.compare.model_runs import ModelRuns, are_paired
 from transferkit.compare.paired import adjust_holm
 from transferkit.compare.resampling import METRICS, Scores, score_resamples
@@ -58,12 +58,7 @@ def test_pairs(models: Sequence[ModelRuns], *, margin: float, seed: int) -> "pd.
         parts.append(pd.DataFrame(rows, index=of_recipes))
     table = names.join(pd.concat(parts))
     table["p_holm"] = adjust_holm(table["p"])
-    table["verdict"] = [
-        decide(*values, margin=margin)
-        for values in zip(
-            table["p_holm"], table.pop("inner_low"), table.pop("inner_high"), table["difference"], strict=True
-        )
-    ]
+    table["verdict"] = take_verdicts(table, margin=margin)
     return table
 
 

@@ -75,7 +75,9 @@ def layer_outputs(model: Any, images: NDArray[np.uint8], layer: str, *, batch_si
     Raises
     ------
     InvalidInputError
-        If the model is no graph from one input to one output, or the images do not fit it.
+        If the model is no graph from one input to one output.
+    DataError
+        If the images are no raw uint8 pixels, or do not fit the model.
     UnknownNameError
         If no layer has that name; the message lists close matches.
 
@@ -127,7 +129,9 @@ def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: i
     Raises
     ------
     InvalidInputError
-        If the model is no graph from one input to one output, the images do not fit it, or there is no such channel.
+        If the model is no graph from one input to one output, or there is no such channel.
+    DataError
+        If the images are no raw uint8 pixels, or do not fit the model.
     UnknownNameError
         If no layer has that name; the message lists close matches.
 
@@ -212,7 +216,9 @@ def occlusion_map(
     Raises
     ------
     InvalidInputError
-        If the image does not fit the model, there is no such class, or the square is not between one pixel and the image.
+        If there is no such class, or the square is not between one pixel and the image.
+    DataError
+        If the image is no raw uint8 pixels, or does not fit the model.
 
     References
     ----------

@@ -54,6 +54,8 @@ def count_dead_features(model: Any, images: NDArray[np.uint8], *, batch_size: in
     ------
     InvalidInputError
         If the model has no layer ``pool``, or there are fewer than two images.
+    DataError
+        If the images are no raw uint8 pixels, or do not fit the model.
 
     Examples
     --------

@@ -298,7 +298,7 @@ class Run:
         Raises
         ------
         RunError
-            If something is there already, or it is no run that could be replaced.
+            If something is there already, or it is no run that could be replaced; or the model was trained further since.
 
         Examples
         --------

@@ -76,7 +76,7 @@ def save_run(run: Run, path: Path | str, *, weights: bool = True, replace: bool 
     Raises
     ------
     RunError
-        If `path` exists and may not be replaced.
+        If `path` exists and may not be replaced, or the model was trained further since the run.
 
     Notes
     -----
@@ -117,7 +117,7 @@ def weights_digest(model: Any) -> str:
 def _check_weights(run: Run) -> None:
     """Refuse to save a run with the weights of a later training."""
     recorded = run.model_info.get("weights_sha256")
-    if recorded and run.model_info and weights_digest(run.model) != recorded:
+    if recorded and weights_digest(run.model) != recorded:
         raise RunError(
             f"the model of run {run.name!r} was trained or changed since, so its weights are not those of the run. Save a run before its "
             "model is trained further, give train a folder, or save the record alone: weights=False."
