@@ -4,7 +4,9 @@ TransferKitError
 ├── InvalidInputError (ValueError)       an argument has a wrong type, shape or value
 │   └── UnknownNameError                 a name is not registered; lists close matches
 ├── DataError (ValueError)               a file or an array holds something else than it should
-├── CacheError (OSError)                 computed features cannot be kept on disk
+├── StorageError (OSError)               a file cannot be written, or a lock is refused; what was finished is kept
+│   ├── CacheError                       computed features cannot be kept on disk
+│   └── LockTimeoutError (TimeoutError)  another process holds what is needed, for too long or without a sign of life
 ├── DownloadError (OSError)              no source could deliver a file
 ├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
 ├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
@@ -71,8 +73,19 @@ class DataError(TransferKitError, ValueError):
     """A file or an array holds something else than it should."""
 
 
-class CacheError(TransferKitError, OSError):
+class StorageError(TransferKitError, OSError):
+    """A file or folder cannot be written, or a lock is refused; nothing that was finished is lost.
+
+    Where the operating system refused, ``errno`` says why, as for any ``OSError``.
+    """
+
+
+class CacheError(StorageError):
     """Computed features cannot be kept on disk; what was kept before is not lost."""
+
+
+class LockTimeoutError(StorageError, TimeoutError):
+    """Another process holds what is needed, for too long or without a sign of life; the message says which one."""
 
 
 class DownloadError(TransferKitError, OSError):

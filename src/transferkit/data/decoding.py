@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.data import checks
-from transferkit.data.idx import describe_content
 from transferkit.data.listing import ImageFile, Listing
 from transferkit.errors import DataError
+from transferkit.files import describe_content, open_file
 from transferkit.progress import progress_bar
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
@@ -64,15 +64,14 @@ def decode_image(path: Path, decoding: Decoding) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
+        with open_file(path) as stream, Image.open(stream, formats=_FORMATS) as image:
             _check_pixels(image, decoding.max_pixels)
             return _to_array(image, decoding)
     except DataError:
         raise
     except UnidentifiedImageError:
-        with path.open("rb") as stream:
-            head = stream.read(64)
-        what = describe_content(head) or ("not an image of a known format" if head else "an empty file")
+        with open_file(path) as stream:
+            what = describe_content(stream.read(64)) or "not an image of a known format"
         raise DataError(f"it is {what}") from None
     except Image.DecompressionBombError:
         raise DataError(f"it has more pixels than Pillow allows, and than max_pixels={decoding.max_pixels:,}") from None

@@ -29,7 +29,6 @@ _REMOVED = (
     "kept features were removed, by clear_cache() or another process, while they were in use. Run this again; what was trained "
     "with folder= goes on where it stopped."
 )
-_LOCK_SECONDS = 86_400.0  # another process is computing these very features: waiting is faster than computing again
 
 
 class FeatureStore:
@@ -147,8 +146,8 @@ class FeatureStore:
     @contextmanager
     def _appending(self) -> Iterator[Callable[[NDArray[np.float32], list[bytes]], None]]:
         with (
-            files.lock(self._folder / _ROWS, timeout_seconds=_LOCK_SECONDS),
-            files.open_for_appending(self._file) as stream,
+            files.lock(self._folder / _ROWS, what="these features", timeout_seconds=files.LONG_WAIT_SECONDS),
+            files.open_for_appending(self._file, what="features") as stream,
         ):
 
             def append(features: NDArray[np.float32], digests: list[bytes]) -> None:
