@@ -15,8 +15,9 @@ from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
 from transferkit.models.arguments import positive_int
-from transferkit.models.compiling import fresh_optimizer, own_rate
+from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import freeze, unfreeze
+from transferkit.models.keras_internals import rate_of
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.network import Engine
 
@@ -55,6 +56,12 @@ class TrainOptions(StepOptions, total=False):
     """Options of `transferkit.train`."""
 
     head: Literal["gradient", "logistic"]
+
+
+class HeadOptions(KeepingOptions, total=False):
+    """Options of `transferkit.fit_head`."""
+
+    engine: Engine
 
 
 class FineTuneOptions(StepOptions, total=False):
@@ -97,29 +104,28 @@ class Phase:
         found = {name: getattr(self, name) for name in ("name", "epochs", "learning_rate", "schedule", "warmup_epochs")}
         return found | ({"learning_rate": type(self.learning_rate).__name__} if callable(self.learning_rate) else {})
 
-    def rate_for(self, optimizer: Any, steps: int) -> Any:
-        """Return a number, a Keras schedule over `steps` an epoch, or None to leave the optimiser's own."""
+    def optimizer_for(self, optimizer: Any, steps: int) -> Any:
+        """Return a fresh optimiser like the one given, with this phase's rate over `steps` an epoch."""
         if self.schedule == "constant":
-            return self.learning_rate
-        peak = own_rate(optimizer) if self.learning_rate is None else self.learning_rate
+            return fresh_optimizer(optimizer, self.learning_rate)
+        peak = rate_of(optimizer) if self.learning_rate is None else self.learning_rate
         warmup = round(self.warmup_epochs * steps)
-        return keras.optimizers.schedules.CosineDecay(
+        falling = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else peak,
             decay_steps=max(1, self.epochs * steps - warmup),
             warmup_target=peak if warmup else None,
             warmup_steps=warmup,
         )
+        return fresh_optimizer(optimizer, falling)
 
     def check_optimizer(self, optimizer: Any) -> None:
         """Raise `InvalidInputError` if the optimiser brings a schedule that this phase would have to replace."""
-        if self.schedule != "constant" and self.learning_rate is None and callable(own_rate(optimizer)):
-            raise InvalidInputError(
-                "the optimiser has a learning-rate schedule of its own; pass schedule='constant'."
-            )
+        if self.schedule != "constant" and self.learning_rate is None and callable(rate_of(optimizer)):
+            raise InvalidInputError("the optimiser has a learning-rate schedule of its own; pass schedule='constant'.")
 
     def rate_changes(self, optimizer: Any) -> bool:
         """Whether a schedule sets the rate of every step, so that no callback can."""
-        rate = own_rate(optimizer) if self.learning_rate is None else self.learning_rate
+        rate = rate_of(optimizer) if self.learning_rate is None else self.learning_rate
         return self.schedule != "constant" or callable(rate)
 
 
@@ -188,7 +194,9 @@ class Steps(Keeping):
             batch_size=positive_int("batch_size", self.batch_size),
             augment=check_augmentations(self.augment),
             callbacks=_callbacks(self.callbacks),
-            learning_rate=None if self.learning_rate is None else check_learning_rate("learning_rate", self.learning_rate),
+            learning_rate=None
+            if self.learning_rate is None
+            else check_learning_rate("learning_rate", self.learning_rate),
         )
         check_engine(self.engine, Engine)
         if not _is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
@@ -306,7 +314,9 @@ def _callbacks(given: Any) -> tuple[Any, ...]:
         return ()
     if isinstance(given, keras.callbacks.Callback):
         return (given,)
-    listed: Sequence[Any] = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (given,)
+    listed: Sequence[Any] = (
+        tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (given,)
+    )
     wrong = [item for item in listed if not isinstance(item, keras.callbacks.Callback)]
     if wrong:
         cure = "an object, not its class" if isinstance(wrong[0], type) else "one or several keras.callbacks.Callback"

@@ -12,12 +12,15 @@ import importlib
 import sys
 import sysconfig
 import types
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePath
 from typing import Any
 
 import keras
 import numpy as np
+
+from transferkit.models.keras_internals import inner_optimizer, optimizer_config, rate_of
 
 _DEPTH = 80
 _PLAIN = (type(None), type(Ellipsis), type(NotImplemented), bool, int, float, complex, str, bytes, bytearray)
@@ -105,7 +108,7 @@ class _Walk:
             return self.reduced(value)
         return _hash(*sorted(self.all(key, item) for key, item in value.items()))
 
-    def set(self, value: Set[Any]) -> bytes:
+    def set(self, value: AbstractSet[Any]) -> bytes:
         return _hash(*sorted(map(self.digest, value)))
 
     def path(self, value: PurePath) -> bytes:
@@ -180,15 +183,19 @@ class _Walk:
         return self.all(kind, {k: v for k, v in vars(value).items() if k not in _attributes_of(base)}, _settings(value))
 
     def optimizer(self, value: Any) -> bytes:
-        inner = getattr(value, "inner_optimizer", value)  # compile wraps it under mixed_float16
-        kind = type(inner)
-        schedule = getattr(inner, "_learning_rate", None)  # with one, a configuration may not exist
-        config = keras.optimizers.Optimizer.get_config(_Rated(inner)) | (
-            _config_of(inner) if _is_installed(kind) else {}
+        """Digest an optimiser: class, settings and rate, without its state."""
+        inner = inner_optimizer(value)
+        kind, known = type(inner), keras.optimizers.SGD().get_config()
+        config = (
+            {name: held for name, held in optimizer_config(inner).items() if name != "name"}
+            if _is_installed(kind)
+            else {}
         )
-        config |= {"name": None, "learning_rate": schedule if callable(schedule) else config["learning_rate"]}
-        own = {} if _is_installed(kind) else {k: v for k, v in vars(inner).items() if k not in _optimizer_attributes()}
-        return self.all(kind, config, {k: v for k, v in own.items() if not _is_state(v)})
+        if not config:
+            config = {name: getattr(inner, name) for name in known if hasattr(inner, name)}
+            held = {name: held for name, held in vars(inner).items() if name not in _optimizer_attributes()}
+            config |= {name: held for name, held in held.items() if not _is_state(held)}
+        return self.all(kind, config | {"learning_rate": rate_of(inner), "name": None})
 
     def layer(self, value: Any) -> bytes:
         """Digest a layer or model that some object holds: class, configuration, weights, code of its own."""
@@ -326,20 +333,6 @@ def _is_state(value: Any) -> bool:
     return any(isinstance(part, keras.Variable) for part in parts)
 
 
-class _Rated:
-    """An optimiser as its base class reads it, with a rate that is a number."""
-
-    def __init__(self, optimizer: Any) -> None:
-        self._optimizer = optimizer
-
-    def __getattr__(self, name: str) -> Any:
-        return (
-            0.0
-            if name == "_learning_rate" and callable(getattr(self._optimizer, name))
-            else getattr(self._optimizer, name)
-        )
-
-
 def _without_names(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
@@ -374,6 +367,6 @@ _RULES: tuple[tuple[Any, Callable[[_Walk, Any], bytes]], ...] = (
     (_CONFIGURED, _Walk.configured),
     (keras.layers.Layer, _Walk.layer),
     (Mapping, _Walk.mapping),
-    (Set, _Walk.set),
+    (AbstractSet, _Walk.set),
     ((list, tuple), _Walk.sequence),
 )
