@@ -5,7 +5,7 @@ import pytest
 
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_run
+from transferkit.runs.loading import load_run
 
 
 def make(**options):

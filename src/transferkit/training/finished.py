@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from transferkit.errors import RunError, warn
+from transferkit.runs.loading import load_run
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_run
 from transferkit.training.probe import total_trials
 
 
