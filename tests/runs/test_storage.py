@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from transferkit import files
 from transferkit.errors import RunError, TransferKitWarning
 from transferkit.runs import storage
-from transferkit.runs.run import Run
 from transferkit.runs.loading import load_run, load_runs
+from transferkit.runs.run import Run
 
 
 class PlainModel:

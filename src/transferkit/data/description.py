@@ -10,15 +10,15 @@ class DatasetRecord(TypedDict, total=False):
     ``split_seed`` are None unless images were drawn. ``image_shape`` is (height, width, channels).
     """
 
-    name: ReadOnly[str]
+    name: ReadOnly[str | None]
     source: ReadOnly[str | None]
-    fingerprint: ReadOnly[str]
-    train_fingerprint: ReadOnly[str]
+    fingerprint: ReadOnly[str | None]
+    train_fingerprint: ReadOnly[str | None]
     validation_fingerprint: ReadOnly[str | None]
-    test_fingerprint: ReadOnly[str]
-    train_size: ReadOnly[int]
-    validation_size: ReadOnly[int]
-    test_size: ReadOnly[int]
+    test_fingerprint: ReadOnly[str | None]
+    train_size: ReadOnly[int | None]
+    validation_size: ReadOnly[int | None]
+    test_size: ReadOnly[int | None]
     labels_per_class: ReadOnly[int | None]
     split_seed: ReadOnly[int | None]
-    image_shape: ReadOnly[list[int]]
+    image_shape: ReadOnly[list[int] | None]

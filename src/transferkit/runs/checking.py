@@ -49,7 +49,8 @@ def check_run(record: Mapping[str, Any]) -> None:
     for name, kind in kinds.items():
         if name in record:
             check(record[name], kind, name)
-    _check_epochs(record.get("history", ()), record.get("selected_epoch"))
+    completed = record.get("status") == "completed"
+    _check_epochs(record.get("history", ()), record.get("selected_epoch") if completed else None)
     dead = record.get("model_info", {}).get("dead_features")
     if dead is not None and (len(dead) != 2 or dead[0] > dead[1]):
         raise InvalidInputError(f"model_info['dead_features'] must be how many, and of how many; got {dead!r:.80}.")
