@@ -56,6 +56,10 @@ class Prefix:
         """The variables of the frozen layers."""
         return _weights(self.steps)
 
+    def weights_digest(self) -> str:
+        """Return the SHA-256 of the frozen weights as they are now."""
+        return files.sha256_arrays(*(np.asarray(variable) for variable in self.weights))
+
     @property
     def last_layer(self) -> str:
         """The name of the last frozen layer."""
