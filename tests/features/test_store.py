@@ -86,7 +86,7 @@ def test_interrupted_extraction_goes_on_where_it_stopped(tmp_path):
 def test_damage_is_found_and_computed_again(tmp_path, damage):
     images, compute = make_images(20), Counting()
     ask(tmp_path, images, compute, chunk=5)
-    rows, index = tmp_path / "rows.f32", sorted(tmp_path.glob("index-*.npz"))[1]
+    rows, index = tmp_path / "rows.f32", sorted(tmp_path.glob("*.index"))[1]
     if damage == "flip a byte":
         content = bytearray(rows.read_bytes())
         content[5 * 12 + 7] ^= 1

@@ -12,7 +12,7 @@ from transferkit.files.paths import as_path, check_file, open_file
 from transferkit.files.places import cache_home, folder_bytes, free_bytes, is_offline, keras_home
 from transferkit.files.removal import remove, remove_leftovers, scratch_folder
 from transferkit.files.sealed import read_sealed, read_sealed_json, write_sealed, write_sealed_json
-from transferkit.files.strict_json import plain_values, read_json, write_json
+from transferkit.files.strict_json import read_json, write_json
 
 __all__ = [
     "LONG_WAIT_SECONDS",
@@ -32,7 +32,6 @@ __all__ = [
     "lock",
     "open_file",
     "open_for_appending",
-    "plain_values",
     "read_json",
     "read_sealed",
     "read_sealed_json",
