@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,3 +114,21 @@ def run(steps: Iterable[Step], value: Any, *, start: int, end: int, training: bo
     for step in steps:
         step(values, training=training)
     return values[end]
+
+
+class InModel(keras.layers.Layer):
+    """Calls a function the way that a model calls its layers: those without a ``training`` argument pass on the model's to those in them.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(autocast=False)
+        self._run = (function,)
+
+    def call(self, *inputs: Any, training: bool | None = None) -> Any:  # noqa: ARG002 - Keras reads it from the signature
+        """Call the function."""
+        return self._run[0](*inputs)

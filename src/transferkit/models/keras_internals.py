@@ -17,7 +17,7 @@ import keras
 
 # Module in a saved configuration -> the names that Keras writes with it though they are built in: layers of keras.applications, and the
 # arithmetic on tensors that they use.
-SERIALISED_UNDER = {
+SERIALISED_UNDER: dict[str | None, set[str]] = {
     "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
     "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
     "keras.src.models.functional": {"Functional"},
@@ -118,6 +118,20 @@ def overrides(model: Any) -> list[str]:
     return own + [f"{inner.name}.{name}" for inner in _inner_models(model) for name in _CALLS if _is_own(inner, name)]
 
 
+def is_plain(operation: Any) -> bool:
+    """Whether Keras alone says what an operation does: its class, and all functions, layers and models that it holds, are Keras's.
+
+    A layer of Keras that holds others is not plain, since those decide.
+    """
+    functions = [value for value in vars(operation).values() if callable(value) and hasattr(value, "__module__")]
+    held = operation._flatten_layers(include_self=False) if isinstance(operation, keras.Layer) else []
+    return not any(True for _ in held) and all(_is_of_keras(thing) for thing in (type(operation), *functions))
+
+
+def _is_of_keras(thing: Any) -> bool:
+    return str(thing.__module__).partition(".")[0] == "keras"
+
+
 def has_own_call(model: Any) -> bool:
     """Whether a model, whatever graph it holds, runs code of its user's when it is called."""
     return any(_is_own(model, name) for name in _CALLS)
@@ -127,7 +141,7 @@ def _is_own(model: Any, name: str) -> bool:
     if name in vars(model):  # set on the object
         return True
     owner = next(cls for cls in type(model).__mro__ if name in vars(cls))
-    return owner.__module__.partition(".")[0] != "keras"
+    return not _is_of_keras(owner)
 
 
 def _inner_models(model: Any) -> Iterator[Any]:

@@ -47,7 +47,7 @@ Accuracy BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy F1Score Mean
 SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
 """
 # Module in the file -> names that may stand there.
-_ALLOWED_IN_MODEL = {
+_ALLOWED_IN_MODEL: dict[str | None, set[str]] = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Functional", "Sequential"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
