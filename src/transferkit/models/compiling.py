@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from transferkit.errors import InvalidInputError
-from transferkit.models.keras_internals import inner_optimizer, optimizer_config
+from transferkit.models.keras_internals import given_to_compile, inner_optimizer, optimizer_config
 
 
 def recompile(
@@ -58,7 +58,7 @@ def _metrics_of(model: Any) -> dict[str, Any]:
     try:
         return {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
     except (TypeError, ValueError):  # a metric of one's own, which Keras cannot make again from its name
-        given = model._compile_config.config
+        given = given_to_compile(model)
         return {name: given[name] for name in names}
 
 

@@ -8,6 +8,7 @@ and their order, side effects and variables do. Other backends give no such prog
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -22,7 +23,7 @@ _BRANCHES = {"If", "StatelessIf", "Case", "StatelessCase"}  # their first operan
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _LOOPS = {"While", "StatelessWhile"}
 _READS = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarIsInitializedOp", "VariableShape"}
-_HARMLESS = {"Assert", "PrintV2", "Placeholder"}
+_HARMLESS = {"Assert", "CheckNumerics", "PrintV2", "StatelessRandomGetAlg"}
 _CODE_ELSEWHERE = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
@@ -36,7 +37,7 @@ class Program:
     Parameters
     ----------
     function : callable
-        Of tensors; every variable that it reads exists already.
+        Of tensors. Variables that it reads exist already.
     *specs : tuple of (shape, dtype)
         Of its arguments; an unknown length is None.
 
@@ -50,16 +51,16 @@ class Program:
         import tensorflow as tf
 
         signature = [tf.TensorSpec(shape, dtype) for shape, dtype in specs]
-        traced = tf.function(lambda *inputs: function(*inputs), input_signature=signature, autograph=False)  # noqa: PLW0108 - its default arguments are none of ours
-        concrete = traced.get_concrete_function()
-        self._graph = concrete.graph
-        self._arguments = [tensor.op.name for tensor in self._graph.inputs[: len(specs)]]
-        self._definition = self._graph.as_graph_def()
-        self._library = {entry.signature.name: entry for entry in self._definition.library.function}
-        self.output_shapes: Any = concrete.output_shapes
+        # Without AutoGraph, like Keras's fit; and default arguments of the function are none of its inputs.
+        traced = tf.function(lambda *inputs: function(*inputs), input_signature=signature, autograph=False)  # noqa: PLW0108
+        self._graph = traced.get_concrete_function().graph
+        self._arguments = self._graph.inputs[: len(specs)]
+        definition = self._graph.as_graph_def()
+        self._nodes = {node.name: node for node in definition.node}
+        self._functions = _Functions({entry.signature.name: entry for entry in definition.library.function})
 
     def digest(self, variables: Sequence[Any] | None = None) -> str | None:
-        """Return the SHA-256 of the program.
+        """Return the SHA-256 of what the function returns and changes.
 
         Parameters
         ----------
@@ -72,37 +73,81 @@ class Program:
             64 hexadecimal digits; None if the program depends on what cannot be hashed: Python code that TensorFlow calls back, a
             table, a file.
         """
+        effects = [operation.name for operation in self._graph.control_outputs]
         try:
-            known = dict(self._captured(variables)) | {
-                name: f"argument {index}" for index, name in enumerate(self._arguments)
-            }
-            nodes = _hash_nodes(self._definition.node, known, _Functions(self._library))
+            hashes = self._hash([*effects, *(tensor.op.name for tensor in self._graph.outputs)], variables)
+            changed = sorted(_source(name, hashes) for name in effects)
+            returned = [_tensor(tensor, hashes) for tensor in self._graph.outputs]
         except (_UnknownError, CycleError):
             return None
-        outputs = [f"{nodes[tensor.op.name]}:{tensor.value_index}" for tensor in self._graph.outputs]
-        effects = sorted(nodes[operation.name] for operation in self._graph.control_outputs)
         structure = keras.tree.map_structure(lambda _: None, self._graph.structured_outputs)
-        specs = [(tensor.dtype.name, str(tensor.shape)) for tensor in self._graph.inputs[: len(self._arguments)]]
-        return _sha256(specs, outputs, effects, structure)
+        return _sha256(self._specs(), returned, changed, structure)
+
+    def digests_of(self, groups: Sequence[Sequence[Any]]) -> list[str | None]:
+        """Return, for each group of symbolic tensors of the trace, the SHA-256 of what leads to them, or None as `digest`."""
+        try:
+            hashes = self._hash([tensor.op.name for group in groups for tensor in group], None)
+        except CycleError:
+            return [None for _ in groups]
+        found: list[str | None] = []
+        for group in groups:
+            try:
+                found.append(_sha256(self._specs(), [_tensor(tensor, hashes) for tensor in group]))
+            except _UnknownError:
+                found.append(None)
+        return found
+
+    def changes_or_draws(self, operations: Iterable[str]) -> bool:
+        """Whether any of these operations of the trace changes a variable, draws random numbers or runs what TensorFlow cannot see."""
+        return any(self._functions.has_effects(self._nodes[name]) for name in operations)
+
+    def reads(self, operations: Iterable[str], variables: Iterable[Any]) -> bool:
+        """Whether any of these operations of the trace reads one of the variables."""
+        handles = {id(variable.value.handle) for variable in variables}
+        places = {inside.op.name for outside, inside in self._graph.captures if id(outside) in handles}
+        return any(_name(entry) in places for name in operations for entry in self._nodes[name].input)
+
+    def values_digest(self) -> str:
+        """Return one SHA-256 of what the variables that the program reads hold now; cheap."""
+        return _sha256([_array(variable) for variable in self._captured_variables().values()])
+
+    def _captured_variables(self) -> dict[int, Any]:
+        held = {id(variable.handle): variable for variable in self._graph.variables}
+        return {id(outside): held[id(outside)] for outside, _ in self._graph.captures if id(outside) in held}
+
+    def _specs(self) -> list[Any]:
+        return [(tensor.dtype.name, str(tensor.shape)) for tensor in self._arguments]
+
+    def _hash(self, wanted: Iterable[str], variables: Sequence[Any] | None) -> dict[str, str | None]:
+        known = {tensor.op.name: f"argument {index}" for index, tensor in enumerate(self._arguments)}
+        return _hash_nodes(self._nodes, known | dict(self._captured(variables)), self._functions, wanted)
 
     def _captured(self, variables: Sequence[Any] | None) -> Iterator[tuple[str, str]]:
-        """Yield what stands for each value from outside, by the name of its placeholder."""
+        """Yield what stands for each value from outside, by the name of its placeholder; nothing for one that has no value."""
         places = {id(variable.value.handle): index for index, variable in enumerate(variables or ())}
-        held = {id(variable.handle): variable for variable in self._graph.variables}
-        others: dict[int, int] = {}
+        held, others = self._captured_variables(), dict[int, int]()
         for outside, inside in self._graph.captures:
             if id(outside) in places:
                 variable = (variables or ())[places[id(outside)]]
-                meaning = f"variable {places[id(outside)]} {variable.dtype} {tuple(variable.shape)}"
+                yield inside.op.name, f"variable {places[id(outside)]} {variable.dtype} {tuple(variable.shape)}"
             elif id(outside) in held:
-                meaning = f"variable {files.sha256_arrays(np.asarray(held[id(outside)]))}"
+                meaning = f"variable {_array(held[id(outside)])}"
                 if variables is not None:  # which of two equal ones matters where they may change
                     meaning += f" {others.setdefault(id(outside), len(others))}"
+                yield inside.op.name, meaning
             elif hasattr(outside, "numpy") and outside.dtype.name not in ("resource", "variant"):
-                meaning = f"constant {_array(outside.numpy())}"
-            else:
-                raise _UnknownError
-            yield inside.op.name, meaning
+                yield inside.op.name, f"constant {_array(outside.numpy())}"
+
+
+@contextmanager
+def recorded_operations() -> Iterator[list[str]]:
+    """Yield a list to which, at the end of the block, the names of all operations traced in it are added."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    before, names = len(graph.get_operations()), list[str]()
+    yield names
+    names += [operation.name for operation in graph.get_operations()[before:]]
 
 
 def program_digest(
@@ -178,41 +223,66 @@ class _Functions:
 
     def bound(self, name: str, operands: Sequence[str]) -> list[Any]:
         """Return what stands for a function's outputs and effects if its arguments are `operands`."""
-        function = self._library.get(name)
-        if function is None:
-            raise _UnknownError
-        arguments = [argument.name for argument in function.signature.input_arg]
-        nodes = _hash_nodes(function.node_def, dict(zip(arguments, operands, strict=True)), self)
-        outputs = [_source(function.ret[output.name], nodes) for output in function.signature.output_arg]
-        return [outputs, sorted(nodes[name] for name in function.control_ret.values())]
+        function = self._get(name)
+        known = dict(zip((argument.name for argument in function.signature.input_arg), operands, strict=True))
+        returned, effects = (
+            [function.ret[output.name] for output in function.signature.output_arg],
+            function.control_ret.values(),
+        )
+        nodes = {node.name: node for node in function.node_def}
+        hashes = _hash_nodes(nodes, known, self, [*map(_name, returned), *effects])
+        return [[_source(entry, hashes) for entry in returned], sorted(_source(name, hashes) for name in effects)]
 
     def free(self, name: str) -> list[Any]:
         """Return what stands for a function whose arguments differ from call to call."""
-        function = self._library.get(name)
-        return self.bound(
-            name, [f"argument {index}" for index in range(len(function.signature.input_arg) if function else 0)]
-        )
+        count = len(self._get(name).signature.input_arg)
+        return self.bound(name, [f"argument {index}" for index in range(count)])
 
+    def has_effects(self, node: Any) -> bool:
+        """Whether a node changes something, draws random numbers or runs what TensorFlow cannot see."""
+        called = [name for value in node.attr.values() for name in _called(value)]
+        if called and node.op in _BRANCHES | _CALLS | _LOOPS:
+            return any(self.has_effects(inner) for name in called for inner in self._get(name).node_def)
+        return node.op in _CODE_ELSEWHERE or (_is_stateful(node.op) and node.op not in _READS | _HARMLESS)
 
-def _hash_nodes(nodes: Iterable[Any], known: Mapping[str, str], functions: _Functions) -> dict[str, str]:
-    """Return the hash of each node: of its operation, attributes and operands, so of all that leads to it."""
-    by_name = {node.name: node for node in nodes}
-    order = TopologicalSorter({name: [_name(entry) for entry in node.input] for name, node in by_name.items()})
-    hashes, repeated = dict(known), Counter[str]()
-    for name in order.static_order():
-        if name in hashes:
-            continue
-        node = by_name[name]
-        if node.op in _CODE_ELSEWHERE or node.op == "Placeholder":
+    def _get(self, name: str) -> Any:
+        if name not in self._library:
             raise _UnknownError
-        operands = [_source(entry, hashes) for entry in node.input if not entry.startswith("^")]
-        controls = sorted({hashes[entry[1:]] for entry in node.input if entry.startswith("^")})
-        value = _sha256(node.op, *_meaning(node, operands, functions), controls)
-        if is_stateful(node.op) and node.op not in _READS:  # two draws of a random number are not one
-            repeated[value] += 1
-            value = _sha256(value, repeated[value])
-        hashes[name] = value
+        return self._library[name]
+
+
+def _hash_nodes(
+    nodes: Mapping[str, Any], known: Mapping[str, str], functions: _Functions, wanted: Iterable[str]
+) -> dict[str, str | None]:
+    """Return the hash of each wanted node and all that leads to it: of its operation, attributes and operands; None where it has none."""
+    before: dict[str, list[str]] = {}
+    waiting = [name for name in wanted if name not in known]
+    while waiting:
+        name = waiting.pop()
+        if name not in before:
+            before[name] = [source for source in map(_name, nodes[name].input) if source not in known]
+            waiting += before[name]
+    hashes: dict[str, str | None] = dict(known)
+    repeated = Counter[str]()
+    # In the order of the trace, so that draws of random numbers are counted in that order.
+    for name in TopologicalSorter({name: before[name] for name in nodes if name in before}).static_order():
+        try:
+            hashes[name] = _hash_node(nodes[name], hashes, functions, repeated)
+        except _UnknownError:
+            hashes[name] = None
     return hashes
+
+
+def _hash_node(node: Any, hashes: Mapping[str, str | None], functions: _Functions, repeated: Counter[str]) -> str:
+    if node.op in _CODE_ELSEWHERE or node.op == "Placeholder":
+        raise _UnknownError
+    operands = [_source(entry, hashes) for entry in node.input if not entry.startswith("^")]
+    controls = sorted({_source(entry[1:], hashes) for entry in node.input if entry.startswith("^")})
+    value = _sha256(node.op, *_meaning(node, operands, functions), controls)
+    if not _is_stateful(node.op) or node.op in _READS | _HARMLESS:
+        return value
+    repeated[value] += 1  # two draws of a random number are not one
+    return _sha256(value, repeated[value])
 
 
 def _meaning(node: Any, operands: Sequence[str], functions: _Functions) -> list[Any]:
@@ -224,14 +294,15 @@ def _meaning(node: Any, operands: Sequence[str], functions: _Functions) -> list[
         node.op in _BRANCHES or node.op in _CALLS
     ):  # as if the bodies stood here, since the order of captured operands means nothing
         chooses = int(node.op in _BRANCHES)
-        bodies = [functions.bound(called.name, operands[chooses:]) for called in _called(attributes)]
+        called = [function for name in sorted(attributes) for function in _called(attributes[name])]
+        bodies = [functions.bound(function, operands[chooses:]) for function in called]
         return [operands[:chooses], bodies]
     return [operands, [(name, _attribute(attributes[name], functions)) for name in sorted(attributes)]]
 
 
-def _called(attributes: Mapping[str, Any]) -> Iterator[Any]:
-    for name in sorted(attributes):
-        yield from [attributes[name].func] if attributes[name].HasField("func") else attributes[name].list.func
+def _called(value: Any) -> list[str]:
+    """Return the names of the functions in the value of an attribute."""
+    return [value.func.name] if value.HasField("func") else [called.name for called in value.list.func]
 
 
 def _attribute(value: Any, functions: _Functions) -> Any:
@@ -239,14 +310,13 @@ def _attribute(value: Any, functions: _Functions) -> Any:
 
     if value.HasField("tensor"):
         return _array(tf.make_ndarray(value.tensor))
-    if value.HasField("func"):
-        return functions.free(value.func.name)
-    if value.list.func:
-        return [functions.free(called.name) for called in value.list.func]
+    called = _called(value)
+    if called:
+        return [functions.free(name) for name in called]
     return value.SerializeToString(deterministic=True)
 
 
-def is_stateful(operation: str) -> bool:
+def _is_stateful(operation: str) -> bool:
     """Whether TensorFlow holds that two equal calls of an operation need not give the same."""
     from tensorflow.python.framework import op_def_registry
 
@@ -258,10 +328,16 @@ def _name(entry: str) -> str:
     return entry.removeprefix("^").partition(":")[0]
 
 
-def _source(entry: str, hashes: Mapping[str, str]) -> str:
+def _source(entry: str, hashes: Mapping[str, str | None]) -> str:
     """Return what stands for ``node``, ``node:1`` or ``node:output:0``."""
     name, _, output = entry.partition(":")
+    if hashes[name] is None:
+        raise _UnknownError
     return f"{hashes[name]}:{output if output not in ('0', 'output:0') else ''}"
+
+
+def _tensor(tensor: Any, hashes: Mapping[str, str | None]) -> str:
+    return _source(f"{tensor.op.name}:{tensor.value_index}", hashes)
 
 
 def _array(array: Any) -> str:
@@ -270,6 +346,8 @@ def _array(array: Any) -> str:
         return _sha256(
             array.shape, [bytes(entry) if isinstance(entry, bytes) else repr(entry) for entry in array.ravel()]
         )
+    if array.dtype.isbuiltin != 1:  # bfloat16 and its like are unknown to Python's buffers
+        return _sha256(array.dtype.name, array.shape, files.sha256_arrays(array.reshape(-1).view(np.uint8)))
     return files.sha256_arrays(array)
 
 

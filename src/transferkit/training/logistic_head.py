@@ -133,7 +133,6 @@ class LogisticHead:
         fitted = _fit_strengths(network, data)
         softmax_layer(model).set_weights([fitted.kernel, fitted.bias])
         seconds = time.perf_counter() - start
-        computed = {"features_computed": network.cache.computed} if network.cache is not None else {}
         phase: PhaseRecord = {
             "name": "logistic",
             "epochs": len(fitted.history),
@@ -144,8 +143,9 @@ class LogisticHead:
             "validation_seconds": 0.0,
             "images": len(fitted.history) * len(data.train.labels),
             "images_per_second": len(fitted.history) * len(data.train.labels) / seconds,
-            **computed,
         }
+        if network.cache is not None:
+            phase = {**phase, "features_computed": network.cache.computed}
         validates = len(data.validation.labels) > 0
         return Outcome(
             status="completed",
@@ -162,7 +162,7 @@ class LogisticHead:
     def interrupted(self) -> Outcome:
         """Return nothing but that it was interrupted."""
         info = describe_model(self.model, engine="plain", dead=None)
-        return Outcome("interrupted", [], [], info, lambda images: images, "none")
+        return Outcome("interrupted", [], [], info, None, "none")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ from transferkit.training.augmentation import check_augmentations
 from transferkit.training.network import Engine
 
 Schedule = Literal["constant", "cosine"]
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
+Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -285,13 +285,22 @@ _ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size"
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 
-def options_for(recipe: type, options: Mapping[str, Any], *, what: str) -> dict[str, Any]:
+def options_for(recipe: type, options: Mapping[str, Any], *, what: str, ignored: Sequence[str] = ()) -> dict[str, Any]:
     """Return the options, or raise `InvalidInputError` if the recipe has no place for one of them."""
     known = {field.name for field in fields(recipe)}
-    foreign = [name for name in options if name not in known and name != "head"]
+    usual = {field.name: field.default for field in fields(TrainRecipe)}
+    foreign = [
+        name
+        for name, value in options.items()
+        if name not in {*known, *ignored} and _differs(value, usual.get(name, options))
+    ]
     if foreign:
         raise InvalidInputError(f"{', '.join(foreign)}: only for training in steps; leave this out {what}.")
     return {name: value for name, value in options.items() if name in known}
+
+
+def _differs(value: Any, usual: Any) -> bool:
+    return value is not usual and (type(value) is not type(usual) or value != usual)
 
 
 def check_learning_rate(name: str, value: Any) -> Rate:
