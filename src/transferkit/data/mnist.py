@@ -239,7 +239,7 @@ def load_collection(
     if labels_per_class is not None:
         check_labels_per_class(labels_per_class)
     validation_size = resolve_size(validation, collection.files[1].shape[0], name="validation")  # before any long work
-    place = None if path is None else Path(path).expanduser()
+    place = None if path is None else files.as_path(path, "path")
     if place is not None and not place.exists():
         raise DataError(f"path={str(place)!r} does not exist. Give a folder with the four IDX files, or an .npz file.")
     arrays = [parse_idx(load_payload(collection, file, place), name=file.stem) for file in collection.files]

@@ -296,6 +296,8 @@ class Run:
         ------
         RunError
             If something is there already, or it is no run that could be replaced; or the model was trained further since.
+        StorageError
+            If the disk is full or read-only; a run that is there stays as it was.
         InvalidInputError
             If the run is completed, and its predictions are no probabilities.
 
