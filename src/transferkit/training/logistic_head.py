@@ -4,7 +4,7 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -219,19 +219,20 @@ def _fit_strengths(network: Network, data: Dataset) -> _Fitted:
     validation = network.features(data.validation.images) if len(data.validation.labels) else None
     standardised, mean, deviation = _standardise(features)
     history: list[EpochRecord] = []
-    fitted = []
+    fitted, losses = [], []
     for strength in STRENGTHS if validation is not None else (_WITHOUT_VALIDATION,):
         start = time.perf_counter()
         kernel, bias = _fit(standardised, labels, strength, data.num_classes)
         kernel = kernel / deviation[:, None]
         bias = bias - mean @ kernel
         fitted.append((kernel.astype(np.float32), bias.astype(np.float32)))
-        row: EpochRecord = {"epoch": 1 + len(history), "phase": "logistic", "strength": strength}
-        row |= _scores("", features, labels, *fitted[-1])
+        scores = _scores("", features, labels, *fitted[-1])
         if validation is not None:
-            row |= _scores("val_", validation, data.validation.labels, *fitted[-1])
-        history.append(row | {"seconds": time.perf_counter() - start, "validation_seconds": 0.0})
-    losses = [row.get("val_loss", row["loss"]) for row in history]
+            scores |= _scores("val_", validation, data.validation.labels, *fitted[-1])
+        losses.append(scores.get("val_loss", scores["loss"]))
+        row = {"epoch": 1 + len(history), "phase": "logistic", "strength": strength, **scores}
+        row |= {"seconds": time.perf_counter() - start, "validation_seconds": 0.0}
+        history.append(cast("EpochRecord", row))
     best = int(np.argmin(losses))
     return _Fitted(*fitted[best], history, 1 + best)
 

@@ -18,6 +18,7 @@ from transferkit.models.arguments import positive_int
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import freeze, unfreeze
 from transferkit.models.keras_internals import rate_of
+from transferkit.runs.records import PhasePlan
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.network import Engine
 
@@ -99,10 +100,17 @@ class Phase:
     def prepare(self, model: Any) -> None:
         """Set which layers train; here they stay as they are."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, *, views: int | None) -> PhasePlan:
         """Return what determines the result, as plain JSON values."""
-        found = {name: getattr(self, name) for name in ("name", "epochs", "learning_rate", "schedule", "warmup_epochs")}
-        return found | ({"learning_rate": type(self.learning_rate).__name__} if callable(self.learning_rate) else {})
+        rate = type(self.learning_rate).__name__ if callable(self.learning_rate) else self.learning_rate
+        plan: PhasePlan = {
+            "name": self.name,
+            "epochs": self.epochs,
+            "learning_rate": rate,
+            "schedule": self.schedule,
+            "warmup_epochs": self.warmup_epochs,
+        }
+        return plan if views is None else {**plan, "views": views}
 
     def optimizer_for(self, optimizer: Any, steps: int) -> Any:
         """Return a fresh optimiser like the one given, with this phase's rate over `steps` an epoch."""
