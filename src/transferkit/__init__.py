@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
+    from transferkit.data.tables import load_image_table as load_image_table
     from transferkit.features.cache import clear_cache as clear_cache
     from transferkit.features.cache import extract_features as extract_features
     from transferkit.features.inspection import conv_filters as conv_filters
@@ -104,6 +105,7 @@ _EXPORTS = {
     "load_fashion_mnist": "data.mnist",
     "load_image": "data.folders",
     "load_image_folder": "data.folders",
+    "load_image_table": "data.tables",
     "load_mnist": "data.mnist",
     "load_model": "models.saving",
     "load_run": "runs.storage",

@@ -89,10 +89,16 @@ def test_changed_files_and_options_are_noticed(animals):
 
 
 def test_seed_decides_the_splits(animals):
-    first, same, other = load(animals, seed=1), load(animals, seed=1), load(animals, seed=2)
+    first, same, other = load(animals, split_seed=1), load(animals, split_seed=1), load(animals, split_seed=2)
     assert contents(first.test) == contents(same.test)
     assert contents(first.test) != contents(other.test)
     assert other.split_seed == 2
+
+
+def test_seeds_of_repeated_runs_share_their_test_split(animals):
+    budgets = [load(animals, seed=seed, labels_per_class=2) for seed in (0, 1)]
+    assert budgets[0].fingerprints["test"] == budgets[1].fingerprints["test"]
+    assert contents(budgets[0].train) != contents(budgets[1].train)
 
 
 def test_counts_zero_validation_and_label_budget(animals):
@@ -171,16 +177,17 @@ def test_hidden_files_and_other_kinds_are_left_out_and_counted(animals):
 
 
 def test_images_that_would_be_lost_silently_are_warned_of(animals):
-    (animals / "cat" / "scan.tiff").write_bytes(b"x")
+    (animals / "cat" / "drawing.svg").write_bytes(b"x")
     noise(5).save(animals / "loose.png")
-    with pytest.warns(TransferKitWarning, match=r"2 image files are left out.*scan\.tiff.*loose\.png") as caught:
+    lost = r"1 image files .*loose\.png.*\n.*1 files are left out.*drawing\.svg.*PNG or JPEG"
+    with pytest.warns(TransferKitWarning, match=lost) as caught:
         load(animals)
-    assert caught[0].filename == __file__
+    assert [(warning.filename, load(animals).name) for warning in caught] == [(__file__, "animals")]
 
 
 def decoded(image, path, **options):
     image.save(path, **options)
-    return decode_image(path, Decoding(4, 4, "rgb", "stretch", 10**6))
+    return decode_image(path, Decoding(4, 4, "rgb", "stretch", 10**6)).array
 
 
 @pytest.mark.parametrize("options", [{}, {"fit": "crop"}, {"fit": "pad", "color_mode": "grayscale"}])
@@ -254,7 +261,7 @@ def test_fit_stretches_crops_or_pads(tmp_path):
     image.paste("blue", (4, 0, 8, 4))
     image.save(tmp_path / "x.png")
     stretch, crop, pad = (
-        decode_image(tmp_path / "x.png", Decoding(4, 4, "rgb", fit, 10**6)) for fit in ("stretch", "crop", "pad")
+        decode_image(tmp_path / "x.png", Decoding(4, 4, "rgb", fit, 10**6)).array for fit in ("stretch", "crop", "pad")
     )
     assert stretch[0, 0, 0] > 150
     assert (crop == [0, 0, 255]).all()
@@ -265,7 +272,7 @@ def test_fit_stretches_crops_or_pads(tmp_path):
 def test_jpeg_draft_mode_keeps_the_picture(tmp_path):
     gradient = np.linspace(0, 255, 640).astype(np.uint8)
     Image.fromarray(np.tile(gradient, (480, 1))).save(tmp_path / "x.jpg", quality=95)
-    array = decode_image(tmp_path / "x.jpg", Decoding(16, 16, "grayscale", "stretch", 10**6))[..., 0]
+    array = decode_image(tmp_path / "x.jpg", Decoding(16, 16, "grayscale", "stretch", 10**6)).array[..., 0]
     expected = np.asarray(Image.open(tmp_path / "x.jpg").resize((16, 16), Image.Resampling.BILINEAR))
     assert np.abs(array.astype(int) - expected).max() <= 3
 
@@ -309,11 +316,11 @@ def test_all_unreadable_files_are_named_in_one_error(broken):
     assert store_folders() == []
 
 
-def test_unreadable_files_are_skipped_with_a_warning_each_time(broken, tmp_path):
-    for _ in range(2):
-        with pytest.warns(TransferKitWarning, match="skipped 10 of 32 image files") as caught:
-            dataset = load(broken, on_error="skip")
-        assert "half.jpg" in str(caught[0].message)
+def test_unreadable_files_are_skipped_with_one_warning(broken, tmp_path):
+    with pytest.warns(TransferKitWarning, match="skipped 10 of 32 image files") as caught:
+        dataset = load(broken, on_error="skip")
+    assert "half.jpg" in str(caught[0].message)
+    assert "22 images, 10 skipped" in load(broken, on_error="skip").source  # says nothing new, so it warns no more
     with pytest.raises(DataError, match="10 of 32"):
         load(broken)
     for name in (*BROKEN, "half.png", "half.jpg"):
@@ -413,8 +420,11 @@ def test_duplicates_stay_in_one_split(tmp_path):
     root = fill(tmp_path / "x", {"cat": 20, "dog": 20})
     for file in list(root.rglob("*.png")):
         Image.open(file).save(file.with_suffix(".bmp"))
-    dataset = load(root, validation=8, test=8)
+    with pytest.warns(TransferKitWarning, match=r"8 of 8 test images equal another.*4 different"):
+        dataset = load(root, validation=8, test=8)
     assert [len(split.labels) for split in dataset] == [64, 8, 8]
+    assert np.array_equal(np.bincount(dataset.test.clusters()), [2, 2, 2, 2])
+    assert dataset.describe()["test_clusters"] == dataset.test.clusters().tolist()
     parts = [contents(split) for split in dataset]
     assert not parts[0] & parts[1]
     assert not parts[0] & parts[2]
@@ -423,7 +433,7 @@ def test_duplicates_stay_in_one_split(tmp_path):
 
 def test_image_in_two_classes_is_named_and_only_trained_on(animals):
     noise(0).save(animals / "dog" / "liar.png")
-    with pytest.warns(TransferKitWarning, match=r"1 images lie in more than one class.*cat/000\.png = dog/liar\.png"):
+    with pytest.warns(TransferKitWarning, match=r"1 image lies in more than one class.*cat/000\.png = dog/liar\.png"):
         dataset = load(animals)
     twice = np.asarray(noise(0).resize((8, 8), Image.Resampling.BILINEAR)).tobytes()
     assert twice in contents(dataset.train)

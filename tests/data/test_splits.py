@@ -50,7 +50,7 @@ def test_equal_images_stay_on_one_side(labels, data, seed):
     groups = np.array(data.draw(st.lists(st.integers(0, 9), min_size=len(labels), max_size=len(labels))))
     groups = np.unique(groups, return_inverse=True)[1]
     size = data.draw(st.integers(0, len(labels)))
-    kept, held = split_holdout(labels, size, seed=seed, groups=groups)
+    kept, held = split_holdout(labels, size, seed=seed, equal=groups)
     assert not set(groups[kept]) & set(groups[held])
     assert len(kept) + len(held) == len(labels)
     assert len(held) <= size
