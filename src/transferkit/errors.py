@@ -7,6 +7,7 @@ TransferKitError
 ├── CacheError (OSError)                 computed features cannot be kept on disk
 ├── DownloadError (OSError)              no source could deliver a file
 ├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
+├── ExportError (RuntimeError)           a model cannot be written for another program
 ├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
 │   └── FailedRunsError (ExceptionGroup) some of several trainings failed; has the finished ones
 ├── DivergedError (ArithmeticError)      training produced NaN or infinity
@@ -81,6 +82,10 @@ class DownloadError(TransferKitError, OSError):
 
 class WeightsError(TransferKitError, RuntimeError):
     """Pretrained weights cannot be had, or do not fit the network."""
+
+
+class ExportError(TransferKitError, RuntimeError):
+    """A model cannot be written in a form, or the file does not answer as the model does."""
 
 
 class RunError(TransferKitError, ValueError):

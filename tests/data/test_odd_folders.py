@@ -137,8 +137,8 @@ LEFT_OUT = {
     "gnome's thumbnails": (".thumbnails/large/a.png", encoded("PNG"), None),
     "windows's bin": ("$RECYCLE.BIN/S-1-5/a.jpg", encoded("JPEG"), None),
     "a notebook's copies": (".ipynb_checkpoints/a-checkpoint.jpg", encoded("JPEG"), None),
-    "a drawing": ("logo.svg", b"<svg/>", "does not read their format: cat/logo.svg"),
-    "a raw photograph": ("DSC_1.NEF", encoded("TIFF"), "does not read their format: cat/DSC_1.NEF"),
+    "a drawing": ("logo.svg", b"<svg/>", "left out 1 file of a format that Pillow does not read: cat/logo.svg"),
+    "a raw photograph": ("DSC_1.NEF", encoded("TIFF"), "left out 1 file of a format that Pillow does not read: cat/DSC_1.NEF"),
 }  # fmt: skip
 
 
@@ -177,8 +177,8 @@ LAYOUTS = {
     "sets": (layout("training_set", "test_set"), "cat dog", (2, 0, 2, 0), None),
     "camel case": (layout("TrainSet", "DevSet", "TestSet"), "cat dog", (2, 2, 2, 0), None),
     "scenes": ([*layout("seg_train/seg_train", "seg_test/seg_test"), "seg_pred/seg_pred/"], "cat dog", (2, 0, 2, 0),
-               "1 image files are left out"),
-    "unlabeled": ([*layout("train", "test"), "unlabeled/"], "cat dog", (2, 0, 2, 0), "1 image files are left out"),
+               "left out 1 image file in no class folder"),
+    "unlabeled": ([*layout("train", "test"), "unlabeled/"], "cat dog", (2, 0, 2, 0), "left out 1 image file in no class folder"),
     "development": (layout("train", "dev"), "cat dog", (2, 2, 0, 0), None),
     "held out": (layout("train", "hold-out"), "cat dog", (2, 0, 2, 0), None),
     "prefix": (layout("my_train", "my_test"), "cat dog", (2, 0, 2, 0), None),
@@ -192,7 +192,7 @@ LAYOUTS = {
     "no training": (layout("val", "test"), None, "none of them is for training", None),
     "evaluation": (layout("train", "eval"), None, "whether these images choose (validation) or measure", None),
     "twice": (layout("train", "val", "dev"), None, "two folders for one split", None),
-    "flat splits": (["train/", "test/"], None, "has no classes: 1 images lie in it directly", None),
+    "flat splits": (["train/", "test/"], None, "has no classes: 1 image directly in it", None),
     "compound words": (["test_tube/", "train_station/"], "test_tube train_station", (0, 0, 0, 2), None),
     "one level too deep": (["photos/cat/", "photos/dog/"], "cat dog", (0, 0, 0, 2), "found deeper, in photos"),
     "two levels too deep": (["a/b/cat/", "a/b/dog/"], "cat dog", (0, 0, 0, 2), "found deeper, in a/b"),

@@ -177,6 +177,10 @@ ONE_LABEL = (
 )
 
 
+def _is_list(label: object) -> bool:
+    return isinstance(label, (list, tuple, set, frozenset))
+
+
 def _refuse_rows(labels: NDArray[Any], *, name: str) -> None:
     """Say what labels with several columns are: one-hot, multi-hot, probabilities, or something else."""
     if labels.dtype.kind in "biuf" and len(labels):
@@ -271,12 +275,7 @@ def check_labels(labels: Any, *, num_classes: int | None, name: str, length: int
     array = _as_array(labels, name=name)
     if array.ndim == 2 and array.shape[1] > 1:
         _refuse_rows(array, name=name)
-    several = list | tuple | set | frozenset
-    if (
-        array.dtype == object
-        and isinstance(labels, Sequence | np.ndarray)
-        and any(isinstance(one, several) for one in labels)
-    ):
+    if array.dtype == object and isinstance(labels, Sequence | np.ndarray) and any(map(_is_list, labels)):
         raise DataError(f"{name} look multi-label: an image has a list of labels. {ONE_LABEL}")
     if array.ndim == 2:  # CIFAR's column of labels: the meaning is clear
         array = array[:, 0]

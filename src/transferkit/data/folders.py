@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +206,7 @@ def load_listing(
     InvalidInputError
         If an option makes no sense.
     """
-    _check_choice("on_error", on_error, ("raise", "skip"))
+    check_choice("on_error", on_error, ("raise", "skip"))
     splits.check_seed(seed)
     if labels_per_class is not None:
         splits.check_labels_per_class(labels_per_class)
@@ -291,9 +291,14 @@ def load_image(
         raise DataError(f"{file} cannot be read: {error}") from None
 
 
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+FITS: Final = get_args(Fit)
+
+
+def check_choice(name: str, value: Any, allowed: Sequence[object]) -> Any:
+    """Return `value` if it is one of `allowed`, or raise `InvalidInputError`."""
     if value not in allowed:
         raise InvalidInputError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
+    return value
 
 
 def check_decoding(
@@ -303,8 +308,8 @@ def check_decoding(
     pair = image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
     if len(pair) != 2 or not all(splits.is_int(side) and 1 <= side <= 16_384 for side in pair):
         raise InvalidInputError(f"image_size must be an int, or (height, width), from 1 to 16384; got {image_size!r}.")
-    _check_choice("color_mode", color_mode, ("rgb", "grayscale"))
-    _check_choice("fit", fit, ("stretch", "crop", "pad"))
+    check_choice("color_mode", color_mode, ("rgb", "grayscale"))
+    check_choice("fit", fit, FITS)
     if not splits.is_int(max_pixels) or max_pixels < 1:
         raise InvalidInputError(f"max_pixels must be an int of 1 or more; got {max_pixels!r}.")
     if not splits.is_int(bit_depth) or not 8 <= bit_depth <= 16:

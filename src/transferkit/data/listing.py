@@ -75,6 +75,11 @@ def show_path(path: object) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def count(number: int, noun: str) -> str:
+    """Write how many of something there are."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def list_some(texts: Iterable[str], *, separator: str = ", ", most: int = _LISTED) -> str:
     """Join the first texts, and say how many more there are."""
     texts = list(texts)
@@ -306,7 +311,7 @@ def list_images(root: Path, *, split_folders: bool = True) -> Listing:
     class_folders = layout.classes[None if None in layout.classes else "train"]
     if not class_folders:
         loose = sum(map(looks_like_image, (file for file in _entries(layout.where) if file.is_file())))
-        found = f"{loose} images lie in it directly" if loose else "it has no subfolders"
+        found = f"{count(loose, 'image')} directly in it" if loose else "it has no subfolders"
         raise DataError(
             f"{show_path(layout.where)} has no classes: {found}. Put the images into one subfolder per class, or, if a"
             " table names the class of each file, use load_image_table."
@@ -348,9 +353,9 @@ def _describe_lost(root: Path, others: list[Path]) -> Iterator[str]:
     unreadable = [file for file in others if file.suffix.lower() in UNREADABLE_SUFFIXES - image_suffixes()]
     homeless = [file for file in others if file not in set(unreadable) and looks_like_image(file)]
     if homeless:
-        yield f"{len(homeless)} image files are left out, since they lie in no class folder: {list_files(homeless)}"
+        yield f"left out {count(len(homeless), 'image file')} in no class folder: {list_files(homeless)}"
     if unreadable:
         yield (
-            f"{len(unreadable)} files are left out, since Pillow does not read their format: {list_files(unreadable)}."
-            " Convert them to PNG or JPEG (for HEIC install the extra: pip install 'transferkit[heic]')"
+            f"left out {count(len(unreadable), 'file')} of a format that Pillow does not read: {list_files(unreadable)}."
+            " Convert such files to PNG or JPEG (for HEIC install the extra: pip install 'transferkit[heic]')"
         )

@@ -14,6 +14,7 @@ Indices = NDArray[np.int64]
 _HOLDOUT_STREAM = 0
 _SUBSET_STREAM = 1
 _TIE_STREAM = 2
+_GROUP_STREAM = 3
 
 
 def is_int(value: object) -> TypeGuard[int]:
@@ -178,7 +179,8 @@ def _hold_out_groups(labels: NDArray[np.integer], size: int, *, seed: int, group
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds
-        divided = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
+        state = int(np.random.default_rng([seed, _GROUP_STREAM]).integers(2**32))  # scikit-learn takes no larger seed
+        divided = StratifiedGroupKFold(folds, shuffle=True, random_state=state).split(labels, labels, groups)
         parts = [held for _, held in divided]
     # Folds are only roughly equal: the next one joins while that brings the part nearer to its size.
     held = parts[0]
