@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
+    from transferkit.data.tables import load_image_table as load_image_table
+    from transferkit.deploy.exporting import Exported as Exported
+    from transferkit.deploy.exporting import export as export
+    from transferkit.deploy.prediction import ImageClassifier as ImageClassifier
+    from transferkit.deploy.prediction import predict as predict
     from transferkit.features.cache import clear_cache as clear_cache
     from transferkit.features.cache import extract_features as extract_features
     from transferkit.features.inspection import conv_filters as conv_filters
@@ -74,6 +79,8 @@ _EXPORTS = {
     "Dataset": "data.dataset",
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "compare.efficiency",
+    "Exported": "deploy.exporting",
+    "ImageClassifier": "deploy.prediction",
     "Run": "runs.run",
     "Split": "data.dataset",
     "accuracy_without": "runs.without",
@@ -91,6 +98,7 @@ _EXPORTS = {
     "efficiency_curve": "compare.efficiency",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
+    "export": "deploy.exporting",
     "extract_features": "features.cache",
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
@@ -104,6 +112,7 @@ _EXPORTS = {
     "load_fashion_mnist": "data.mnist",
     "load_image": "data.folders",
     "load_image_folder": "data.folders",
+    "load_image_table": "data.tables",
     "load_mnist": "data.mnist",
     "load_model": "models.saving",
     "load_run": "runs.loading",
@@ -124,6 +133,7 @@ _EXPORTS = {
     "plot_reliability": "plots.reliability",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
+    "predict": "deploy.prediction",
     "published_results": "compare.published",
     "repeat": "training.repetition",
     "train": "training.fitting",

@@ -9,6 +9,7 @@ TransferKitError
 │   └── LockTimeoutError (TimeoutError)  another process holds what is needed, for too long or without a sign of life
 ├── DownloadError (OSError)              no source could deliver a file
 ├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
+├── ExportError (RuntimeError)           a model cannot be written for another program
 ├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
 │   └── FailedRunsError (ExceptionGroup) some of several trainings failed; has the finished ones
 ├── DivergedError (ArithmeticError)      training produced NaN or infinity
@@ -91,6 +92,10 @@ class DownloadError(TransferKitError, OSError):
 
 class WeightsError(TransferKitError, RuntimeError):
     """Pretrained weights cannot be had, or do not fit the network."""
+
+
+class ExportError(TransferKitError, RuntimeError):
+    """A model cannot be written in a form, or the file does not answer as the model does."""
 
 
 class RunError(TransferKitError, ValueError):

@@ -108,7 +108,12 @@ WRONG_LABELS = [
     (np.zeros((3, 1, 1), int), "one axis"),
     (0, "one axis"),
     (np.array([0, 1, 2], dtype="datetime64[s]"), "dtype datetime64"),
-    ([[0], [1, 2], [0]], "one axis|not numbers|are 1"),
+    ([[0], [1, 2], [0]], "look multi-label: an image has a list"),
+    ([{"cat"}, {"dog", "cat"}, set()], "look multi-label: an image has a list"),
+    (np.array([[1, 0], [1, 1], [0, 0]]), r"multi-label \(multi-hot\): shape \(3, 2\), rows with 0 to 2 ones"),
+    (np.array([[0.2, 0.8], [0.5, 0.5], [1, 0]]), "look like probabilities"),
+    (np.array([[12.5, 3], [1, 1], [0, 7]]), "Several numbers for an image"),
+    ([36.6, 37.2, 38.0], "look like regression targets: float64 such as 36.6.*numpy.digitize"),
     (None, "one axis"),
 ]
 

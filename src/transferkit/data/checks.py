@@ -171,6 +171,39 @@ def check_input_shape(shape: Sequence[int], input_shape: Sequence[int | None], *
     )
 
 
+ONE_LABEL = (
+    "Multi-label data are not supported: transferkit gives each image exactly one class. Train one model per label, each on"
+    " labels of 0 and 1, or use Keras with sigmoid outputs and binary cross-entropy."
+)
+
+
+def _is_list(label: object) -> bool:
+    return isinstance(label, (list, tuple, set, frozenset))
+
+
+def _refuse_rows(labels: NDArray[Any], *, name: str) -> None:
+    """Say what labels with several columns are: one-hot, multi-hot, probabilities, or something else."""
+    if labels.dtype.kind in "biuf" and len(labels):
+        sums = labels.sum(axis=1, dtype=float)
+        whole = bool(np.isin(labels, (0, 1)).all())
+        if whole and (sums == 1).all():
+            raise DataError(f"{name} look one-hot: shape {labels.shape}; expected (n,). Pass labels.argmax(axis=1).")
+        if whole:
+            raise DataError(
+                f"{name} look multi-label (multi-hot): shape {labels.shape}, rows with {sums.min():.0f} to {sums.max():.0f}"
+                f" ones. {ONE_LABEL}"
+            )
+        if np.allclose(sums, 1) and (labels >= 0).all():
+            raise DataError(
+                f"{name} look like probabilities: shape {labels.shape}, rows that sum to 1; expected class indices (n,)."
+                " Pass labels.argmax(axis=1) if the most probable class is the true one."
+            )
+    raise DataError(
+        f"{name} must have one axis (n,), a class index for each image; got shape {labels.shape}. Several numbers for an"
+        " image (regression, boxes, key points) are not supported."
+    )
+
+
 def _refuse_label_dtype(labels: NDArray[Any], *, name: str) -> None:
     kind = labels.dtype.kind
     if kind == "f":
@@ -178,6 +211,11 @@ def _refuse_label_dtype(labels: NDArray[Any], *, name: str) -> None:
         if len(bad):
             raise DataError(
                 f"{name} hold {labels[bad[0]]} at index {bad[0]}; expected class indices. Drop those images."
+            )
+        if (labels != np.round(labels)).any():
+            raise DataError(
+                f"{name} look like regression targets: {labels.dtype} such as {labels[labels != np.round(labels)][0]:g}; expected"
+                " class indices. Regression is not supported: sort the images into classes, for example with numpy.digitize."
             )
         raise DataError(f"{name} are {labels.dtype}; expected integers. Pass labels.astype('int64').")
     if kind == "b":
@@ -236,7 +274,9 @@ def check_labels(labels: Any, *, num_classes: int | None, name: str, length: int
     """
     array = _as_array(labels, name=name)
     if array.ndim == 2 and array.shape[1] > 1:
-        raise DataError(f"{name} look one-hot: shape {array.shape}; expected (n,). Pass labels.argmax(axis=1).")
+        _refuse_rows(array, name=name)
+    if array.dtype == object and isinstance(labels, Sequence | np.ndarray) and any(map(_is_list, labels)):
+        raise DataError(f"{name} look multi-label: an image has a list of labels. {ONE_LABEL}")
     if array.ndim == 2:  # CIFAR's column of labels: the meaning is clear
         array = array[:, 0]
     if array.ndim != 1:
@@ -288,17 +328,22 @@ def infer_num_classes(labels: Labels, *, name: str) -> int:
 
 def check_classes_present(labels: Labels, class_names: Sequence[str], *, name: str, required: bool) -> None:
     """Raise `DataError` (or warn, if not `required`) when a class has no image in a split that is not empty."""
+    missing = describe_missing_classes(labels, class_names, name=name)
+    if missing and required:
+        raise DataError(
+            f"{missing.partition(', so')[0]}. Add images of it, or leave the class out of class_names and the labels."
+        )
+    if missing:
+        warn(f"{missing}.")
+
+
+def describe_missing_classes(labels: Labels, class_names: Sequence[str], *, name: str) -> str | None:
+    """Say which classes have no image in a split that is not empty; None if all have."""
     if not len(labels):
-        return
+        return None
     counts = np.bincount(labels, minlength=len(class_names))
     empty = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
-    if empty and required:
-        raise DataError(
-            f"the {name} split has no image of class {_list(empty)}."
-            " Add images of it, or leave the class out of class_names and the labels."
-        )
-    if empty:
-        warn(f"the {name} split has no image of class {_list(empty)}, so nothing is measured for it.")
+    return f"the {name} split has no image of class {_list(empty)}, so nothing is measured for it" if empty else None
 
 
 def digest_image(image: Images) -> bytes:
@@ -320,6 +365,20 @@ def group_equal(digests: Sequence[bytes]) -> NDArray[np.int64] | None:
 def group_equal_images(images: Images) -> NDArray[np.int64] | None:
     """Return a number from 0 for each image, the same for equal ones; None if all are different."""
     return group_equal(_digests(images))
+
+
+def describe_duplicates(groups: NDArray[np.integer] | None, *, name: str = "test") -> str | None:
+    """Say how many images of a split equal another one of it; None if none does."""
+    if groups is None or not len(groups):
+        return None
+    sizes = np.bincount(groups)
+    repeated = sizes[sizes > 1]
+    if not len(repeated):
+        return None
+    return (
+        f"{repeated.sum():,} of {len(groups):,} {name} images equal another {name} image pixel by pixel ({len(repeated):,} different"
+        " pictures), so each of them counts several times. Remove the copies"
+    )
 
 
 def find_overlap(images: Images, reference: Images) -> list[tuple[int, int]]:

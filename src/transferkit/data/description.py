@@ -1,5 +1,7 @@
 """What a record says of a dataset."""
 
+from typing import Any
+
 from typing_extensions import ReadOnly, TypedDict
 
 
@@ -7,7 +9,8 @@ class DatasetRecord(TypedDict, total=False):
     """The facts of a `transferkit.Dataset`, as ``describe`` gives them; a run of another program may know fewer.
 
     ``fingerprint`` is the SHA-256 of all images and labels, the others those of one split. ``labels_per_class`` and
-    ``split_seed`` are None unless images were drawn. ``image_shape`` is (height, width, channels).
+    ``split_seed`` are None unless images were drawn. ``image_shape`` is (height, width, channels). Only images from files
+    have ``decoding``, ``validation_files`` and ``test_files``, and only test images that belong together ``test_clusters``.
     """
 
     name: ReadOnly[str | None]
@@ -22,3 +25,7 @@ class DatasetRecord(TypedDict, total=False):
     labels_per_class: ReadOnly[int | None]
     split_seed: ReadOnly[int | None]
     image_shape: ReadOnly[list[int] | None]
+    decoding: ReadOnly[dict[str, Any]]
+    validation_files: ReadOnly[list[str]]
+    test_files: ReadOnly[list[str]]
+    test_clusters: ReadOnly[list[int]]
