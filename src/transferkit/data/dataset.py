@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit import files
 from transferkit.data import checks, splits
+from transferkit.data.description import DatasetRecord, DecodingRecord
 from transferkit.errors import InvalidInputError, warn
 
 if TYPE_CHECKING:
@@ -137,9 +138,8 @@ class Dataset:
         Where the images come from, in words.
     split_seed : int, default 0
         The seed that made the splits.
-    decoding : dict, optional
-        How files became these images: ``height``, ``width``, ``color_mode``, ``fit``, ``max_pixels``, ``bit_depth``. None for
-        images that are not from files.
+    decoding : DecodingRecord, optional
+        How files became these images. None for images that are not from files.
 
     Examples
     --------
@@ -162,7 +162,7 @@ class Dataset:
     labels_per_class: int | None = None
     source: str = ""
     split_seed: int = 0
-    decoding: dict[str, Any] | None = None
+    decoding: DecodingRecord | None = None
 
     def __iter__(self) -> Iterator[Split]:
         return iter((self.train, self.validation, self.test))
@@ -225,7 +225,7 @@ class Dataset:
         content = json.dumps([self.class_names, self.fingerprints], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> DatasetRecord:
         """Return the facts that a `transferkit.Run` records about its data, as plain JSON values.
 
         Returns
@@ -234,7 +234,7 @@ class Dataset:
             Name, source, fingerprints, sizes, label budget, seed and image shape. Of images from files also ``decoding``,
             ``validation_files`` and ``test_files``; where images of the test split belong together ``test_clusters``.
         """
-        facts = {
+        facts: DatasetRecord = {
             "name": self.name,
             "source": self.source,
             "fingerprint": self.fingerprint,
@@ -249,13 +249,14 @@ class Dataset:
             "image_shape": list(self.image_shape),
         }
         if self.decoding is not None:
-            facts["decoding"] = dict(self.decoding)
-        for name, split in (("validation", self.validation), ("test", self.test)):
-            if split.paths is not None:
-                facts[f"{name}_files"] = list(split.paths)
+            facts = facts | {"decoding": self.decoding}
+        if self.validation.paths is not None:
+            facts = facts | {"validation_files": list(self.validation.paths)}
+        if self.test.paths is not None:
+            facts = facts | {"test_files": list(self.test.paths)}
         clusters = self.test_clusters
         if len(clusters) and clusters.max() + 1 < len(clusters):
-            facts["test_clusters"] = clusters.tolist()
+            facts = facts | {"test_clusters": clusters.tolist()}
         return facts
 
     @cached_property

@@ -13,12 +13,13 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit import files
 from transferkit.data import checks
+from transferkit.data.description import DecodingRecord
 from transferkit.data.formats import formats_of
 from transferkit.data.idx import describe_content
 from transferkit.data.listing import ImageFile, Listing
 from transferkit.errors import DataError
+from transferkit.progress import progress_bar
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258  # TIFF tags
@@ -43,6 +44,17 @@ class Decoding:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return self.height, self.width, 3 if self.color_mode == "rgb" else 1
+
+    def describe(self) -> DecodingRecord:
+        """Return what a record says of it."""
+        return {
+            "height": self.height,
+            "width": self.width,
+            "color_mode": self.color_mode,
+            "fit": self.fit,
+            "max_pixels": self.max_pixels,
+            "bit_depth": self.bit_depth,
+        }
 
 
 class Decoded(NamedTuple):
@@ -291,7 +303,7 @@ def decode_all(
     failures: dict[str, str] = {}
     bits: list[int] = []
     waiting: deque[Future[tuple[NDArray[np.uint8], list[bytes], dict[str, str], list[int]]]] = deque()
-    with warnings.catch_warnings(), files.progress_bar("Decoding images") as advance:
+    with warnings.catch_warnings(), progress_bar("Decoding images") as advance:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd EXIF data and palettes
         executor = ThreadPoolExecutor(num_workers)

@@ -470,7 +470,7 @@ def _make_dataset(listing: Listing, decoding: Decoding, store: Store, *, name: s
         test,
         source=source,
         split_seed=plan.seed,
-        decoding=asdict(decoding),
+        decoding=decoding.describe(),
     )
 
 

@@ -111,7 +111,8 @@ def _open_classifier(classifier: Any) -> Engine:
 
 
 def _open_path(path: Path) -> Engine:
-    from transferkit.runs.storage import MODEL, RECORD, load_run
+    from transferkit.runs.loading import load_run
+    from transferkit.runs.storage import MODEL, RECORD
 
     if not path.exists():
         raise DataError(f"{path} does not exist. Give the folder of a saved run, or a file that export wrote.")
