@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit import files
 from transferkit.data import checks, splits
-from transferkit.data.description import DatasetRecord
+from transferkit.data.description import DatasetRecord, DecodingRecord
 from transferkit.errors import InvalidInputError, warn
 
 if TYPE_CHECKING:
@@ -151,9 +151,8 @@ class Dataset:
         Where the images come from, in words.
     split_seed : int, default 0
         The seed that made the splits.
-    decoding : dict, optional
-        How files became these images: ``height``, ``width``, ``color_mode``, ``fit``, ``max_pixels``, ``bit_depth``. None for
-        images that are not from files.
+    decoding : DecodingRecord, optional
+        How files became these images. None for images that are not from files.
 
     Examples
     --------
@@ -176,7 +175,7 @@ class Dataset:
     labels_per_class: int | None = None
     source: str = ""
     split_seed: int = 0
-    decoding: dict[str, Any] | None = None
+    decoding: DecodingRecord | None = None
     _known: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __iter__(self) -> Iterator[Split]:
@@ -253,7 +252,7 @@ class Dataset:
         if name in self._known:
             return self._known[name]
         value = compute(split)
-        if all(map(_never_changes, split)):
+        if _never_changes(split.images) and _never_changes(split.labels):
             self._known[name] = value
         return value
 
@@ -267,7 +266,7 @@ class Dataset:
             ``validation_files`` and ``test_files``; where images of the test split belong together ``test_clusters``.
         """
         fingerprints = self.fingerprints
-        facts: dict[str, Any] = {
+        facts: DatasetRecord = {
             "name": self.name,
             "source": self.source,
             "fingerprint": self._combine(fingerprints),
@@ -282,14 +281,15 @@ class Dataset:
             "image_shape": list(self.image_shape),
         }
         if self.decoding is not None:
-            facts["decoding"] = dict(self.decoding)
-        for name, split in (("validation", self.validation), ("test", self.test)):
-            if split.paths is not None:
-                facts[f"{name}_files"] = list(split.paths)
+            facts = facts | {"decoding": self.decoding}
+        if self.validation.paths is not None:
+            facts = facts | {"validation_files": list(self.validation.paths)}
+        if self.test.paths is not None:
+            facts = facts | {"test_files": list(self.test.paths)}
         clusters = self.test_clusters
         if len(clusters) and clusters.max() + 1 < len(clusters):
-            facts["test_clusters"] = clusters.tolist()
-        return cast("DatasetRecord", facts)
+            facts = facts | {"test_clusters": clusters.tolist()}
+        return facts
 
     @property
     def test_clusters(self) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.data import checks
+from transferkit.data.description import DecodingRecord
 from transferkit.data.formats import formats_of
 from transferkit.data.listing import ImageFile, Listing
 from transferkit.errors import DataError
@@ -23,6 +24,8 @@ from transferkit.progress import progress_bar
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258  # TIFF tags
 _BATCH = 32
+MEMORY_BYTES = 3 << 30  # of all decoded images under way; even one of 16,384 x 16,384 pixels stays below
+_COPIES = 3  # Pillow resizes, pads and hands over
 
 ColorMode = Literal["rgb", "grayscale"]
 Fit = Literal["stretch", "crop", "pad"]
@@ -43,6 +46,17 @@ class Decoding:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return self.height, self.width, 3 if self.color_mode == "rgb" else 1
+
+    def describe(self) -> DecodingRecord:
+        """Return what a record says of it."""
+        return {
+            "height": self.height,
+            "width": self.width,
+            "color_mode": self.color_mode,
+            "fit": self.fit,
+            "max_pixels": self.max_pixels,
+            "bit_depth": self.bit_depth,
+        }
 
 
 class Decoded(NamedTuple):
@@ -251,7 +265,7 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
 
 def _decode_batch(
     root: Path, batch: Sequence[ImageFile], decoding: Decoding
-) -> tuple[NDArray[np.uint8], list[bytes], dict[str, str], list[int]]:
+) -> tuple[list[NDArray[np.uint8]], list[bytes], dict[str, str], list[int]]:
     """Return the images that could be decoded, a digest of each (empty for a failure), the failures, and bits of values."""
     arrays, digests, failures, bits = [], [], {}, []
     for file in batch:
@@ -264,13 +278,23 @@ def _decode_batch(
             arrays.append(decoded.array)
             digests.append(checks.digest_image(decoded.array))
             bits += [] if decoded.bits is None else [decoded.bits]
-    return np.array(arrays, dtype=np.uint8).reshape(-1, *decoding.shape), digests, failures, bits
+    return arrays, digests, failures, bits
+
+
+def _share_memory(image_bytes: int, num_cores: int) -> tuple[int, int, int]:
+    """Return how many threads decode, how many images are a batch, and how many batches wait to be written at most."""
+    most_images = max(1, MEMORY_BYTES // (_COPIES * image_bytes))
+    num_workers = min(num_cores, most_images)
+    size = min(_BATCH, max(1, most_images // (2 * num_workers)))
+    return num_workers, size, max(1, min(2 * num_workers, most_images // size))
 
 
 def decode_all(
     listing: Listing, decoding: Decoding, stream: IO[bytes]
 ) -> tuple[list[bytes], dict[str, str], list[int]]:
     """Decode all files on all cores and write the images to `stream` in the order of the listing.
+
+    The decoded images under way take up to `MEMORY_BYTES`: large ones are decoded on fewer cores, at worst one at a time.
 
     Returns
     -------
@@ -284,23 +308,24 @@ def decode_all(
     import joblib
     from PIL import Image
 
-    batches = [listing.images[start : start + _BATCH] for start in range(0, len(listing.images), _BATCH)]
-    num_workers = joblib.cpu_count()
+    num_workers, size, most_waiting = _share_memory(int(np.prod(decoding.shape)), joblib.cpu_count())
+    batches = [listing.images[start : start + size] for start in range(0, len(listing.images), size)]
     digests: list[bytes] = []
     failures: dict[str, str] = {}
     bits: list[int] = []
-    waiting: deque[Future[tuple[NDArray[np.uint8], list[bytes], dict[str, str], list[int]]]] = deque()
+    waiting: deque[Future[tuple[list[NDArray[np.uint8]], list[bytes], dict[str, str], list[int]]]] = deque()
     with warnings.catch_warnings(), progress_bar("Decoding images") as advance:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd EXIF data and palettes
         executor = ThreadPoolExecutor(num_workers)
         try:
-            for batch in [*batches, *[None] * 2 * num_workers]:  # the tail only waits for what is under way
+            for batch in [*batches, *[None] * most_waiting]:  # the tail only waits for what is under way
                 if batch is not None:
                     waiting.append(executor.submit(_decode_batch, listing.root, batch, decoding))
-                if waiting and (batch is None or len(waiting) > 2 * num_workers):
+                if waiting and (batch is None or len(waiting) >= most_waiting):
                     arrays, batch_digests, batch_failures, batch_bits = waiting.popleft().result()
-                    stream.write(arrays.data)
+                    for array in arrays:
+                        stream.write(array.data)
                     digests += batch_digests
                     failures |= batch_failures
                     bits += batch_bits

@@ -9,11 +9,12 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, RunError
 from transferkit.plots.images import (
     NAME_COLUMNS,
-    TILE_TEXT,
     TILE_WIDTH,
     WIDEST_TILE,
     draw_tile,
     match_images,
+    name_file,
+    text_height,
 )
 from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
 from transferkit.runs.run import Run
@@ -28,7 +29,7 @@ def plot_disagreements(
     """Draw the test images that one run answers correctly and the other does not, both ways.
 
     McNemar's test counts exactly these images. The title above each image is the truth, below it stands what each run
-    predicts and the probability that it gives. Those on which the probabilities of the true class differ most come first.
+    predicts and the probability that it gives, and the name of its file. Those on which the probabilities of the true class differ most come first.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def draw_disagreements(
     rows = [-(-min(count, len(places)) // columns) for _, places in shown]
     width = max(4.5, columns * TILE_WIDTH)
     figure.set_size_inches(
-        width, 0.6 + sum(rows) * (min(width / columns, WIDEST_TILE) + TILE_TEXT + 0.1) + 0.3 * len(rows)
+        width, 0.6 + sum(rows) * (min(width / columns, WIDEST_TILE) + text_height(runs[0]) + 0.1) + 0.3 * len(rows)
     )
     title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
     figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
@@ -154,4 +155,4 @@ def _draw_part(
                 f"{letter}: {shorten(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
             )
         truth = labels["truth"].format(name=shorten(names[runs[0].test_labels[place]], NAME_COLUMNS))
-        draw_tile(ax, array[place], truth, "\n".join(lines), columns=columns)
+        draw_tile(ax, array[place], truth, "\n".join(lines) + name_file(runs[0], place), columns=columns)

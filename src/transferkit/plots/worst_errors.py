@@ -9,11 +9,12 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
 from transferkit.plots.images import (
     NAME_COLUMNS,
-    TILE_TEXT,
     TILE_WIDTH,
     WIDEST_TILE,
     draw_tile,
     match_images,
+    name_file,
+    text_height,
 )
 from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
 from transferkit.runs.run import Run
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16, language: str = "en") -> "Figure":
     """Draw the test images that a run gets wrong with the highest confidence.
 
-    The title above each image is the truth, below it stands the prediction and its probability. Among them are often
+    The title above each image is the truth, below it stand the prediction and its probability, and the name of its file. Among them are often
     images whose label is wrong.
 
     Parameters
@@ -90,7 +91,7 @@ def draw_worst_errors(
     shown = min(count, len(places))
     rows = -(-shown // columns)
     width = max(4.5, columns * TILE_WIDTH)
-    figure.set_size_inches(width, 0.5 + rows * (min(width / columns, WIDEST_TILE) + TILE_TEXT))
+    figure.set_size_inches(width, 0.5 + rows * (min(width / columns, WIDEST_TILE) + text_height(run)))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     title = labels["worst_errors"].format(name=run.name, count=len(places), total=len(array))
     figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")
@@ -104,7 +105,7 @@ def draw_worst_errors(
             ax,
             array[place],
             truth,
-            f"{shorten(run.class_names[predicted], NAME_COLUMNS)} {probability}",
+            f"{shorten(run.class_names[predicted], NAME_COLUMNS)} {probability}{name_file(run, place)}",
             columns=columns,
         )
 

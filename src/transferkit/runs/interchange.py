@@ -58,15 +58,20 @@ def history_frame(history: Sequence[EpochRecord]) -> "pd.DataFrame":
 
 
 def predictions_frame(
-    class_names: Sequence[str], probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+    class_names: Sequence[str],
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    files: Sequence[str] | None = None,
 ) -> "pd.DataFrame":
     """Return what a model says of each image as a table; see `transferkit.Run.predictions_frame`."""
     import pandas as pd
 
     predicted = probabilities.argmax(axis=1)
     rows, classes = np.arange(len(labels)), pd.Index(class_names)
+    names = {} if files is None else {"file": list(files)}
     return pd.DataFrame(
-        {
+        names
+        | {
             "label": pd.Categorical.from_codes(labels, classes),
             "predicted": pd.Categorical.from_codes(predicted, classes),
             "right": predicted == labels,

@@ -357,7 +357,8 @@ class Run:
         -------
         pandas.DataFrame
             One row an image, in order: ``label`` and ``predicted`` (class names, categorical in the order of the classes),
-            ``right`` (bool), ``probability`` of the predicted and ``label_probability`` of the true class (float32).
+            ``right`` (bool), ``probability`` of the predicted and ``label_probability`` of the true class (float32). Of images from
+            files the first column is ``file``, relative to the folder that was loaded.
 
         Raises
         ------
@@ -383,7 +384,8 @@ class Run:
             raise RunError(
                 f"run {self.name!r} has no {split} predictions ({self.status}), so there is nothing to list."
             )
-        return interchange.predictions_frame(self.class_names, probabilities, labels)
+        files = self.dataset.get("test_files") if split == "test" else self.dataset.get("validation_files")
+        return interchange.predictions_frame(self.class_names, probabilities, labels, files)
 
     @classmethod
     def from_history(
