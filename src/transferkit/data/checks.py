@@ -25,6 +25,11 @@ def _list(values: Iterable[object]) -> str:
 def _as_array(values: Any, *, name: str) -> NDArray[Any]:
     if isinstance(values, np.memmap):  # stays one, to be read piece by piece
         return values
+    if np.ma.is_masked(values):
+        raise DataError(
+            f"{name} are a masked array with {np.ma.count_masked(values):,} masked values, and a mask says nothing to a model. Leave those"
+            " images out, or pass the array's .filled(value)."
+        )
     try:
         return np.asarray(values)
     except ValueError:  # rows of unequal shape
