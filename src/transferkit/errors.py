@@ -26,6 +26,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
+from typing_extensions import override
+
 
 class TransferKitError(Exception):
     """Base class of every error that transferkit raises on purpose."""
@@ -63,6 +65,7 @@ class UnknownNameError(InvalidInputError):
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.")
         self._kind = kind
 
+    @override
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._kind, self.name, self.known), self.__dict__  # so that it can cross processes
 
@@ -145,6 +148,19 @@ class MissingDependencyError(TransferKitError, ImportError):
 
 class TransferKitWarning(UserWarning):
     """The result is usable, with a reservation that the message states."""
+
+
+def list_some(texts: Iterable[str], *, separator: str = ", ", most: int = 20) -> str:
+    """Join the first texts for a message, and say how many more there are.
+
+    Examples
+    --------
+    >>> list_some(["cat", "dog", "emu"], most=2)
+    'cat, dog, and 1 more'
+    """
+    texts = list(texts)
+    more = [f"and {len(texts) - most} more"] if len(texts) > most else []
+    return separator.join(texts[:most] + more)
 
 
 def warn(message: str) -> None:

@@ -18,9 +18,9 @@ from transferkit.data.dataset import Dataset, Split
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, decode_all, decode_image
 from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
 from transferkit.data.kept import KeptImages, read_kept, write_kept
-from transferkit.data.listing import ImageFile, Listing, list_images, list_some, show_path
+from transferkit.data.listing import ImageFile, Listing, list_images, show_path
 from transferkit.data.notices import say
-from transferkit.errors import DataError, InvalidInputError, TransferKitError
+from transferkit.errors import DataError, InvalidInputError, TransferKitError, list_some
 
 _SCHEMA = 3
 _FEW_BITS = 14  # of 16 that all images of a folder together use: cameras have 10, 12 or 14

@@ -14,8 +14,8 @@ from transferkit.data.dataset import Dataset
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Fit
 from transferkit.data.dividing import Plan
 from transferkit.data.folders import check_decoding, load_listing
-from transferkit.data.listing import ImageFile, Listing, list_some, show_path, split_of
-from transferkit.errors import DataError, InvalidInputError, UnknownNameError
+from transferkit.data.listing import ImageFile, Listing, show_path, split_of
+from transferkit.errors import DataError, InvalidInputError, UnknownNameError, list_some
 
 if TYPE_CHECKING:
     import pandas as pd
