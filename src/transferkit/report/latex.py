@@ -1,11 +1,9 @@
-"""The table as LaTeX."""
+"""The results of a document as a LaTeX table."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from transferkit.compare.results import Results
-from transferkit.compare.summary import list_banners, write_title
-from transferkit.compare.table import format_cells
+from transferkit.report.document import Document
 
 _SPECIAL: Final = str.maketrans(
     {
@@ -40,12 +38,12 @@ def escape(text: str) -> str:
     return " ".join(text.split()).translate(_SPECIAL)
 
 
-def write_latex(results: Results, language: str) -> str:
-    """Return the table in LaTeX."""
-    heading, *rows = format_cells(results.models, results.table, results.baseline, language)
-    caption = " ".join([f"{write_title(results.models, language)}.", *list_banners(results.runs, language)])
+def write_latex(document: Document) -> str:
+    """Return the first table in LaTeX, with title and banners as its caption."""
+    heading, *rows = document.tables[0].rows
+    caption = " ".join([f"{document.title}.", *document.banners])
     lines = [
-        r"% needs \usepackage{booktabs}" + (r" and \usepackage{kotex}" if language == "ko" else ""),
+        r"% needs \usepackage{booktabs}" + (r" and \usepackage{kotex}" if document.language == "ko" else ""),
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(caption)}}}",
