@@ -4,10 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transferkit.compare.comparison import Comparison as Comparison
-    from transferkit.compare.comparison import compare_runs as compare_runs
-    from transferkit.compare.efficiency import EfficiencyCurve as EfficiencyCurve
-    from transferkit.compare.efficiency import efficiency_curve as efficiency_curve
+    from transferkit.report.comparison import Comparison as Comparison
+    from transferkit.report.comparison import compare_runs as compare_runs
+    from transferkit.report.label_curve import EfficiencyCurve as EfficiencyCurve
+    from transferkit.report.label_curve import efficiency_curve as efficiency_curve
     from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
@@ -70,10 +70,10 @@ __version__ = "0.1.0"
 # and saved runs can be compared without TensorFlow.
 _EXPORTS = {
     "Arm": "training.label_budgets",
-    "Comparison": "compare.comparison",
+    "Comparison": "report.comparison",
     "Dataset": "data.dataset",
     "Duplicates": "data.duplicates",
-    "EfficiencyCurve": "compare.efficiency",
+    "EfficiencyCurve": "report.label_curve",
     "Run": "runs.run",
     "Split": "data.dataset",
     "accuracy_without": "runs.without",
@@ -85,10 +85,10 @@ _EXPORTS = {
     "build_transfer_model": "models.transfer",
     "calibrate": "runs.calibration",
     "clear_cache": "features.cache",
-    "compare_runs": "compare.comparison",
+    "compare_runs": "report.comparison",
     "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
-    "efficiency_curve": "compare.efficiency",
+    "efficiency_curve": "report.label_curve",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
     "extract_features": "features.cache",

@@ -9,7 +9,7 @@ from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
-from transferkit.runs.spread import accuracy_interval, decimals_for
+from transferkit.statistics.intervals import accuracy_interval, decimals_for
 from transferkit.translation import Translator, mark
 
 if TYPE_CHECKING:

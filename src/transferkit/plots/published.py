@@ -8,7 +8,7 @@ from transferkit.plots.accuracy import ORDERS, SEVERAL_SEEDS, draw_interval, fin
 from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
-from transferkit.runs.spread import decimals_for
+from transferkit.statistics.intervals import decimals_for
 from transferkit.translation import Translator
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, wrap
-from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair, wilson_interval
+from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair
+from transferkit.statistics.intervals import wilson_interval
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
 

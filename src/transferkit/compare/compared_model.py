@@ -9,16 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.errors import UnfairComparisonError
+from transferkit.runs.metrics import LOG_LOSS_CLIP
 from transferkit.runs.run import Run
+from transferkit.statistics.clusters import Clusters, clusters_from_groups
+from transferkit.statistics.image_scores import score_images
 
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
 # Not the source: the same file comes from a cache or a server.
 _WEIGHTS: Final = ("sha256", "backbone", "width", "image_size")
-_MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
+# scikit-learn's classifiers whose result no seed changes, if they stand last in a pipeline as build_baseline makes it.
+_WITHOUT_CHANCE: Final = ("KNeighborsClassifier", "LogisticRegression", "GaussianNB", "HistGradientBoostingClassifier")
+_MAY_DIFFER: Final = ("seed", "random_state", "temperature", "plan")  # a temperature is fitted to each run
 
 
 @dataclass(frozen=True, eq=False)
-class ModelRuns:
+class ComparedModel:
     """The runs that a comparison counts as one model: those of one name.
 
     Parameters
@@ -62,12 +67,50 @@ class ModelRuns:
         """Test accuracy of each completed run."""
         return self.correct.mean(axis=1)
 
+    @property
+    def test_labels(self) -> NDArray[np.int64]:
+        """True classes of the test images."""
+        return self.example.test_labels
+
+    @cached_property
+    def clusters(self) -> Clusters | None:
+        """Which test images are equal; None if none are, or it is not recorded."""
+        groups = self.example.dataset.get("test_duplicates")
+        return clusters_from_groups(groups, len(self.test_labels)) if groups else None
+
+    @cached_property
+    def has_no_chance(self) -> bool:
+        """Whether other seeds would give the same answers, by what was trained or by what several seeds did."""
+        if len(self.completed) > 1:
+            # Seeds that draw training images of their own move even a method without chance.
+            return len({run.dataset.get("train_fingerprint") for run in self.completed}) == 1 and bool(
+                (self.correct == self.correct[0]).all()
+            )
+        steps = self.example.recipe.get("steps")
+        last = str(steps[-1]) if isinstance(steps, list | tuple) and steps else ""
+        return last in _WITHOUT_CHANCE and not self.example.recipe.get("early_stopping")
+
+    @property
+    def added_seeds(self) -> list[int]:
+        """The seeds that were added after the first plan was made, and so perhaps after a look at its results."""
+        plans = [(run.created, planned) for run in self.runs if (planned := planned_seeds(run)) is not None]
+        return [] if not plans else [seed for seed in self.seeds if seed not in min(plans)[1]]
+
+    def scores(self, metric: str) -> NDArray[np.float64]:
+        """Return what each completed run adds to a metric on each test image, shape (runs, images)."""
+        return np.stack(
+            [
+                score_images(metric, run.test_labels, run.test_probabilities, clip=LOG_LOSS_CLIP)
+                for run in self.completed
+            ]
+        )
+
     def mean(self, metric: str) -> float:
         """Return the mean of a test metric over the completed runs."""
         return float(np.mean([run.metrics[metric] for run in self.completed]))
 
 
-def make_model_runs(groups: Mapping[str, Sequence[Run]]) -> tuple[ModelRuns, ...]:
+def group_into_models(groups: Mapping[str, Sequence[Run]]) -> tuple[ComparedModel, ...]:
     """Return the models, or refuse runs of one name that are not seeds of one recipe.
 
     Parameters
@@ -77,7 +120,7 @@ def make_model_runs(groups: Mapping[str, Sequence[Run]]) -> tuple[ModelRuns, ...
 
     Returns
     -------
-    tuple of ModelRuns
+    tuple of ComparedModel
         In the order given, the runs of each by seed.
 
     Raises
@@ -89,7 +132,7 @@ def make_model_runs(groups: Mapping[str, Sequence[Run]]) -> tuple[ModelRuns, ...
     """
     for name, runs in groups.items():
         _check_one_recipe(name, runs)
-    return tuple(ModelRuns(name, tuple(sorted(runs, key=lambda run: run.seed))) for name, runs in groups.items())
+    return tuple(ComparedModel(name, tuple(sorted(runs, key=lambda run: run.seed))) for name, runs in groups.items())
 
 
 def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
@@ -130,7 +173,7 @@ def _without_seeds(value: Any) -> Any:
     return value
 
 
-def are_paired(first: ModelRuns, second: ModelRuns) -> bool:
+def are_paired(first: ComparedModel, second: ComparedModel) -> bool:
     """Return whether seeds belong together one by one: the same seeds, each with training images of its own that both models share."""
     a, b = first.completed, second.completed
     splits = [run.dataset.get("train_fingerprint") for run in a]
@@ -141,3 +184,10 @@ def are_paired(first: ModelRuns, second: ModelRuns) -> bool:
         and None not in splits
         and len(set(splits)) > 1
     )
+
+
+def planned_seeds(run: Run) -> list[int] | None:
+    """Return the seeds of which this run was declared to be one before any was trained; None if there was no such plan."""
+    plan = getattr(run, "plan", None) or run.recipe.get("plan")
+    seeds = plan.get("seeds") if isinstance(plan, Mapping) else None
+    return None if seeds is None else [int(seed) for seed in seeds]
