@@ -6,21 +6,21 @@ python tools/translations.py update --pages   # and the pages, into docs/locale/
 python tools/translations.py check --pages
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
 from string import Formatter
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transferkit"
 PAGES = Path("docs/_build/gettext")
 LOCALE = Path("docs/locale/ko/LC_MESSAGES")
-# transferkit.translation: say("..."), say.counted("one", "many", count), mark("...")
-KEYWORDS: dict[str, tuple[int, ...] | None] = {"say": None, "mark": None, "counted": (1, 2)}
+# transferkit.translation: say("..."), say.counted("one", "many", count), mark("..."), and how many texts each takes
+NAMES = {"say": 1, "mark": 1, "counted": 2}
 # The rest of the site falls back to English; the homework has a notebook that is written in Korean.
 COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index")
 # What sphinx-gallery writes on every page, and numbers.
@@ -46,12 +46,19 @@ def read_translation(path: Path) -> Catalog:
 def package_texts() -> list[Part]:
     """Return the path of the package's translation, what it holds, and the texts that stand in the code."""
     template = Catalog()
-    found = extract_from_dir(str(PACKAGE), method_map=[("**.py", "python")], keywords=KEYWORDS)
-    for file, line, message, comments, context in sorted(found, key=lambda one: one[:2]):
-        if message != "":
-            template.add(message, locations=[(file, line)], auto_comments=comments, context=context)
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (count := NAMES.get(name_of(node.func))):
+                texts = [value for part in node.args[:count] if isinstance(value := getattr(part, "value", None), str)]
+                if len(texts) == count and texts[0]:
+                    template.add(texts[0] if count == 1 else tuple(texts))
     path = PACKAGE / "locale" / "ko.po"
     return [(path, read_translation(path), template)]
+
+
+def name_of(function: ast.expr) -> str:
+    """Return by which name a function is called."""
+    return getattr(function, "attr", "") or getattr(function, "id", "")
 
 
 def page_texts() -> list[Part]:
@@ -71,6 +78,7 @@ def update(parts: list[Part]) -> None:
     for path, translation, template in parts:
         translation.update(template, no_fuzzy_matching=not path.exists())
         for message in translation:
+            message.flags.discard("python-format")  # "95% interval" is none
             for pattern, korean in ALIKE.items():
                 if isinstance(message.id, str) and message.id and re.fullmatch(pattern, message.id):
                     message.string = re.sub(pattern, korean, message.id)

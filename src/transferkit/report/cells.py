@@ -45,6 +45,17 @@ def format_points(fraction: float, decimals: int) -> str:
     return text.replace("-", "−")
 
 
+def format_size(fraction: float, decimals: int) -> str:
+    """Return a difference in percentage points, without a sign unless it is negative.
+
+    Examples
+    --------
+    >>> format_size(0.0331, 2)
+    '3.31'
+    """
+    return format_points(fraction, decimals).removeprefix("+")
+
+
 def format_percent(fraction: float, low: float, high: float, decimals: int) -> str:
     """Return an accuracy with its interval, if it has one.
 
@@ -83,14 +94,3 @@ def format_p(p: float) -> str:
     ('0.016', '< 0.001')
     """
     return MISSING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def write_p(p: float) -> str:
-    """Return a p value for a sentence that goes on from “p”.
-
-    Examples
-    --------
-    >>> write_p(0.0156), write_p(1e-9)
-    ('= 0.016', '< 0.001')
-    """
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

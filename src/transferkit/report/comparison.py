@@ -12,9 +12,9 @@ from transferkit.report.figures import draw_figures
 from transferkit.report.html import write_fragment, write_page
 from transferkit.report.latex import write_latex
 from transferkit.report.markdown import write_markdown
-from transferkit.report.plain_text import write_text
+from transferkit.report.plain_text import simplify, write_text
 from transferkit.report.reading_notes import list_notes
-from transferkit.report.verdict_sentences import list_banners, write_pair_verdict, write_verdict
+from transferkit.report.verdict_sentences import list_banners, list_verdicts, write_pair_verdict
 from transferkit.runs.grouping import Runs
 from transferkit.translation import translator
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Comparison(ComparisonResults):
     """Trained models side by side; `compare_runs` makes it.
 
-    It prints as a table. A notebook shows it as one.
+    It prints as what can be said and a table. A notebook shows it so.
 
     Parameters
     ----------
@@ -96,22 +96,26 @@ class Comparison(ComparisonResults):
 
     @property
     def verdict(self) -> str:
-        """What can be said of the most accurate run, in English, and what cannot."""
+        """What can be said, in English, and what cannot: a line each for whether transfer helped and for the most accurate model.
+
+        `sentence` says it in Korean.
+        """
         return self.sentence()
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know in order not to misread the table, in English."""
-        return list_notes(self, translator("en"))
+        return [simplify(note) for note in list_notes(self, translator("en"))]
 
     def sentence(self, name: str | None = None, other: str | None = None, *, language: str = "en") -> str:
-        """Return what can be said of two models, as a sentence to quote.
+        """Return what can be said, to quote: of two models, or of all.
 
         Parameters
         ----------
         name, other : str, optional
-            The two models; the baseline if only `other` is None. If both are, the most accurate model and the baseline, or the
-            runner-up where the baseline is the most accurate.
+            The two models; the baseline if only `other` is None. If both are: whether transfer helped, where one architecture is there
+            pretrained and from scratch; whether fine-tuning did, where it is there frozen as well; and the most accurate model
+            against the baseline, or against the runner-up where it is the baseline.
         language : {"en", "ko"}, default "en"
             English or Korean.
 
@@ -119,8 +123,8 @@ class Comparison(ComparisonResults):
         -------
         str
             Which one is better, or that they are practically equal, or that it is undecided; with the difference, its 95%
-            interval, the adjusted p, and the smallest detectable difference. Then what the sentence is about: two trained
-            models, or recipes. If there is no verdict on any pair, why.
+            interval, p, p adjusted for all pairs, and the smallest detectable difference. Then what the sentence is about:
+            trained models, or recipes. If there is no verdict on any pair, why. Several sentences stand in lines of their own.
 
         Raises
         ------
@@ -138,19 +142,18 @@ class Comparison(ComparisonResults):
         >>> common["dataset"] = {"test_fingerprint": "3fa9"}
         >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[truth * (np.arange(200) < 150)], **common)
         >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[truth * (np.arange(200) < 190)], **common)
-        >>> tk.compare_runs([poor, good]).sentence("poor", "good", language="ko")[:19]
-        '더 나은 모델: “good” (비교'
+        >>> tk.compare_runs([poor, good]).sentence("poor", "good", language="ko")[:17]
+        '“good” 모델이 “poor” 모델'
         """
         if name is None and other is not None:
             raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
         say = translator(language)
         self.check_known(name, other)
-        if name is None or len(self.leading) < 2:
-            return write_verdict(self, say)
-        first, second = self.name_pair(name, other)
-        if list_banners(self, say):
-            return write_verdict(self, say)
-        return write_pair_verdict(self, first, second, say)
+        if name is not None and len(self.leading) > 1:
+            first, second = self.name_pair(name, other)
+            if not list_banners(self, say):
+                return simplify(write_pair_verdict(self, first, second, say))
+        return simplify("\n".join(list_verdicts(self, say)))
 
     def to_markdown(self, language: str = "en") -> str:
         """Return a report that can be pasted into a GitHub issue.

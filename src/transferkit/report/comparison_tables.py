@@ -23,8 +23,6 @@ from transferkit.statistics.intervals import decimals_for
 from transferkit.statistics.verdicts import Method
 from transferkit.translation import Translator, mark
 
-_ALL_PAIRS: Final = 10  # of five models; with more, a report shows the pairs with the baseline
-
 
 def write_table(results: ComparisonResults, say: Translator) -> Table:
     """Return one row a model; conditions in which all models agree are left out, and what concerns seeds if each has one."""
@@ -34,11 +32,19 @@ def write_table(results: ComparisonResults, say: Translator) -> Table:
     columns = [RESULTS[0], *seeds, *RESULTS[1:], *differing_conditions([model.example for model in models])]
     if len(models) == 1:
         columns.remove("difference")
+    frequent = results.most_frequent
+    if frequent is not None:
+        columns.insert(columns.index("f1_macro"), "balanced_accuracy")
     rows = [(say("Model"), *(say(COLUMNS[name]) for name in columns))]
     for model, row in zip(models, results.table.to_dict(orient="records"), strict=True):
         values = {str(name): value for name, value in row.items()}
         cells = [_format_cell(name, values, model.name == results.baseline, say, decimals) for name in columns]
         rows.append((model.name, *cells))
+    if frequent is not None:
+        values = {"accuracy": format_percent(frequent.accuracy, frequent.low, frequent.high, decimals)}
+        values |= {name: f"{getattr(frequent, name):.4f}" for name in ("f1_macro", "balanced_accuracy")}
+        name = say("always “{class_name}”, the most frequent class", class_name=frequent.name)
+        rows.append((name, *(values.get(column, MISSING) for column in columns)))
     left_out = frozenset(place for place, model in enumerate(models) if model.status != "completed")
     return Table(tuple(rows), left_out=left_out)
 
@@ -75,6 +81,7 @@ _FORMATS: Final[dict[str, _Format]] = dict.fromkeys(CONDITIONS, _COUNT) | {
     "difference": lambda value, _, decimals: format_points(value, decimals),
     "loss": lambda value, *_: f"{value:.4f}",
     "f1_macro": lambda value, *_: f"{value:.4f}",
+    "balanced_accuracy": lambda value, *_: f"{value:.4f}",
     "parameters": _COUNT,
     "trainable_parameters": _COUNT,
     "train_seconds": lambda value, say, _: format_duration(value, say),
@@ -86,20 +93,24 @@ _FORMATS: Final[dict[str, _Format]] = dict.fromkeys(CONDITIONS, _COUNT) | {
 
 
 def write_pairs(results: ComparisonResults, say: Translator) -> Table:
-    """Return one row a pair; only the pairs with the baseline where there are many."""
+    """Return one row a pair."""
     decimals = decimals_for(max(len(run.test_labels) for run in results.runs))
     methods = set(results.tests["method"])
     columns = [name for name, (_, shown) in _PAIR_COLUMNS.items() if shown(methods)]
+    if len(results.tests) == 1:
+        columns.remove("p_holm")
     rows = [tuple(say(_PAIR_COLUMNS[name][0]) for name in columns)]
     for row in results.tests.to_dict(orient="records"):
         values = {str(key): value for key, value in row.items()}
-        if len(results.tests) > _ALL_PAIRS and results.baseline not in (values["a"], values["b"]):
-            continue
         if values["a"] == results.baseline:
             values = turn_pair(values)
         cells = _format_pair(values, say, decimals)
         rows.append(tuple(cells[name] for name in columns))
     return Table(tuple(rows), title=say("Differences between models"))
+
+
+def _format_detectable(detectable: float, decimals: int, say: Translator) -> str:
+    return say("none possible") if math.isinf(detectable) else f"{100 * detectable:.{decimals}f}"
 
 
 def _has_single(methods: set[str]) -> bool:
@@ -114,9 +125,10 @@ _PAIR_COLUMNS: Final[dict[str, tuple[str, Callable[[set[str]], bool]]]] = {
     "pair": (mark("Pair"), bool),
     "difference": (mark("Difference (points, 95% interval)"), bool),
     "only": (mark("Only one is right (first / second)"), _has_single),
-    "p": (mark("p (Holm)"), bool),
-    "permutation": (mark("p (permutation)"), _has_seeds),
-    "better": (mark("P(first beats second)"), _has_seeds),
+    "p": (mark("p"), bool),
+    "p_holm": (mark("p (Holm)"), bool),
+    "permutation": (mark("p (permutation, these test images)"), _has_seeds),
+    "better": (mark("P(first beats second, these test images)"), _has_seeds),
     "detectable": (mark("Smallest detectable"), bool),
     "loss": (mark("Loss difference (95% interval)"), bool),
     "verdict": (mark("Verdict"), bool),
@@ -125,13 +137,16 @@ _PAIR_COLUMNS: Final[dict[str, tuple[str, Callable[[set[str]], bool]]]] = {
 
 
 def _format_pair(row: dict[str, Any], say: Translator, decimals: int) -> dict[str, str]:
-    loss = f"{row['loss_difference']:+.4f} [{row['loss_low']:+.4f}, {row['loss_high']:+.4f}]".replace("-", "−")
+    loss = f"{row['loss_difference']:+.4f}"
+    if not math.isnan(row["loss_low"]):
+        loss += f" [{row['loss_low']:+.4f}, {row['loss_high']:+.4f}]"
     cells = {
         "pair": f"{row['a']} − {row['b']}",
         "difference": format_difference(row["difference"], row["difference_low"], row["difference_high"], decimals),
-        "p": format_p(row["p_holm"]),
-        "detectable": f"{100 * row['detectable']:.{decimals}f}",
-        "loss": loss,
+        "p": format_p(row["p"]),
+        "p_holm": format_p(row["p_holm"]),
+        "detectable": _format_detectable(row["detectable"], decimals, say),
+        "loss": loss.replace("-", "−"),
         "verdict": say(SHORT_VERDICTS[row["verdict"]], a=row["a"], b=row["b"]),
     }
     if row["method"] == Method.MCNEMAR:
@@ -140,7 +155,8 @@ def _format_pair(row: dict[str, Any], say: Translator, decimals: int) -> dict[st
             "permutation": MISSING,
             "better": MISSING,
         }
-    permutation = row["p_permutation"]
-    better = f"{row['better']:.2f} [{row['better_low']:.2f}, {row['better_high']:.2f}]"
-    few = say("too few seeds") if math.isnan(permutation) else format_p(permutation)
-    return cells | {"only": MISSING, "permutation": few, "better": better}
+    permutation, better = MISSING, MISSING
+    if not math.isnan(row["better"]):
+        permutation = say("too few seeds") if math.isnan(row["p_permutation"]) else format_p(row["p_permutation"])
+        better = f"{row['better']:.2f} [{row['better_low']:.2f}, {row['better_high']:.2f}]"
+    return cells | {"only": MISSING, "permutation": permutation, "better": better}

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from transferkit.compare.label_curve import LabelCurve, MetricName
 from transferkit.plots.efficiency import plot_label_efficiency
+from transferkit.report.html import write_fragment
 from transferkit.report.label_curve_document import list_verdicts, write_document
 from transferkit.report.markdown import write_markdown
-from transferkit.report.plain_text import write_text
+from transferkit.report.plain_text import simplify, write_text
 from transferkit.runs.grouping import Runs
 from transferkit.translation import translator
 
@@ -101,7 +102,7 @@ class EfficiencyCurve(LabelCurve):
         Returns
         -------
         str
-            One line an arm: at how many labels per class it is better or worse than the baseline, practically equal, or undecided; with
+            One line an arm, the question of transfer first where it is asked: at how many labels per class it is better or worse than the baseline, practically equal, or undecided; with
             differences, their intervals, and the smallest detectable differences.
 
         Raises
@@ -109,7 +110,7 @@ class EfficiencyCurve(LabelCurve):
         UnknownNameError
             If there are no texts in that language.
         """
-        return "\n".join(list_verdicts(self, translator(language)))
+        return simplify("\n".join(list_verdicts(self, translator(language))))
 
     def to_markdown(self, language: str = "en") -> str:
         """Return verdict, table and how to read it, as Markdown.
@@ -157,6 +158,9 @@ class EfficiencyCurve(LabelCurve):
             If Korean is asked for and no font with Hangul is installed; the labels are English then.
         """
         return plot_label_efficiency(self, ax=ax, language=language)
+
+    def _repr_html_(self) -> str:
+        return write_fragment(write_document(self, translator("en")))
 
     def __repr__(self) -> str:
         return write_text(write_document(self, translator("en")))

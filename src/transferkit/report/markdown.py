@@ -3,26 +3,47 @@
 import re
 
 from transferkit.report.document import Document, Section, Table
+from transferkit.report.plain_text import simplify
 
 
 def escape(text: str) -> str:
-    r"""Return text that Markdown shows as it is: no markup, no HTML, no mention of a user, on one line.
+    r"""Return text that Markdown shows as it is: no markup, no HTML, no mention of a user or an issue, on one line.
+
+    A sign is escaped only where it would mean something, so that the text reads well unrendered too.
 
     Examples
     --------
-    >>> print(escape("a|b *c* <d>"))
-    a\|b \*c\* \<d\>
+    >>> print(escape("a|b *c* <d>, p < 0.001 [1.2, 3.4]"))
+    a\|b \*c\* \<d>, p < 0.001 [1.2, 3.4]
     """
-    one_line = " ".join(text.split())
-    marked = re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", one_line.replace("&", "&amp;"))
-    return marked.replace("@", "@<!-- -->")  # GitHub would notify the user of that name
+    text = simplify(" ".join(text.split()))
+    text = re.sub(r"[\\`*|$]", r"\\\g<0>", text)
+    text = re.sub(r"<(?=[a-zA-Z/!?])", r"\\<", text)  # of a tag
+    text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+    text = re.sub(r"~(?=\S)|(?<=\S)~", r"\\~", text)
+    text = re.sub(r"[\[\]]", r"\\\g<0>", text) if re.search(r"\[(?![-+\d., %]*\](?![(\[:]))", text) else text
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text)
+    return re.sub(r"[@#](?=\w)", r"\g<0><!-- -->", text)  # GitHub would notify a user, or link an issue
+
+
+def escape_line(text: str) -> str:
+    r"""Return text that may stand at the start of a line, where more means something: no list, quotation, heading or rule.
+
+    Examples
+    --------
+    >>> print(escape_line("1. a"))
+    1\. a
+    """
+    text = re.sub(r"^(?=[->=+#](?!\d))", r"\\", escape(text))
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
 
 
 def write_markdown(document: Document) -> str:
     """Return the document in Markdown."""
     blocks = [f"## {escape(document.title)}"] if document.title else []
-    blocks += [f"> [!WARNING]\n> {escape(banner)}" for banner in document.banners]
-    blocks += [escape(verdict) for verdict in document.verdicts]
+    blocks += [f"> [!WARNING]\n> {escape_line(banner)}" for banner in document.banners]
+    blocks += [f"**{escape(verdict)}**" for verdict in document.verdicts[:1]]
+    blocks += [escape_line(verdict) for verdict in document.verdicts[1:]]
     for table in document.tables:
         blocks += [f"### {escape(table.title)}"] if table.title else []
         blocks.append(_table(table))
@@ -39,6 +60,6 @@ def _table(table: Table) -> str:
 
 def _list(section: Section) -> str:
     return "\n".join(
-        f"- {escape(item)}" if isinstance(item, str) else f"- **{escape(item[0])}**: {escape(item[1])}"
+        f"- {escape_line(item)}" if isinstance(item, str) else f"- **{escape(item[0])}**: {escape(item[1])}"
         for item in section.items
     )

@@ -1,17 +1,44 @@
 """A document as plain text for a console."""
 
+import sys
 import unicodedata
 from collections.abc import Sequence
+from typing import Final
 
 from transferkit.report.document import Document
 
+_SIMPLE: Final = str.maketrans("−–", "--")
+_QUOTES: Final = str.maketrans("“”‘’", "\"\"''")
+
 
 def write_text(document: Document) -> str:
-    """Return title, tables and what can be said."""
+    """Return title, what can be said, and the tables, in signs that the console knows."""
     blocks = [document.title] if document.title else []
-    blocks += [align_text(table.rows) for table in document.tables]
     blocks.append("\n".join(document.banners or document.verdicts))
-    return "\n\n".join(blocks).replace("−", "-")
+    blocks += [align_text(table.rows) for table in document.tables]
+    return for_console("\n\n".join(blocks))
+
+
+def simplify(text: str) -> str:
+    """Return text with a hyphen for minus signs and dashes, which many a console and spreadsheet does not know."""
+    return text.translate(_SIMPLE)
+
+
+def for_console(text: str) -> str:
+    r"""Return text that can be printed: what the console's encoding lacks is spelt out.
+
+    Examples
+    --------
+    >>> for_console("−3.31")
+    '-3.31'
+    """
+    text = simplify(text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_QUOTES).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def align_text(rows: Sequence[Sequence[str]]) -> str:

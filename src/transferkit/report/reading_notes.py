@@ -8,8 +8,9 @@ from transferkit.compare.compared_model import ComparedModel
 from transferkit.compare.comparison import ComparisonResults
 from transferkit.compare.table import differing_conditions, differing_settings
 from transferkit.plots.style import STATUS
+from transferkit.report.number_phrases import join_words
 from transferkit.report.training_sentences import name_seed, plain
-from transferkit.report.vocabulary import COLUMNS, SETTINGS
+from transferkit.report.vocabulary import COLUMNS, CONDITIONS
 from transferkit.runs.run import Run
 from transferkit.statistics.verdicts import Method
 from transferkit.translation import Translator
@@ -23,6 +24,8 @@ def list_notes(results: ComparisonResults, say: Translator) -> list[str]:
     told = {model.name: dict.fromkeys(note for run in model.runs for note in run.notes) for model in results.models}
     return [
         *_notes_on_unfinished(results, say),
+        *_notes_on_seeds(results, say),
+        *_notes_on_images(results, say),
         *_notes_on_differences(results, say),
         *(f"{name}: {note}" for name, found in told.items() for note in found),
         *_notes_on_numbers(results, say),
@@ -51,6 +54,38 @@ def _notes_on_unfinished(results: ComparisonResults, say: Translator) -> Iterato
         )
 
 
+def _notes_on_seeds(results: ComparisonResults, say: Translator) -> Iterator[str]:
+    if few := results.few_seeds:
+        yield say(
+            "Only two seeds: {names}. Two say next to nothing of how much seeds vary, so intervals are wide and little is found; "
+            "train with three or more.",
+            names=list_names(few),
+        )
+    if added := results.added_seeds:
+        names = "; ".join(f"“{name}”: {', '.join(map(str, seeds))}" for name, seeds in added.items())
+        yield say(
+            "Seeds added after the first plan ({names}). Adding seeds until a difference shows finds differences that are not "
+            "there: p and intervals hold for seeds that were planned.",
+            names=names,
+        )
+
+
+def _notes_on_images(results: ComparisonResults, say: Translator) -> Iterator[str]:
+    if repeated := results.repeated_images:
+        yield say(
+            "{count:,} test images equal another one. Each group of equal images counts once in intervals and tests.",
+            count=repeated,
+        )
+    if (frequent := results.most_frequent) is not None:
+        yield say(
+            "The classes are of unequal size: answering “{class_name}” every time is right in {accuracy:.1%} of cases, with a "
+            "macro F1 of {f1:.2f}. Compare macro F1 as well.",
+            class_name=frequent.name,
+            accuracy=frequent.accuracy,
+            f1=frequent.f1_macro,
+        )
+
+
 def _notes_on_differences(results: ComparisonResults, say: Translator) -> Iterator[str]:
     """Yield in what the models were not trained alike."""
     examples = [model.example for model in results.models]
@@ -68,7 +103,7 @@ def _notes_on_differences(results: ComparisonResults, say: Translator) -> Iterat
     if recipes := differing_settings(examples):
         yield say(
             "Their recipes differ in {names} as well, see “{section}”.",
-            names=", ".join(say(SETTINGS[name]) for name in recipes),
+            names=join_words([say(CONDITIONS[name]) for name in recipes], say),
             section=say("How each model was trained"),
         )
     if not differing and len(shared := _by_train_data(results.models)) > 1:
@@ -93,9 +128,8 @@ def _notes_on_numbers(results: ComparisonResults, say: Translator) -> Iterator[s
         )
     if completed and results.has_seeds:
         yield say(
-            "Where a model has several seeds, results are their means. The 95% interval counts what other seeds and other "
-            "test images would change (two-way random model, Student's t); the interval over seeds alone holds for these "
-            "test images only."
+            "Where a model has several seeds, results are their means. The 95% interval counts what other test images (Wilson) and "
+            "other seeds (Student's t) would change; the interval over seeds alone holds for these test images only."
         )
     if completed and len(results.models) > 1 and results.baseline is not None:
         yield say(
@@ -117,35 +151,56 @@ def _notes_on_numbers(results: ComparisonResults, say: Translator) -> Iterator[s
             "Overfit gap: accuracy on training images minus accuracy on test images, both of the final model and without "
             "augmentation. A large gap means that the model knows its training images better than new ones (overfitting)."
         )
+    if front := _list_front(results):
+        yield say(
+            "No model is as quick to train and more accurate than any of these: {names}.", names=list_names(front)
+        )
     if any(run.images_per_second is not None for run in results.runs):
         yield say("Images/s: training images processed in a second of training time, over all phases.")
 
 
 def _notes_on_tests(results: ComparisonResults, say: Translator) -> Iterator[str]:
-    methods = set(results.tests["method"])
-    if Method.MCNEMAR in methods:
+    methods, pairs = set(results.tests["method"]), len(results.tests)
+    if methods & {Method.MCNEMAR, Method.ONE_AGAINST_SEVERAL}:
         yield say(
-            "Pairs of single runs are compared on the same test images: interval for paired proportions (Tango 1998), exact "
-            "McNemar test, loss differences by paired bootstrap."
+            "Trained models are compared on the same test images: interval for paired proportions (Tango 1998), exact McNemar "
+            "test, loss differences by paired bootstrap."
         )
-    if methods - {Method.MCNEMAR}:
+    if methods & {Method.WELCH, Method.PAIRED_T}:
         yield say(
-            "Pairs with several seeds: Student's t with the variance that seeds (Welch) and test images add. The exact "
-            "permutation test is shown where it can reach 0.05 at all. P is the probability that a training of the first "
-            "beats one of the second, a tie counting half (Newcombe 2006): a difference that matters if the interval lies "
-            "above 0.5 and P is 0.75 or more (Bouthillier et al. 2021)."
+            "Pairs with several seeds: Student's t for what seeds would change (Welch) and for what test images would change, put "
+            "together (Howe 1974)."
+        )
+    if "better" in results.tests and results.tests["better"].notna().any():
+        yield say(
+            "The exact permutation test, shown where it can reach 0.05 at all, and P hold for these test images only. P is the "
+            "probability that a training of the first beats one of the second, a tie counting half (Newcombe 2006). A difference "
+            "matters if the verdict says better, P is 0.75 or more, and its interval lies above 0.5 (Bouthillier et al. 2021)."
+        )
+    if pairs > 1:
+        yield say(
+            "p (Holm) is adjusted for the {pairs} pairs that were tested (Holm 1979), and decides. A 95% interval is that of its "
+            "pair alone: it may exclude 0 where p (Holm) is above 0.05.",
+            pairs=pairs,
         )
     margin = f"{100 * results.margin:g}"
     yield say(
-        "p is adjusted for {pairs} pairs (Holm 1979). “Better” needs p below 0.05; “practically equal” needs the 90% "
-        "interval within ±{margin} points; all else is undecided.",
-        pairs=len(results.tests),
+        "“Better” needs p below 0.05; “practically equal” needs a test that the difference is within ±{margin} points to say so "
+        "at 0.05; all else is undecided. Both count all pairs.",
         margin=margin,
     )
     yield say(
         "Smallest detectable: the true difference, in points, that such a test would find in 80% of cases, also where the "
         "adjustment is at its strictest. A smaller difference may exist and stay undecided."
     )
+
+
+def _list_front(results: ComparisonResults) -> list[str]:
+    """Return the models that no quicker one beats, if the times can be compared at all."""
+    if len(results.models) < 3 or any(len(values) > 1 for values in _collect(results.runs, hardware=True).values()):
+        return []
+    front = results.pareto("train_seconds")
+    return [str(name) for name in front.index[front["on_front"].to_numpy(bool)]]
 
 
 def _rises_still(model: ComparedModel) -> bool:

@@ -14,7 +14,7 @@ _PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
 
 def name_seed(name: str, seed: int | None, say: Translator) -> str:
     """Return the name of one run of several of a model."""
-    return f"{name}, {say.counted('seed {seeds}', 'seeds {seeds}', 1, seeds=seed)}"
+    return name + ", " + say.counted("seed {seeds}", "seeds {seeds}", 1, seeds=seed)
 
 
 def describe_data(runs: Sequence[Run], say: Translator) -> list[str]:

@@ -13,6 +13,7 @@ COLUMNS: Final = {
     "difference": mark("Difference (points)"),
     "loss": mark("Test loss"),
     "f1_macro": mark("Macro F1"),
+    "balanced_accuracy": mark("Balanced accuracy"),
     "parameters": mark("Parameters"),
     "trainable_parameters": mark("Trainable parameters"),
     "train_seconds": mark("Training time"),
@@ -28,11 +29,20 @@ COLUMNS: Final = {
     "selection": mark("Epoch chosen by"),
 }
 
-SETTINGS: Final = {
+CONDITIONS: Final = {
+    "train_size": mark("training images"),
+    "validation_size": mark("validation images"),
+    "labels_per_class": mark("labels per class"),
+    "image_size": mark("image size"),
+    "epochs": mark("epochs"),
+    "augment": mark("augmentation"),
+    "tuning_trials": mark("settings tried"),
+    "selection": mark("how the epoch was chosen"),
     "learning_rate": mark("learning rate"),
     "batch_size": mark("batch size"),
     "optimizer": mark("optimizer"),
 }
+"""In what trainings may differ, within a sentence."""
 
 SELECTIONS: Final = {
     "validation": mark("validation data"),
@@ -80,19 +90,6 @@ METHODS: Final[dict[str, str]] = {
     Method.PAIRED_T: mark("paired t test, seeds and test images counted"),
     Method.ONE_AGAINST_SEVERAL: mark("t test of one run against several seeds"),
 }
-
-_SCOPE_RECIPES: Final = mark(
-    "This compares the recipes: it counts what other seeds and other test images would change."
-)
-SCOPES: Final[dict[str, str]] = {
-    Method.MCNEMAR: mark("This compares these two trained models, not the recipes that made them."),
-    Method.WELCH: _SCOPE_RECIPES,
-    Method.PAIRED_T: _SCOPE_RECIPES,
-    Method.ONE_AGAINST_SEVERAL: mark(
-        "One of the two has a single run, which is taken to vary between seeds as much as the other."
-    ),
-}
-"""What a verdict of each method is about."""
 
 SHORT_VERDICTS: Final[dict[str, str]] = {
     Verdict.A_BETTER: mark("{a} better"),
