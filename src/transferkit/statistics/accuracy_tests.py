@@ -151,7 +151,7 @@ def compare_recipes(
     if one:
         several = a if len(a) > 1 else b
         between = float(several.mean(axis=1).var(ddof=1)) * (1 + 1 / len(several))
-        following = Spread(between, len(several) - 1.0, spread.images, spread.image_freedom)
+        following = Spread(((between, len(several) - 1.0),), spread.images, spread.image_freedom)
         next_low, next_high = _within(following.interval(difference)) if following.total else (math.nan, math.nan)
         return row | {
             "method": Method.ONE_AGAINST_SEVERAL.value,

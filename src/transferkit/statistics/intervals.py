@@ -84,7 +84,7 @@ def accuracy_interval(correct: ArrayLike, clusters: Clusters | None = None) -> t
     independent = count_independent(count, clusters)
     if len(scores) == 1:
         variance = float(score_clusters(scores, clusters).var(ddof=1)) if independent > 1 else 0.0
-        spread = Spread(0.0, 1.0, variance / max(len(np.unique(clusters)), 1), count)
+        spread = Spread((), variance / max(len(np.unique(clusters)), 1), count)
     else:
         spread = spread_of_mean(scores, clusters)
     if spread.total <= NO_VARIANCE:  # chance has left no trace, as where all are right; that is no certainty
@@ -104,7 +104,7 @@ def _wilson_ends(mean: float, count: float, confidence: float = CONFIDENCE) -> t
 
     each = float(norm.ppf(0.5 + confidence / 2)) ** 2 / count
     centre, reach = mean + each / 2, (each * mean * (1 - mean) + each**2 / 4) ** 0.5
-    return (centre - reach) / (1 + each), (centre + reach) / (1 + each)
+    return max((centre - reach) / (1 + each), 0.0), min((centre + reach) / (1 + each), 1.0)
 
 
 def decimals_for(test_size: int) -> int:
