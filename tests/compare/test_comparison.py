@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.report.comparison import compare_runs
 from transferkit.runs.run import Run
 
 
@@ -285,7 +285,7 @@ def test_saved_runs_are_compared_and_drawn_without_keras(tmp_path, weak, strong)
 import sys
 for name in ("keras", "tensorflow"):
     sys.modules[name] = None
-from transferkit.compare.comparison import compare_runs
+from transferkit.report.comparison import compare_runs
 from transferkit.plots.confusion import plot_confusion
 comparison = compare_runs({str(tmp_path / "runs")!r})
 comparison.to_html({str(tmp_path / "report.html")!r}, language="ko")
@@ -294,3 +294,45 @@ plot_confusion(comparison.runs[0])
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
     assert "<!DOCTYPE html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def unbalanced(weak, strong):
+    keep = (weak.test_labels != 0) | (np.arange(len(weak.test_labels)) % 5 == 0)
+    return [
+        replace(run, test_labels=run.test_labels[keep], test_probabilities=run.test_probabilities[keep])
+        for run in (weak, strong)
+    ]
+
+
+def test_unequal_classes_show_what_the_most_frequent_one_alone_would_score(weak, strong):
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
+    runs = unbalanced(weak, strong)
+    comparison = compare_runs(runs)
+    labels, found = runs[0].test_labels, comparison.most_frequent
+    assert comparison.class_counts == {str(i): int((labels == i).sum()) for i in range(10)}
+    always = np.full(len(labels), int(found.name))
+    assert found.accuracy == pytest.approx(np.mean(labels == always))
+    assert found.low < found.accuracy < found.high
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, always))
+    assert found.f1_macro == pytest.approx(f1_score(labels, always, average="macro"))
+    for run in runs:
+        expected = balanced_accuracy_score(labels, run.test_predictions)
+        assert comparison.table.loc[run.name, "balanced_accuracy"] == pytest.approx(expected)
+    assert compare_runs([weak, strong]).most_frequent is None
+
+
+def test_models_that_cost_more_and_are_worse_are_beaten(weak, strong):
+    def took(run, seconds):
+        return replace(run, phases=[{"name": "train", "seconds": seconds, "images": 100}])
+
+    front = compare_runs([took(weak, 10.0), took(strong, 5.0)]).pareto()
+    assert front.index.tolist() == ["strong", "weak"]
+    assert front["on_front"].tolist() == [True, False]
+    assert front.loc["weak", "beaten_by"] == "strong"
+    cheap = compare_runs([took(weak, 1.0), took(strong, 5.0)]).pareto()
+    assert cheap["on_front"].all()
+    assert not any(cheap["beaten_by"])
+    with pytest.raises(UnknownNameError, match="cost"):
+        compare_runs([weak]).pareto("money")
+    assert compare_runs([replace(weak, phases=[])]).pareto().empty

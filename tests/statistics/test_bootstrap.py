@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from transferkit.statistics import bootstrap
 from transferkit.statistics.bootstrap import METRICS, draw_resamples, score_resamples
-from transferkit.statistics.clusters import clusters_from_groups
 from transferkit.statistics.image_scores import score_images
 
 
@@ -19,7 +18,7 @@ def test_resamples_draw_as_many_as_there_are(count, resamples, seed):
 
 
 def test_equal_images_are_drawn_together():
-    clusters = clusters_from_groups([[0, 3], [1, 4, 5]], 6)
+    clusters = np.array([0, 1, 2, 0, 1, 1])
     for block in draw_resamples(6, 50, np.random.default_rng(0), clusters):
         assert (block[:, 0] == block[:, 3]).all()
         assert (block[:, [4, 5]] == block[:, [1]]).all()

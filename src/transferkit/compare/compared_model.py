@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transferkit.errors import UnfairComparisonError
 from transferkit.runs.metrics import LOG_LOSS_CLIP
 from transferkit.runs.run import Run
-from transferkit.statistics.clusters import Clusters, clusters_from_groups
+from transferkit.statistics.clusters import Clusters, number_clusters
 from transferkit.statistics.image_scores import score_images
 
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
@@ -19,7 +19,7 @@ _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
 _WEIGHTS: Final = ("sha256", "backbone", "width", "image_size")
 # scikit-learn's classifiers whose result no seed changes, if they stand last in a pipeline as build_baseline makes it.
 _WITHOUT_CHANCE: Final = ("KNeighborsClassifier", "LogisticRegression", "GaussianNB", "HistGradientBoostingClassifier")
-_MAY_DIFFER: Final = ("seed", "random_state", "temperature", "plan")  # a temperature is fitted to each run
+_MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,11 @@ class ComparedModel:
 
     @cached_property
     def clusters(self) -> Clusters | None:
-        """Which test images are equal; None if none are, or it is not recorded."""
-        groups = self.example.dataset.get("test_duplicates")
-        return clusters_from_groups(groups, len(self.test_labels)) if groups else None
+        """Which test images are equal or belong together; None if none do, or it is not recorded."""
+        numbers = self.example.dataset.get("test_clusters")
+        if numbers is None or len(set(numbers)) == len(numbers) or len(numbers) != len(self.test_labels):
+            return None
+        return number_clusters(numbers)
 
     @cached_property
     def has_no_chance(self) -> bool:
@@ -188,6 +190,6 @@ def are_paired(first: ComparedModel, second: ComparedModel) -> bool:
 
 def planned_seeds(run: Run) -> list[int] | None:
     """Return the seeds of which this run was declared to be one before any was trained; None if there was no such plan."""
-    plan = getattr(run, "plan", None) or run.recipe.get("plan")
+    plan = getattr(run, "plan", None)
     seeds = plan.get("seeds") if isinstance(plan, Mapping) else None
     return None if seeds is None else [int(seed) for seed in seeds]

@@ -133,10 +133,7 @@ def compare_recipes(
     accuracy_a, accuracy_b = a.mean(axis=1), b.mean(axis=1)
     difference = float(accuracy_a.mean() - accuracy_b.mean())
     by_image = a.mean(axis=0) - b.mean(axis=0)
-    trained = compare_trained_models(*count_disagreements(by_image, clusters), margin=margin, level=level)
-    row = {
-        name: value.item() if isinstance(value, np.ndarray | np.generic) else value for name, value in trained.items()
-    }
+    row = _compare_answers(by_image, clusters, margin, level)
     row |= {"difference": difference, "only_a": math.nan, "only_b": math.nan, "p_permutation": math.nan}
     row |= {"p_models": row["p"], "models_low": row["difference_low"], "models_high": row["difference_high"]}
     row |= dict.fromkeys(("better", "better_low", "better_high"), math.nan)
@@ -144,9 +141,17 @@ def compare_recipes(
     one = (len(a) == 1 and not no_chance[0]) or (len(b) == 1 and not no_chance[1])
     if spread.total < NO_VARIANCE:
         # Chance has left no trace, as where all trainings agree. That is no certainty: the images leave as much open as for one run each.
-        mean_low, mean_high, p = row["models_low"], row["models_high"], row["p_models"]
+        recipes = _compare_answers(a[0].astype(np.float64) - b[0], clusters, margin, level)
     else:
-        (mean_low, mean_high), p = _within(spread.interval(difference)), spread.p(difference)
+        (low, high), (wide_low, wide_high) = (
+            _within(spread.interval(difference, confidence=1 - each)) for each in (LEVEL, level)
+        )
+        recipes = {"difference_low": low, "difference_high": high, "p": spread.p(difference)}
+        recipes |= {"simultaneous_low": wide_low, "simultaneous_high": wide_high}
+        recipes |= {
+            "p_equal": spread.equality_p(difference, margin=margin),
+            "detectable": spread.detectable(level=level),
+        }
     row["seed_low"], row["seed_high"] = _within(spread.seed_interval(difference))
     if one:
         several = a if len(a) > 1 else b
@@ -155,27 +160,29 @@ def compare_recipes(
         next_low, next_high = _within(following.interval(difference)) if following.total else (math.nan, math.nan)
         return row | {
             "method": Method.ONE_AGAINST_SEVERAL.value,
-            "mean_low": mean_low,
-            "mean_high": mean_high,
-            "p_mean": p,
+            "mean_low": recipes["difference_low"],
+            "mean_high": recipes["difference_high"],
+            "p_mean": recipes["p"],
             "next_low": next_low,
             "next_high": next_high,
         }
-    row |= {
+    row |= recipes | {
+        "difference": difference,
         "method": (Method.PAIRED_T if paired else Method.WELCH).value,
         "scope": Scope.RECIPES.value,
-        "difference_low": mean_low,
-        "difference_high": mean_high,
-        "p": p,
     }
-    if spread.total >= NO_VARIANCE:
-        row["simultaneous_low"], row["simultaneous_high"] = _within(spread.interval(difference, confidence=1 - level))
-        row["p_equal"] = spread.equality_p(difference, margin=margin)
-        row["detectable"] = spread.detectable(level=level)
     if min(len(a), len(b)) > 1:
         row["p_permutation"] = permutation_p(accuracy_a, accuracy_b, paired=paired, rng=rng)
         row["better"], row["better_low"], row["better_high"] = probability_of_better(accuracy_a, accuracy_b)
     return row
+
+
+def _compare_answers(
+    differences: NDArray[np.float64], clusters: Clusters | None, margin: float, level: float
+) -> dict[str, Any]:
+    """Compare two trained models by what one scores on each image minus what the other does."""
+    row = compare_trained_models(*count_disagreements(differences, clusters), margin=margin, level=level)
+    return {name: value.item() if isinstance(value, np.ndarray | np.generic) else value for name, value in row.items()}
 
 
 def _within(ends: tuple[float, float]) -> tuple[float, float]:

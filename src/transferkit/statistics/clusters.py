@@ -1,4 +1,4 @@
-"""Test images that come several times: equal images count as one cluster, not as so many independent ones."""
+"""Test images that are equal, or show one thing: they count as one cluster, not as so many independent images."""
 
 from collections.abc import Sequence
 
@@ -6,28 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Clusters = NDArray[np.int64]
-"""The cluster of each image, shape (images,): equal numbers for equal images, from 0 without gaps."""
+"""The cluster of each image, shape (images,): the same number for images that belong together, from 0 without gaps."""
 
 
-def clusters_from_groups(groups: Sequence[Sequence[int]], count: int) -> Clusters:
-    """Return the cluster of each image where some are equal.
-
-    Parameters
-    ----------
-    groups : sequence of sequence of int
-        The places of the images that equal each other, group by group; all others stand alone.
-    count : int
-        Number of images.
+def number_clusters(numbers: Sequence[int] | NDArray[np.int64]) -> Clusters:
+    """Return the clusters numbered from 0 without gaps.
 
     Examples
     --------
-    >>> clusters_from_groups([[0, 2]], 4).tolist()
-    [0, 1, 0, 2]
+    >>> number_clusters([7, 2, 7]).tolist()
+    [1, 0, 1]
     """
-    first = np.arange(count)
-    for group in groups:
-        first[list(group)] = min(group)
-    return np.unique(first, return_inverse=True)[1].astype(np.int64)
+    return np.unique(np.asarray(numbers, np.int64), return_inverse=True)[1].astype(np.int64)
 
 
 def add_by_cluster(values: NDArray[np.float64], clusters: Clusters | None) -> NDArray[np.float64]:

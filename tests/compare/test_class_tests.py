@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
+from transferkit.report.comparison import compare_runs
 
 
 def test_recalls_are_scikit_learns_and_p_is_adjusted_for_the_classes(weak, strong):
@@ -55,5 +55,5 @@ def test_wrong_names_are_refused(weak, strong):
         comparison.class_tests("weak")
     with pytest.raises(InvalidInputError, match="two models"):
         comparison.class_tests("strong", "strong")
-    with pytest.raises(UnfairComparisonError, match="Selected on test data"):
+    with pytest.raises(UnfairComparisonError, match="selected or trained on the test images"):
         compare_runs([weak, replace(strong, selection="test")]).class_tests("strong")

