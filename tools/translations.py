@@ -49,11 +49,17 @@ def package_texts() -> list[Part]:
     for file in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and (count := NAMES.get(name_of(node.func))):
-                texts = [value for part in node.args[:count] if isinstance(value := getattr(part, "value", None), str)]
-                if len(texts) == count and texts[0]:
-                    template.add(texts[0] if count == 1 else tuple(texts))
+                for texts in zip(*map(literals_of, node.args[:count]), strict=True):
+                    template.add(texts[0] if count == 1 else texts)
     path = PACKAGE / "locale" / "ko.po"
     return [(path, read_translation(path), template)]
+
+
+def literals_of(node: ast.expr) -> list[str]:
+    """Return the text that an expression is, both if it is a choice of two, none if it is found out later."""
+    if isinstance(node, ast.IfExp):
+        return literals_of(node.body) + literals_of(node.orelse)
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 def name_of(function: ast.expr) -> str:

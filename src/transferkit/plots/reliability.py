@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, wrap
 from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair
-from transferkit.statistics.intervals import wilson_interval
 from transferkit.runs.run import Run
+from transferkit.statistics.intervals import wilson_interval
 from transferkit.translation import Translator
 
 if TYPE_CHECKING:

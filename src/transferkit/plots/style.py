@@ -2,8 +2,10 @@
 
 import unicodedata
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,9 +78,8 @@ def shorten(text: str, columns: int) -> str:
     """Return a text that takes no more than this many columns."""
     if columns_of(text) <= columns:
         return text
-    while columns_of(text) >= columns and len(text) > 1:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+    taken = list(accumulate(map(columns_of, text)))
+    return f"{text[: max(bisect_left(taken, columns), 1)].rstrip()}…"
 
 
 def wrap(text: str, columns: int) -> str:

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -22,7 +23,7 @@ from transferkit.plots.disagreements import draw_disagreements, find_disagreemen
 from transferkit.plots.images import match_images
 from transferkit.plots.reliability import draw_reliability
 from transferkit.plots.samples import draw_samples
-from transferkit.plots.style import plot_texts, rc_settings
+from transferkit.plots.style import plot_texts, rc_settings, shorten
 from transferkit.plots.worst_errors import draw_worst_errors, find_worst_errors
 from transferkit.report.training_sentences import name_seed
 from transferkit.runs.grouping import group_runs
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
 _WIDTH: Final = 4.7  # inches: on a phone the drawing is hardly reduced, so its letters stay legible
+_COLUMNS: Final = 60  # of a name: as wide as the drawing
 _CURVES: Final = {"accuracy": mark("Accuracy by epoch"), "loss": mark("Loss by epoch")}
 _COST_TITLES: Final = {
     "training_time": mark("Accuracy and training time"),
@@ -57,7 +59,8 @@ def draw_figures(
 ) -> list[Figure]:
     """Return the plots of a comparison; with test images among them if they are given."""
     array = match_images(results.leading[0].example, images) if results.leading and images is not None else None
-    listed = list(results.runs)
+    short = _shorten_names([model.name for model in results.models])
+    listed = [replace(run, name=short[model.name]) for model in results.models for run in model.runs]
     completed = [model for model in results.models if model.completed]
     names = [name for run in listed for name in (run.name, *run.class_names)]
     figures: list[Figure] = []
@@ -82,17 +85,27 @@ def draw_figures(
                 if any(cost_of(run, cost) for model in completed for run in model.completed)
             ]
         if completed:
-            best, *others = [_example(model, say) for model in results.leading]
+            best, *others = [_example(model, short[model.name], say) for model in results.leading]
             figures += _best_figures(best, say, words)
             if array is not None:
                 figures += _image_figures(best, others[0] if others else None, array, say, words)
     return figures
 
 
-def _example(model: ComparedModel, say: Translator) -> Run:
+def _shorten_names(names: Sequence[str]) -> dict[str, str]:
+    """Return names that fit into a drawing, no two alike."""
+    short = {name: shorten(name, _COLUMNS) for name in names}
+    alike = Counter(short.values())
+    return {
+        name: text if alike[text] == 1 else f"{shorten(name, _COLUMNS - 4)} {place}"
+        for place, (name, text) in enumerate(short.items(), 1)
+    }
+
+
+def _example(model: ComparedModel, name: str, say: Translator) -> Run:
     """Return the run that is drawn for a model, with its seed in the name if it is one of several."""
     run = model.example
-    return run if len(model.completed) < 2 else replace(run, name=name_seed(run.name, run.seed, say))
+    return replace(run, name=name if len(model.completed) < 2 else name_seed(name, run.seed, say))
 
 
 def _image_figures(

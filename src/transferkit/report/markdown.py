@@ -40,17 +40,21 @@ def escape_line(text: str) -> str:
 
 def write_markdown(document: Document) -> str:
     """Return the document in Markdown."""
-    blocks = [f"## {escape(document.title)}"] if document.title else []
+    blocks = [f"## {_heading(document.title)}"] if document.title else []
     blocks += [f"> [!WARNING]\n> {escape_line(banner)}" for banner in document.banners]
     blocks += [f"**{escape(verdict)}**" for verdict in document.verdicts[:1]]
     blocks += [escape_line(verdict) for verdict in document.verdicts[1:]]
     for table in document.tables:
-        blocks += [f"### {escape(table.title)}"] if table.title else []
+        blocks += [f"### {_heading(table.title)}"] if table.title else []
         blocks.append(_table(table))
     for section in document.sections:
-        blocks += [f"### {escape(section.title)}"] if section.title else []
+        blocks += [f"### {_heading(section.title)}"] if section.title else []
         blocks.append(_list(section))
     return "\n\n".join(blocks) + "\n"
+
+
+def _heading(text: str) -> str:
+    return re.sub(r"#(?=#*$)", r"\#", escape(text))  # at the end they would close the heading
 
 
 def _table(table: Table) -> str:

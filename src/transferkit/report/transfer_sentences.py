@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from transferkit.compare.comparison import ComparisonResults
+from transferkit.compare.pair_tests import turn_pair
 from transferkit.compare.transfer import Start, TransferEffect, TransferQuestion
 from transferkit.report.number_phrases import join_words, write_numbers
 from transferkit.report.vocabulary import CONDITIONS
@@ -66,9 +67,9 @@ def choose_effects(effects: Sequence[TransferEffect]) -> list[TransferEffect]:
 def write_effect(effect: TransferEffect, results: ComparisonResults, say: Translator) -> str:
     """Return the answer to the question that a pair of models was made for."""
     sentences = _PRETRAINING if effect.kind is TransferQuestion.PRETRAINING else _FREEZING
-    numbers = write_numbers(effect.test, results, say)
-    if effect.test["difference"] < 0:  # said as a size that is worse
-        numbers["size_low"], numbers["size_high"] = numbers["size_high"], numbers["size_low"]
+    # What is worse is worse by a positive number of points.
+    test = turn_pair(effect.test) if effect.test["verdict"] == Verdict.B_BETTER else effect.test
+    numbers = write_numbers(test, results, say)
     how = say(_HOW[effect.start_a]) if effect.start_a in _HOW else ""
     answer = say(
         sentences[effect.test["verdict"]], how=how, a=effect.a, b=effect.b, cost=_write_cost(effect, say), **numbers
