@@ -83,8 +83,8 @@ def accuracy_interval(correct: ArrayLike, clusters: Clusters | None = None) -> t
         return wilson_interval(round(mean * count), count)
     independent = count_independent(count, clusters)
     if len(scores) == 1:
-        variance = float(score_clusters(scores, clusters).var(ddof=1)) if independent > 1 else 0.0
-        spread = Spread((), variance / max(len(np.unique(clusters)), 1), count)
+        units = score_clusters(scores, clusters)[0]
+        spread = Spread((), float(units.var(ddof=1)) / len(units) if len(units) > 1 else 0.0, count)
     else:
         spread = spread_of_mean(scores, clusters)
     if spread.total <= NO_VARIANCE:  # chance has left no trace, as where all are right; that is no certainty

@@ -73,8 +73,8 @@ def equality_p(
 
     Examples
     --------
-    >>> round(float(equality_p(60, 55, 10_000, margin=0.005)), 5)
-    1e-05
+    >>> round(float(equality_p(60, 55, 10_000, margin=0.005)), 6)
+    4.4e-05
     """
     from scipy.special import ndtr
 
