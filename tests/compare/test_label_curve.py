@@ -97,9 +97,9 @@ def test_verdict_says_up_to_where_transfer_helps():
         "“frozen” is better than “scratch” at 100 labels per class and below (10: +30.0 points, "
     )
     assert "Undecided between “frozen” and “scratch” at 1,000 labels per class (" in curve.verdict
-    assert f"detectable {100 * curve.differences['detectable'][0]:.1f}" in curve.verdict
+    assert f"detectable {100 * curve.differences['detectable'].iloc[-1]:.1f} points" in curve.verdict
     assert curve.sentence(language="ko").startswith(
-        "“frozen” 우세(비교 대상: “scratch”): 클래스당 레이블 100개 이하 (10개: +30.0%p, "
+        "클래스당 레이블 100개 이하에서 “frozen” 방법이 “scratch” 방법보다 낫습니다 (10개: +30.0%p, "
     )
     turned = efficiency_curve(runs_of(TRANSFER), baseline="frozen").verdict
     assert turned.startswith("“frozen” is better than “scratch” at 100 labels per class and below (10: +30.0 points, ")

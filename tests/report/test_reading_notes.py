@@ -33,7 +33,9 @@ def test_repeated_images_are_told(weak, strong):
     clusters = [0, 0, 0, *range(3, len(weak.test_labels))]
     runs = [replace(run, dataset=run.dataset | {"test_clusters": clusters}) for run in (weak, strong)]
     in_both(
-        compare_runs(runs), "3 test images equal another one.", "테스트 이미지 3장은 다른 테스트 이미지와 똑같습니다."
+        compare_runs(runs),
+        "3 test images equal another one or belong",
+        "테스트 이미지 3장은 다른 테스트 이미지와 똑같거나",
     )
 
 
@@ -87,3 +89,31 @@ def test_unfinished_seeds_are_named(make_run, diverged, language):
     lost = replace(diverged, name="A", seed=3, key="A 3", recipe=diverged.recipe)
     comparison = compare_runs([*seeds_of(make_run, "A", 0.1, range(3)), lost])
     assert {"en": "A, seed 3 (diverged)", "ko": "A, 시드 3 (발산)"}[language] in comparison.to_markdown(language)
+
+
+def test_notes_say_where_the_last_epoch_was_the_best_and_where_recipes_differ(make_run):
+    early = make_run("early", selected_epoch=3)
+    late = make_run("late", 0.1, recipe={"epochs": 5, "learning_rate": 3e-3})
+    notes = compare_runs([early, late]).notes
+    assert [note for note in notes if "the last epoch of “late”" in note]
+    assert [note for note in notes if note.startswith("Their recipes differ in learning rate as well")]
+    for fixed in (make_run("late", 0.1, selection="last"), make_run("late", 0.1, selected_epoch=4)):
+        assert not [note for note in compare_runs([early, fixed]).notes if "last epoch of" in note or "recipes" in note]
+
+
+def test_differing_versions_and_hardware_are_noted(weak, strong):
+    other = replace(strong, environment=strong.environment | {"keras": "3.16.0", "accelerator": "H100"})
+    notes = " ".join(compare_runs([weak, other]).notes)
+    assert "keras 3.15.1 (“weak”) / 3.16.0 (“strong”)" in notes
+    assert "different hardware" in notes
+    assert "H100 (“strong”)" in notes
+    many = [replace(weak, name=f"m{i}", key=str(i), environment={"keras": str(i % 2)}) for i in range(14)]
+    assert "keras 0 (“m0”, “m2”, “m4”, “m6”, “m8”, +2) / 1 (“m1”, “m3”, “m5”, “m7”, “m9”, +2)" in " ".join(
+        compare_runs(many).notes
+    )
+    assert "software" not in " ".join(compare_runs([weak, strong]).notes)
+
+
+def test_other_training_images_are_noted(weak, strong):
+    other = replace(strong, dataset=strong.dataset | {"train_fingerprint": "d" * 64})
+    assert "not trained on the same training images: “weak” / “strong”." in " ".join(compare_runs([weak, other]).notes)

@@ -120,6 +120,8 @@ def test_a_label_curve_answers_it_too(make_transfer):
     start = "Transfer helped at every number of labels per class tried, 10 to 100: “new” is better than the same network from scratch, “old” (10: +"
     assert curve.verdict.startswith(start)
     assert curve.to_markdown().split("\n\n")[1].startswith(f"**{start}")
-    assert curve.sentence("ko").startswith("전이 학습이 도움이 되었습니다(")
+    assert curve.sentence("ko").startswith(
+        "시험한 모든 레이블 수(클래스당 10~100개)에서 전이 학습이 도움이 되었습니다. “new” 방법이 "
+    )
     assert "Transfer helped" in curve._repr_html_()
     assert "<table" in curve._repr_html_()

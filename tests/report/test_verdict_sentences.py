@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.errors import UnknownNameError
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.report.comparison import compare_runs
 
 
@@ -109,3 +109,70 @@ def test_an_unknown_language_is_refused(comparison):
         comparison.to_html(language="de")
     with pytest.raises(UnknownNameError):
         comparison.plot(language="de")
+
+
+def test_unknown_model_is_named_also_where_nothing_is_compared(weak):
+    comparison = compare_runs([weak])
+    assert "Only one model" in comparison.sentence("weak")
+    with pytest.raises(UnknownNameError, match="nobody"):
+        comparison.sentence("nobody")
+
+
+def test_verdict_is_a_sentence_to_quote_whatever_the_order(weak, strong):
+    for runs in ([weak, strong], [strong, weak]):
+        verdict = compare_runs(runs).verdict
+        assert verdict.startswith("“strong” is better than “weak” by 60.")
+        assert "exact McNemar test, p < 0.001" in verdict
+        assert "compares these trained models, not the recipes that made them" in verdict
+
+
+def test_any_pair_can_be_quoted_in_both_languages_with_the_smallest_detectable_difference(weak, strong, make_run):
+    third = make_run("third", 0.1)
+    comparison = compare_runs([weak, strong, third], baseline="third")
+    assert comparison.verdict == comparison.sentence()
+    for pair in (("weak", "strong"), ("strong", "weak")):
+        english, korean = (comparison.sentence(*pair, language=language) for language in ("en", "ko"))
+        assert english.startswith("“strong” is better than “weak” by 60.")
+        assert korean.startswith("“strong” 모델이 “weak” 모델보다 테스트 정확도가 60.")
+        row = comparison.tests.set_index(["a", "b"]).loc[("strong", "weak")]
+        assert f"smallest detectable difference {100 * row['detectable']:.1f} points)" in english
+        assert f"검출 가능한 최소 차이 {100 * row['detectable']:.1f}%p)" in korean
+    assert comparison.sentence("weak") == comparison.sentence("weak", "third")
+    assert "결론 없음" in compare_runs([weak, replace(strong, selection="test")]).sentence(
+        "weak", "strong", language="ko"
+    )
+
+
+def test_a_sentence_on_unknown_models_or_one_alone_is_refused(weak, strong):
+    comparison = compare_runs([weak, strong])
+    with pytest.raises(UnknownNameError, match="weka"):
+        comparison.sentence("weka")
+    with pytest.raises(UnknownNameError, match="language"):
+        comparison.sentence(language="fr")
+    with pytest.raises(InvalidInputError, match="'weak' is the baseline itself"):
+        comparison.sentence("weak")
+    with pytest.raises(InvalidInputError, match="two models"):
+        comparison.sentence("strong", "strong")
+    with pytest.raises(UnknownNameError, match="stong"):  # also where there is no verdict
+        compare_runs([weak, replace(strong, selection="test")]).sentence("stong")
+    assert compare_runs([weak]).sentence("weak") == compare_runs([weak]).verdict
+    with pytest.raises(InvalidInputError, match="needs a name"):
+        comparison.sentence(other="weak")
+
+
+def test_equal_answers_are_practically_equal(strong):
+    twin = replace(strong, name="twin", seed=1)
+    comparison = compare_runs([strong, twin])
+    assert comparison.tests["verdict"].tolist() == ["practically equal"]
+    assert "practically equal (within ±0.5 points)" in comparison.verdict
+    assert f"smallest detectable difference {100 * comparison.tests['detectable'][0]:.1f} points)" in comparison.verdict
+    assert "Undecided" in compare_runs([strong, twin], margin=0.0001).verdict
+
+
+def test_one_flipped_answer_is_undecided_with_the_detectable_difference(strong):
+    probabilities = strong.test_probabilities.copy()
+    probabilities[:5] = np.roll(probabilities[:5], 1, axis=1)
+    other = replace(strong, name="other", key="other", test_probabilities=probabilities)
+    comparison = compare_runs([strong, other])
+    assert comparison.verdict.startswith("Undecided between “strong” and “other”")
+    assert f"{100 * comparison.tests['detectable'][0]:.1f} points." in comparison.verdict

@@ -73,7 +73,8 @@ def _notes_on_seeds(results: ComparisonResults, say: Translator) -> Iterator[str
 def _notes_on_images(results: ComparisonResults, say: Translator) -> Iterator[str]:
     if repeated := results.repeated_images:
         yield say(
-            "{count:,} test images equal another one. Each group of equal images counts once in intervals and tests.",
+            "{count:,} test images equal another one or belong to one group with it. Each group counts once in intervals and "
+            "tests.",
             count=repeated,
         )
     if (frequent := results.most_frequent) is not None:
