@@ -4,10 +4,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transferkit.report.comparison import Comparison as Comparison
-    from transferkit.report.comparison import compare_runs as compare_runs
-    from transferkit.report.label_curve import EfficiencyCurve as EfficiencyCurve
-    from transferkit.report.label_curve import efficiency_curve as efficiency_curve
     from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
@@ -50,6 +46,12 @@ if TYPE_CHECKING:
     from transferkit.plots.reliability import plot_reliability as plot_reliability
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
+    from transferkit.report.comparison import Comparison as Comparison
+    from transferkit.report.comparison import compare_runs as compare_runs
+    from transferkit.report.label_curve import EfficiencyCurve as EfficiencyCurve
+    from transferkit.report.label_curve import efficiency_curve as efficiency_curve
+    from transferkit.report.planning import Plan as Plan
+    from transferkit.report.planning import plan_comparison as plan_comparison
     from transferkit.runs.calibration import apply_temperature as apply_temperature
     from transferkit.runs.calibration import calibrate as calibrate
     from transferkit.runs.calibration import fit_temperature as fit_temperature
@@ -74,6 +76,7 @@ _EXPORTS = {
     "Dataset": "data.dataset",
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
+    "Plan": "report.planning",
     "Run": "runs.run",
     "Split": "data.dataset",
     "accuracy_without": "runs.without",
@@ -109,6 +112,7 @@ _EXPORTS = {
     "load_run": "runs.storage",
     "load_runs": "runs.storage",
     "occlusion_map": "features.inspection",
+    "plan_comparison": "report.planning",
     "plot_accuracy": "plots.accuracy",
     "plot_confused_pairs": "plots.confused_pairs",
     "plot_confusion": "plots.confusion",

@@ -100,7 +100,13 @@ def complete_plan(**given: Any) -> ComparisonPlan:
     for name, value in given.items():
         if name not in (asked, "paired"):
             _check(name, value)
-    plan = ComparisonPlan(**given | {asked: _RANGES[asked].least})
+    if asked != "disagreement" and given["seed_disagreement"] > given["disagreement"]:
+        raise InvalidInputError(
+            f"seed_disagreement={given['seed_disagreement']!r} must be at most disagreement={given['disagreement']!r}: two recipes disagree at "
+            "least as much as two trainings of one."
+        )
+    least = given["seed_disagreement"] if asked == "disagreement" else _RANGES[asked].least
+    plan = ComparisonPlan(**given | {asked: least})
     if asked == "difference":
         return replace(plan, difference=detectable_difference(plan))
     if asked in ("test_images", "seeds"):
