@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from transferkit.runs.calibration import apply_temperature as apply_temperature
     from transferkit.runs.calibration import calibrate as calibrate
     from transferkit.runs.calibration import fit_temperature as fit_temperature
+    from transferkit.runs.loading import load_run as load_run
+    from transferkit.runs.loading import load_runs as load_runs
     from transferkit.runs.run import Run as Run
-    from transferkit.runs.storage import load_run as load_run
-    from transferkit.runs.storage import load_runs as load_runs
     from transferkit.runs.without import accuracy_without as accuracy_without
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
@@ -106,8 +106,8 @@ _EXPORTS = {
     "load_image_folder": "data.folders",
     "load_mnist": "data.mnist",
     "load_model": "models.saving",
-    "load_run": "runs.storage",
-    "load_runs": "runs.storage",
+    "load_run": "runs.loading",
+    "load_runs": "runs.loading",
     "occlusion_map": "features.inspection",
     "plot_accuracy": "plots.accuracy",
     "plot_confused_pairs": "plots.confused_pairs",

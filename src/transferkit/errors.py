@@ -21,10 +21,7 @@ import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from transferkit.runs.run import Run
+from typing import Any, Self
 
 
 class TransferKitError(Exception):
@@ -100,11 +97,11 @@ class FailedRunsError(RunError, ExceptionGroup[Exception]):
         What each of the others raised, by its label.
     """
 
-    runs: "list[Run]"
+    runs: list[Any]  # this module knows no Run
     failures: dict[str, Exception]
 
     @classmethod
-    def of(cls, failures: dict[str, Exception], runs: "list[Run]") -> Self:
+    def of(cls, failures: dict[str, Exception], runs: list[Any]) -> Self:
         """Make the error from what failed and what did not."""
         reasons = "; ".join(f"{label} ({type(error).__name__}: {error})" for label, error in failures.items())
         message = (

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, RunError, TransferKitWarning
 from transferkit.runs.calibration import TEMPERATURE_RANGE, apply_temperature, calibrate, fit_temperature
+from transferkit.runs.loading import load_run
 from transferkit.runs.metrics import LOG_LOSS_CLIP, log_loss
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_run
 
 
 def predictions(seed, *, n=400, classes=4, sharpness=2.0, floor=True):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
+from transferkit.runs.loading import load_run
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_run
 
 
 def make(**options):

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from transferkit import files
 from transferkit.errors import RunError, TransferKitWarning
 from transferkit.runs import storage
+from transferkit.runs.loading import load_run, load_runs
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_run, load_runs, save_run
 
 
 class PlainModel:
@@ -49,7 +49,7 @@ def make(name="toy", **options):
 
 @pytest.fixture
 def saved(tmp_path):
-    return save_run(make(model=PlainModel()), tmp_path / "toy")
+    return make(model=PlainModel()).save(tmp_path / "toy")
 
 
 def test_what_is_read_is_what_was_written(saved):

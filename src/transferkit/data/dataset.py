@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit import files
 from transferkit.data import checks, splits
+from transferkit.data.description import DatasetRecord
 from transferkit.errors import InvalidInputError
 
 Images = NDArray[np.uint8]
@@ -137,7 +138,7 @@ class Dataset:
         content = json.dumps([self.class_names, self.fingerprints], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> DatasetRecord:
         """Return the facts that a `transferkit.Run` records about its data, as plain JSON values.
 
         Returns

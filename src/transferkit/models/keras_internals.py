@@ -202,3 +202,63 @@ def drawing_seeds_from(own: random.Random) -> Iterator[None]:
             yield
         finally:
             random.randint = shared
+
+
+def forget_functions(model: Any) -> None:
+    """Forget the compiled steps of a model, so that the next call makes them with what it has then."""
+    model.train_function = model.test_function = model.predict_function = None
+
+
+def share_compiled(part: Any, whole: Any) -> None:
+    """Let a part of a model train with the whole's optimiser, loss and metrics: the objects themselves.
+
+    What a callback reads of the whole model's metrics is then what the part computed.
+    """
+    part.compile(
+        optimizer=whole.optimizer, loss=whole.loss, jit_compile=whole.jit_compile, run_eagerly=whole.run_eagerly
+    )
+    part.optimizer = whole.optimizer  # compile may have wrapped it
+    for name in ("_compile_loss", "_compile_metrics", "_loss_tracker"):
+        setattr(part, name, getattr(whole, name))
+
+
+def settle_monitor(callback: Any) -> None:
+    """Let a callback that monitors a metric settle in which direction that improves, as it does after its first epoch."""
+    settle = getattr(callback, "_set_monitor_op", None)
+    if settle is not None and getattr(callback, "monitor_op", None) is None:
+        settle()
+
+
+def first_epoch(model: Any) -> int | None:
+    """Return the epoch at which a callback, such as ``BackupAndRestore``, told a model to begin; None if none did."""
+    return getattr(model, "_initial_epoch", None)
+
+
+def rate_of(optimizer: Any) -> Any:
+    """Return the learning rate of an optimiser: a float, or its schedule, the object itself."""
+    held = inner_optimizer(optimizer)._learning_rate
+    is_schedule = isinstance(held, keras.optimizers.schedules.LearningRateSchedule)
+    return held if is_schedule else float(keras.ops.convert_to_numpy(held))
+
+
+def inner_optimizer(optimizer: Any) -> Any:
+    """Return the optimiser inside the one that ``compile`` wraps around it under mixed_float16."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def optimizer_config(optimizer: Any) -> dict[str, Any]:
+    """Return the configuration of an optimiser with its schedule as the object, which may have no configuration.
+
+    Raises
+    ------
+    Exception
+        Whatever a user's own class raises.
+    """
+    inner, rate = inner_optimizer(optimizer), rate_of(optimizer)
+    if not callable(rate):
+        return dict(inner.get_config())
+    inner._learning_rate = 0.0
+    try:
+        return dict(inner.get_config()) | {"learning_rate": rate}
+    finally:
+        inner._learning_rate = rate

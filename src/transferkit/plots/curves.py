@@ -98,7 +98,7 @@ def has_curve(run: Run, metric: str) -> bool:
 def _values(run: Run, name: str) -> np.ndarray[Any, Any]:
     """Return one value an epoch; what was not recorded or not finite is NaN."""
     values = [row.get(name) for row in run.history]
-    return np.array([math.nan if value is None else float(value) for value in values], dtype=float)
+    return np.array([value if isinstance(value, int | float) else math.nan for value in values], dtype=float)
 
 
 def _table(runs: Sequence[Run], name: str) -> np.ndarray[Any, Any]:

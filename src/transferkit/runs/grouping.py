@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
 from transferkit.errors import InvalidInputError
+from transferkit.runs.loading import load_runs
 from transferkit.runs.run import Run
-from transferkit.runs.storage import load_runs
 
 
 @runtime_checkable

@@ -22,6 +22,23 @@ CALIBRATION_BINS = 15
 BinScheme = Literal["equal_width", "equal_mass"]
 
 
+def as_array(values: Any, *, what: str) -> NDArray[Any]:
+    """Return an array of anything that NumPy can read: a list, a tensor, a table.
+
+    Raises
+    ------
+    InvalidInputError
+        If NumPy cannot read it, or values of it are masked: without its mask an array is another one.
+    """
+    if np.ma.is_masked(values):
+        raise InvalidInputError(f"{what} must not be masked, since a masked value is none. Leave those rows out first.")
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # noqa: BLE001 - each library of tensors raises its own
+        raise InvalidInputError(f"{what} must be an array of numbers: {error}") from None
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
 def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str = "labels") -> NDArray[np.int64]:
     """Return class indices as int64, or say what is wrong with them.
 
@@ -44,7 +61,7 @@ def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str
     InvalidInputError
         If there is more than one axis (one-hot, for instance), or a value is not an integer from 0 to ``num_classes - 1``.
     """
-    array = np.asarray(labels)
+    array = as_array(labels, what=what)
     if array.ndim != 1:
         raise InvalidInputError(
             f"{what} must have shape (n,); got {array.shape}. One-hot labels become indices with .argmax(axis=1)."
@@ -85,7 +102,7 @@ def check_probabilities(probabilities: ArrayLike, *, what: str = "probabilities"
     Traceback (most recent call last):
     transferkit.errors.InvalidInputError: probabilities must lie between 0 and 1; got -1 to 2.5. ...
     """
-    array = np.asarray(probabilities)
+    array = as_array(probabilities, what=what)
     if array.ndim != 2 or array.shape[1] < 1:
         raise InvalidInputError(f"{what} must have shape (n, classes); got {array.shape}. Give one column a class.")
     if array.dtype.kind not in "fiu":

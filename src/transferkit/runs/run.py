@@ -1,52 +1,48 @@
 """Run: the record of one training."""
 
-import math
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from transferkit.data.dataset import Dataset
+from transferkit.data.description import DatasetRecord
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
-from transferkit.runs.metrics import check_labels, check_probabilities, compute_metrics
+from transferkit.runs import interchange, storage
+from transferkit.runs.checking import check_run
+from transferkit.runs.metrics import as_array, check_labels, check_probabilities, compute_metrics
+from transferkit.runs.plain import plain
+from transferkit.runs.records import (
+    ARRAYS,
+    FACTS,
+    EnvironmentRecord,
+    EpochRecord,
+    ModelRecord,
+    PartRecord,
+    PhaseRecord,
+    PlanRecord,
+    ProbeRecord,
+    Provenance,
+    Recipe,
+    Selection,
+    Status,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from transferkit.data.dataset import Dataset
 
-SELECTIONS: Final = ("validation", "last", "test", "none")
-STATUSES: Final = ("completed", "diverged", "interrupted")
+SELECTIONS: Final = get_args(Selection)
+STATUSES: Final = get_args(Status)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _whole(value: Any, name: str) -> int | None:
-    """Return a whole number as int, so that a saved record can be read again; only `selected_epoch` may be None."""
-    if value is None and name == "selected_epoch":
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise InvalidInputError(f"{name} must be a whole number; got {value!r}.") from None
-
-
-def _simple(value: Any) -> Any:
-    """Return a description without NumPy's types and NaN, which do not compare as others do; a saved one has none either."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {key: _simple(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_simple, value)) if type(value) in (list, tuple) else [_simple(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -140,22 +136,25 @@ class Run:
     test_labels: NDArray[np.int64]
     validation_probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     validation_labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    dataset: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    phases: list[dict[str, Any]] = field(default_factory=list)
-    recipe: dict[str, Any] = field(default_factory=dict)
-    model_info: dict[str, Any] = field(default_factory=dict)
+    dataset: DatasetRecord = field(default_factory=DatasetRecord)
+    history: list[EpochRecord] = field(default_factory=list)
+    phases: list[PhaseRecord] = field(default_factory=list)
+    recipe: Recipe = field(default_factory=Recipe)
+    model_info: ModelRecord = field(default_factory=ModelRecord)
     seed: int
-    selection: str = "none"
+    selection: Selection = "none"
     selected_epoch: int | None = None
-    status: str = "completed"
+    status: Status = "completed"
     train_accuracy: float | None = None
     test_seconds: float | None = None
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: EnvironmentRecord = field(default_factory=EnvironmentRecord)
     tuning_trials: int = 1
     key: str = ""
     created: str = field(default_factory=_now)
     notes: list[str] = field(default_factory=list)
+    probe: ProbeRecord = field(default_factory=ProbeRecord)
+    identity: dict[str, PartRecord] = field(default_factory=dict)
+    plan: PlanRecord = field(default_factory=PlanRecord)
     model: Any = field(default=None, repr=False)
     path: Path | None = None
 
@@ -167,18 +166,12 @@ class Run:
             raise UnknownNameError("status", self.status, STATUSES)
         if self.selection not in SELECTIONS:
             raise UnknownNameError("selection", self.selection, SELECTIONS)
-        for field_name in ("dataset", "recipe", "model_info", "environment"):
-            value: object = getattr(self, field_name)
-            if not isinstance(value, Mapping):
-                cure = " Give data.describe()." if field_name == "dataset" else ""
-                raise InvalidInputError(f"{field_name} must be a dict; got {type(value).__name__}.{cure}")
-            self._set(field_name, _simple(value))
-        for field_name in ("history", "phases"):
-            rows: object = getattr(self, field_name)
-            if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
-                raise InvalidInputError(f"{field_name} must be a list of dicts, one for each row; got {rows!r:.80}.")
-        for field_name in ("seed", "selected_epoch", "tuning_trials"):
-            self._set(field_name, _whole(getattr(self, field_name), field_name))
+        if not isinstance(self.dataset, Mapping):
+            raise InvalidInputError(f"dataset must be a dict; got {type(self.dataset).__name__}. Give data.describe().")
+        record = {name: plain(getattr(self, name)) for name in FACTS}
+        check_run(record)
+        for name, value in record.items():
+            self._set(name, value)
         names: object = self.class_names
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise InvalidInputError(f"class_names must be a sequence of names; got {names!r}.")
@@ -199,10 +192,13 @@ class Run:
         classes = len(self.class_names)
         probabilities = getattr(self, f"{split}_probabilities")
         labels = getattr(self, f"{split}_labels")
-        try:
-            probabilities = np.asarray(probabilities, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"{split}_probabilities must be an array of numbers: {error}") from None
+        probabilities = as_array(probabilities, what=f"{split}_probabilities")
+        if probabilities.size and probabilities.dtype.kind not in "fiub":
+            raise InvalidInputError(
+                f"{split}_probabilities must be an array of numbers; got dtype {probabilities.dtype}."
+            )
+        with np.errstate(over="ignore"):  # what is too large becomes infinity, and is told from probabilities later
+            probabilities = probabilities.astype(np.float32, copy=False)
         if not probabilities.size:
             probabilities = np.empty((0, classes), np.float32)
         if probabilities.ndim != 2 or probabilities.shape[1] != classes:
@@ -243,32 +239,27 @@ class Run:
     @property
     def parameters(self) -> int | None:
         """Number of weights of the model."""
-        return self._info("parameters")
+        return self.model_info.get("parameters")
 
     @property
     def trainable_parameters(self) -> int | None:
         """Number of weights that the last phase trained."""
-        return self._info("trainable_parameters")
-
-    def _info(self, name: str) -> int | None:
-        value = self.model_info.get(name)
-        return None if value is None else int(value)
+        return self.model_info.get("trainable_parameters")
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """Where the initial weights came from: ``source``, ``backbone``, ``image_size``, ...; empty if not recorded."""
-        value = self.model_info.get("provenance")
-        return value if isinstance(value, dict) else {}
+        return self.model_info.get("provenance") or Provenance()
 
     @property
     def train_seconds(self) -> float | None:
         """Wall time of all phases, features of frozen layers that were computed for it included; None if none is recorded."""
-        return _total(self.phases, "seconds")
+        return _total(phase.get("seconds") for phase in self.phases)
 
     @property
     def images_per_second(self) -> float | None:
         """Training images per second over all phases; None if not recorded."""
-        seconds, images = _total(self.phases, "seconds"), _total(self.phases, "images")
+        seconds, images = self.train_seconds, _total(phase.get("images") for phase in self.phases)
         return images / seconds if seconds and images else None
 
     @property
@@ -277,6 +268,12 @@ class Run:
         if self.train_accuracy is None or not len(self.test_probabilities):
             return None
         return self.train_accuracy - float(self.metrics["accuracy"])
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file of the saved weights; None if the run was read from no folder, or they are not there."""
+        file = None if self.path is None else self.path / storage.WEIGHTS
+        return file if file is not None and file.is_file() else None
 
     def save(self, path: Path | str, *, weights: bool = True, replace: bool = False) -> Path:
         """Write the run as a folder of plain files: JSON, arrays without pickle, weights, and their SHA-256 sums.
@@ -299,6 +296,13 @@ class Run:
         ------
         RunError
             If something is there already, or it is no run that could be replaced; or the model was trained further since.
+        InvalidInputError
+            If the run is completed, and its predictions are no probabilities.
+
+        Notes
+        -----
+        A scikit-learn classifier is not written: it could only be pickled, and a pickle runs code when it is read. The recipe is,
+        from which it can be fitted again.
 
         Examples
         --------
@@ -307,9 +311,10 @@ class Run:
         >>> sorted(file.name for file in folder.iterdir())
         ['manifest.json', 'predictions.npz', 'run.json']
         """
-        from transferkit.runs.storage import save_run
-
-        return save_run(self, path, weights=weights, replace=replace)
+        require_probabilities(self)
+        record = {name: getattr(self, name) for name in FACTS} | {"class_names": list(self.class_names)}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return storage.write_run(path, record, arrays, model=self.model, weights=weights, replace=replace)
 
     def history_frame(self) -> "pd.DataFrame":
         """Return the history as a table.
@@ -336,11 +341,9 @@ class Run:
         0      1  train   0.7
         1      2  train   0.5
         """
-        from transferkit.runs.interchange import history_frame
+        return interchange.history_frame(self.history)
 
-        return history_frame(self)
-
-    def predictions_frame(self, split: Literal["test", "validation"] = "test") -> "pd.DataFrame":
+    def predictions_frame(self, split: interchange.SplitName = "test") -> "pd.DataFrame":
         """Return what the model says of each image as a table.
 
         Parameters
@@ -371,9 +374,14 @@ class Run:
         image
         0       dog       cat  False         0.75               0.25
         """
-        from transferkit.runs.interchange import predictions_frame
-
-        return predictions_frame(self, split)
+        if split not in get_args(interchange.SplitName):
+            raise UnknownNameError("split", split, get_args(interchange.SplitName))
+        probabilities, labels = getattr(self, f"{split}_probabilities"), getattr(self, f"{split}_labels")
+        if not len(probabilities):
+            raise RunError(
+                f"run {self.name!r} has no {split} predictions ({self.status}), so there is nothing to list."
+            )
+        return interchange.predictions_frame(self.class_names, probabilities, labels)
 
     @classmethod
     def from_history(
@@ -381,11 +389,11 @@ class Run:
         history: Any,
         *,
         name: str,
-        data: "Dataset",
+        data: Dataset,
         test_probabilities: ArrayLike,
         validation_probabilities: ArrayLike | None = None,
         seed: int = 0,
-        selection: str = "last",
+        selection: Selection = "last",
         selected_epoch: int | None = None,
         train_seconds: float | None = None,
         recipe: Mapping[str, Any] | None = None,
@@ -395,8 +403,7 @@ class Run:
         Parameters
         ----------
         history : keras.callbacks.History, dict or DataFrame
-            What ``model.fit`` returned, its ``.history``, or what ``keras.callbacks.CSVLogger`` wrote, read by
-            ``pandas.read_csv``: columns with one number an epoch. Keras's longer names of accuracy become ``accuracy``.
+        XX
         name : str
             What tables and plots call the run.
         data : Dataset
@@ -442,9 +449,7 @@ class Run:
         >>> tk.Run.from_history(history, name="mine", data=data, test_probabilities=probabilities)
         Run('mine', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
         """
-        from transferkit.runs.interchange import run_from_history
-
-        return run_from_history(
+        own = interchange.describe_fit(
             history,
             name=name,
             data=data,
@@ -456,6 +461,7 @@ class Run:
             train_seconds=train_seconds,
             recipe=recipe,
         )
+        return cls(**own)
 
     def __repr__(self) -> str:
         try:
@@ -465,6 +471,19 @@ class Run:
         return f"Run({self.name!r}, {self.status}{result}, {len(self.history)} epochs, seed {self.seed})"
 
 
-def _total(rows: list[dict[str, Any]], name: str) -> float | None:
-    values = [row[name] for row in rows if row.get(name) is not None]
-    return float(sum(values)) if values else None
+def require_probabilities(run: Run) -> None:
+    """Raise if a completed run's predictions are no probabilities.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not; the message names the run and the split.
+    """
+    if run.status == "completed":
+        _ = run.test_predictions
+        check_probabilities(run.validation_probabilities, what=f"the validation probabilities of run {run.name!r}")
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(sum(known)) if known else None

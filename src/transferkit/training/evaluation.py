@@ -11,7 +11,7 @@ from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
 from transferkit.features.engine import Compute, convert_model
 from transferkit.runs.metrics import compute_metrics
-from transferkit.training.classical import is_classifier, predict_classifier
+from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, choose_network
 
 _BATCH_SIZE = 256
