@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transferkit.errors import DivergedError, InvalidInputError
 from transferkit.models.keras_internals import first_epoch, settle_monitor
 from transferkit.runs.interchange import standard_columns
+from transferkit.runs.records import EpochRecord
 from transferkit.training.identity import set_random_states
 
 
@@ -58,7 +59,7 @@ class DropoutSeeds(keras.callbacks.Callback):
 class Recorder(keras.callbacks.Callback):
     """Keep one row an epoch; ``seconds`` counts the training steps without validation."""
 
-    def __init__(self, phase: str, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, phase: str, rows: list[EpochRecord]) -> None:
         super().__init__()
         self._phase = phase
         self._rows = rows
@@ -77,12 +78,11 @@ class Recorder(keras.callbacks.Callback):
         """Add the row."""
         seconds = time.perf_counter() - self._start
         rate = self.model.optimizer.learning_rate
-        row = {"epoch": epoch + 1, "phase": self._phase}
-        numbers = {name: value for name, value in standard_columns(logs or {}).items() if np.ndim(value) == 0}
-        row |= {name: float(value) for name, value in numbers.items()}
+        numbers = {name: float(x) for name, x in standard_columns(logs or {}).items() if np.ndim(x) == 0}
         trained = self._trained or seconds
-        row |= {"learning_rate": float(rate), "seconds": trained, "validation_seconds": seconds - trained}
-        self._rows.append(row)
+        row = {"epoch": epoch + 1, "phase": self._phase, **numbers, "learning_rate": float(rate)}
+        row |= {"seconds": trained, "validation_seconds": seconds - trained}
+        self._rows.append(cast("EpochRecord", row))
 
 
 class BestWeights(keras.callbacks.Callback):

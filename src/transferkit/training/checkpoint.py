@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from transferkit import files
-from transferkit.runs.records import ProbeRecord
+from transferkit.runs.records import EpochRecord, ProbeRecord
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Progress:
 
     finished: int = 0
     phases: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     best_score: tuple[float, float] | None = None
     best_weights: list[Any] | None = None

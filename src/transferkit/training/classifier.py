@@ -148,7 +148,7 @@ class Classifier:
     def interrupted(self) -> Outcome:
         """Return nothing but that it was interrupted."""
         info: ModelRecord = {"name": name_of(self.model), "estimator": self._structure}
-        return Outcome("interrupted", [], [], info, lambda pixels: pixels, "none")
+        return Outcome("interrupted", [], [], info, None, "none")
 
 
 def _check_classifier(classifier: Any) -> None:

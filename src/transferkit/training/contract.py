@@ -27,8 +27,8 @@ class Outcome:
         Only a completed one has a result.
     history, phases, model_info, probe
         Parts of the record; see `transferkit.Run`.
-    predict : callable
-        From raw images to probabilities.
+    predict : callable, optional
+        From raw images to probabilities; None if there is no result.
     selection : {"validation", "last", "none"}
         What chose the weights.
     selected_epoch : int, optional
@@ -47,7 +47,7 @@ class Outcome:
     history: list[EpochRecord]
     phases: list[PhaseRecord]
     model_info: ModelRecord
-    predict: Predict
+    predict: Predict | None
     selection: Selection
     selected_epoch: int | None = None
     trials: int = 1

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from transferkit.models.freezing import leaves
 from transferkit.models.keras_internals import inner_optimizer, overrides, rate_of
 from transferkit.models.weights import weights_provenance
-from transferkit.runs.records import ModelRecord, Recipe
+from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.losses import is_sparse_crossentropy
@@ -31,13 +31,11 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None])
         "augment": list(steps.augmentations),
         "label_smoothing": steps.label_smoothing,
         "batchnorm_images": STATISTICS_IMAGES if has_batchnorm(model) else None,
-        "phases": [
-            phase.describe() | ({} if views[phase] is None else {"views": views[phase]}) for phase in steps.phases
-        ],
+        "phases": [phase.describe(views=views[phase]) for phase in steps.phases],
     }
     if not is_sparse_crossentropy(model.loss):
-        recipe |= {"loss": _name(model.loss)}
-    return recipe | ({"callbacks": callbacks} if callbacks else {})
+        recipe = {**recipe, "loss": _name(model.loss)}
+    return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 
 def _rate_in_words(rate: Any) -> float | str:
@@ -58,12 +56,12 @@ def describe_model(model: Any, *, engine: str, dead: list[int] | None) -> ModelR
         "parameters": int(model.count_params()),
         "trainable_parameters": count_parameters(model.trainable_weights),
         "layers": sum(1 for _ in leaves(model)),
-        "provenance": None if provenance is None else asdict(provenance),
+        "provenance": None if provenance is None else cast("Provenance", asdict(provenance)),
         "engine": engine,
         "dead_features": dead,
         "weights_sha256": weights_digest(model),
     }
-    return record | ({"own_code": own} if own else {})
+    return {**record, "own_code": own} if own else record
 
 
 def count_parameters(variables: Iterable[Any]) -> int:

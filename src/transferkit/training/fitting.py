@@ -118,7 +118,8 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     if options.get("head", "gradient") not in ("gradient", "logistic"):
         raise UnknownNameError("head", options["head"], ("gradient", "logistic"))
     if options.get("head") == "logistic":
-        return fit_head(model, data, **options_for(HeadRecipe, options, what="with head='logistic'"))
+        known = options_for(HeadRecipe, options, what="with head='logistic'", ignored=("head", "epochs", "batch_size"))
+        return fit_head(model, data, **known)
     return fit_steps(model, data, TrainRecipe(**options))
 
 

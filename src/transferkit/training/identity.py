@@ -50,8 +50,12 @@ class Identity:
         return [
             name
             for name, part in self.parts.items()
-            if part["sha256"] is not None and part["sha256"] != run.identity.get(name, {}).get("sha256")
+            if part["sha256"] is not None and part["sha256"] != _sha_of(run, name)
         ]
+
+
+def _sha_of(run: Run, part: str) -> str | None:
+    return run.identity[part]["sha256"] if part in run.identity else None
 
 
 def identify_network(

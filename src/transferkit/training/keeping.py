@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import rich
 
 from transferkit import files
 from transferkit.errors import InvalidInputError, RunError, warn
+from transferkit.runs.loading import load_run
 from transferkit.runs.run import Run
-from transferkit.runs.storage import check_replaceable, load_run
+from transferkit.runs.storage import check_replaceable
 from transferkit.training.contract import Training
 from transferkit.training.identity import same_probe, say_unknown
 from transferkit.training.options import Keeping
@@ -101,11 +103,11 @@ def _differences(finished: Run, training: Training, keeping: Keeping) -> list[st
     found = [
         f"{option} {finished.recipe.get(option)!r} (now {value!r})"
         for option, value in training.recipe.items()
-        if "recipe" in parts and finished.recipe.get(option) != value
+        if {"recipe", "classifier"} & set(parts) and finished.recipe.get(option) != value
     ]
     if finished.seed != keeping.seed:
         found.append(f"seed {finished.seed} (now {keeping.seed})")
-    told = {"recipe", "seed", "weights"} if found else {"seed"}
+    told = {"recipe", "classifier", "seed"} if found else {"seed"}
     found += [_IN_WORDS.get(part, f"another {part}") for part in parts if part not in told]
     if parts or training.identity.unknown:
         return found
@@ -130,7 +132,7 @@ _IN_WORDS = {
     "callbacks": "other callbacks, or callbacks of other settings",
     "settings": "other objects as options",
     "protocol": "another backend or precision, or an earlier version of transferkit",
-    "classifier": "a classifier of other settings",
+    "classifier": "another model: a classifier of other settings",
 }
 
 
@@ -144,12 +146,12 @@ def _take_up(training: Training, finished: Run, keeping: Keeping) -> Run:
     taken = training.take_up(finished)
     message = f"{finished.name}: finished run found in {finished.path}"
     say(message if taken else f"{message}, saved without weights: the model stays as it is", verbose=keeping.verbose)
-    return finished.with_model(training.model) if taken else finished
+    return replace(finished, model=training.model) if taken else finished
 
 
 def _trials_inside(run: Run) -> int:
     """Return how many settings a fit itself chose among: penalties of a logistic head, a search inside a classifier."""
-    return int(run.model_info.get("settings_tried", 0)) or max(1, sum("strength" in row for row in run.history))
+    return run.model_info.get("settings_tried", 0) or max(1, sum("strength" in row for row in run.history))
 
 
 def _save(run: Run, place: Path) -> Run:
@@ -158,7 +160,7 @@ def _save(run: Run, place: Path) -> Run:
         warn(f"run {run.name!r} has no result ({run.status}), so the finished run in {place} stays.")
         return run
     run.save(place, weights=run.status == "completed", replace=True)
-    return run.with_path(place)
+    return replace(run, path=place)
 
 
 def run_folder(folder: str | Path, name: str) -> Path:

@@ -4,7 +4,7 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -133,7 +133,6 @@ class LogisticHead:
         fitted = _fit_strengths(network, data)
         softmax_layer(model).set_weights([fitted.kernel, fitted.bias])
         seconds = time.perf_counter() - start
-        computed = {"features_computed": network.cache.computed} if network.cache is not None else {}
         phase: PhaseRecord = {
             "name": "logistic",
             "epochs": len(fitted.history),
@@ -144,8 +143,9 @@ class LogisticHead:
             "validation_seconds": 0.0,
             "images": len(fitted.history) * len(data.train.labels),
             "images_per_second": len(fitted.history) * len(data.train.labels) / seconds,
-            **computed,
         }
+        if network.cache is not None:
+            phase = {**phase, "features_computed": network.cache.computed}
         validates = len(data.validation.labels) > 0
         return Outcome(
             status="completed",
@@ -162,7 +162,7 @@ class LogisticHead:
     def interrupted(self) -> Outcome:
         """Return nothing but that it was interrupted."""
         info = describe_model(self.model, engine="plain", dead=None)
-        return Outcome("interrupted", [], [], info, lambda images: images, "none")
+        return Outcome("interrupted", [], [], info, None, "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,19 +219,20 @@ def _fit_strengths(network: Network, data: Dataset) -> _Fitted:
     validation = network.features(data.validation.images) if len(data.validation.labels) else None
     standardised, mean, deviation = _standardise(features)
     history: list[EpochRecord] = []
-    fitted = []
+    fitted, losses = [], []
     for strength in STRENGTHS if validation is not None else (_WITHOUT_VALIDATION,):
         start = time.perf_counter()
         kernel, bias = _fit(standardised, labels, strength, data.num_classes)
         kernel = kernel / deviation[:, None]
         bias = bias - mean @ kernel
         fitted.append((kernel.astype(np.float32), bias.astype(np.float32)))
-        row: EpochRecord = {"epoch": 1 + len(history), "phase": "logistic", "strength": strength}
-        row |= _scores("", features, labels, *fitted[-1])
+        scores = _scores("", features, labels, *fitted[-1])
         if validation is not None:
-            row |= _scores("val_", validation, data.validation.labels, *fitted[-1])
-        history.append(row | {"seconds": time.perf_counter() - start, "validation_seconds": 0.0})
-    losses = [row.get("val_loss", row["loss"]) for row in history]
+            scores |= _scores("val_", validation, data.validation.labels, *fitted[-1])
+        losses.append(scores.get("val_loss", scores["loss"]))
+        row = {"epoch": 1 + len(history), "phase": "logistic", "strength": strength, **scores}
+        row |= {"seconds": time.perf_counter() - start, "validation_seconds": 0.0}
+        history.append(cast("EpochRecord", row))
     best = int(np.argmin(losses))
     return _Fitted(*fitted[best], history, 1 + best)
 

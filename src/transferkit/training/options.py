@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import keras
 import numpy as np
@@ -18,11 +18,12 @@ from transferkit.models.arguments import positive_int
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import freeze, unfreeze
 from transferkit.models.keras_internals import rate_of
+from transferkit.runs.records import PhasePlan
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.network import Engine
 
 Schedule = Literal["constant", "cosine"]
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
+Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -99,10 +100,17 @@ class Phase:
     def prepare(self, model: Any) -> None:
         """Set which layers train; here they stay as they are."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, *, views: int | None) -> PhasePlan:
         """Return what determines the result, as plain JSON values."""
-        found = {name: getattr(self, name) for name in ("name", "epochs", "learning_rate", "schedule", "warmup_epochs")}
-        return found | ({"learning_rate": type(self.learning_rate).__name__} if callable(self.learning_rate) else {})
+        rate = type(self.learning_rate).__name__ if callable(self.learning_rate) else self.learning_rate
+        plan: PhasePlan = {
+            "name": self.name,
+            "epochs": self.epochs,
+            "learning_rate": rate,
+            "schedule": self.schedule,
+            "warmup_epochs": self.warmup_epochs,
+        }
+        return plan if views is None else {**plan, "views": views}
 
     def optimizer_for(self, optimizer: Any, steps: int) -> Any:
         """Return a fresh optimiser like the one given, with this phase's rate over `steps` an epoch."""
@@ -285,13 +293,22 @@ _ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size"
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 
-def options_for(recipe: type, options: Mapping[str, Any], *, what: str) -> dict[str, Any]:
+def options_for(recipe: type, options: Mapping[str, Any], *, what: str, ignored: Sequence[str] = ()) -> dict[str, Any]:
     """Return the options, or raise `InvalidInputError` if the recipe has no place for one of them."""
     known = {field.name for field in fields(recipe)}
-    foreign = [name for name in options if name not in known and name != "head"]
+    usual = {field.name: field.default for field in fields(TrainRecipe)}
+    foreign = [
+        name
+        for name, value in options.items()
+        if name not in {*known, *ignored} and _differs(value, usual.get(name, options))
+    ]
     if foreign:
         raise InvalidInputError(f"{', '.join(foreign)}: only for training in steps; leave this out {what}.")
     return {name: value for name, value in options.items() if name in known}
+
+
+def _differs(value: Any, usual: Any) -> bool:
+    return value is not usual and (type(value) is not type(usual) or value != usual)
 
 
 def check_learning_rate(name: str, value: Any) -> Rate:

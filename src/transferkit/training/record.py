@@ -1,13 +1,14 @@
 """What becomes of a training: measured once on the test images, and recorded as a Run."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, warn
+from transferkit.runs.records import EnvironmentRecord
 from transferkit.runs.run import Run
 from transferkit.training.contract import Outcome, Training
 from transferkit.training.environment import describe_environment
@@ -22,23 +23,25 @@ def record_run(training: Training, keeping: Keeping, outcome: Outcome) -> Run:
     A completed outcome whose predictions are not finite becomes a diverged one, with a warning.
     """
     data = training.data
+    model_info = outcome.model_info
+    if outcome.trials > 1:
+        model_info = {**model_info, "settings_tried": outcome.trials}
     test = validation = np.empty((0, data.num_classes), np.float32)
     status, train_accuracy, seconds = outcome.status, None, None
-    if status == "completed":
+    predict = outcome.predict if status == "completed" else None
+    if predict is not None:
         start = time.perf_counter()
-        test = outcome.predict(data.test.images)
+        test = predict(data.test.images)
         seconds = time.perf_counter() - start
-        validation = outcome.predict(data.validation.images)
+        validation = predict(data.validation.images)
         if not (np.isfinite(test).all() and np.isfinite(validation).all()):  # the last step did it
             warn(
                 f"run {training.name!r} diverged: its predictions are not finite, so it has no result. Change its settings."
             )
             status, test, validation, seconds = "diverged", test[:0], validation[:0], None
-    if status == "completed":
+    if predict is not None and status == "completed":
         some = some_training_images(data, keeping.seed)
-        train_accuracy = float(
-            np.mean(outcome.predict(data.train.images[some]).argmax(axis=1) == data.train.labels[some])
-        )
+        train_accuracy = float(np.mean(predict(data.train.images[some]).argmax(axis=1) == data.train.labels[some]))
         seconds = outcome.test_seconds() if outcome.test_seconds is not None else seconds
     return Run(
         name=training.name,
@@ -51,7 +54,7 @@ def record_run(training: Training, keeping: Keeping, outcome: Outcome) -> Run:
         history=outcome.history,
         phases=outcome.phases,
         recipe=training.recipe,
-        model_info=outcome.model_info | ({"settings_tried": outcome.trials} if outcome.trials > 1 else {}),
+        model_info=model_info,
         seed=keeping.seed,
         selection=outcome.selection,
         selected_epoch=outcome.selected_epoch if status == "completed" else None,
@@ -59,7 +62,7 @@ def record_run(training: Training, keeping: Keeping, outcome: Outcome) -> Run:
         tuning_trials=keeping.tuning_trials * outcome.trials,
         train_accuracy=train_accuracy,
         test_seconds=seconds,
-        environment=describe_environment() | outcome.versions,
+        environment=cast("EnvironmentRecord", {**describe_environment(), **outcome.versions}),
         key=training.identity.key,
         identity=dict(training.identity.parts),
         probe=outcome.probe or {},

@@ -295,7 +295,9 @@ class GradientSteps:
             history=self._progress.history,
             phases=self._phase_facts,
             model_info=describe_model(model, engine=self._network.engine, dead=self._progress.dead_features),
-            predict=predictor_for(model, data, self._steps.seed, engine=self._steps.engine),
+            predict=predictor_for(model, data, self._steps.seed, engine=self._steps.engine)
+            if status == "completed"
+            else None,
             selection="validation" if self._validates else "last",
             selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
             probe=self._progress.probe,
