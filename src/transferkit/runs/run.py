@@ -15,7 +15,7 @@ from transferkit.data.description import DatasetRecord
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.runs import interchange, storage
 from transferkit.runs.checking import check_run
-from transferkit.runs.metrics import as_array, check_labels, check_probabilities, compute_metrics
+from transferkit.runs.metrics import Metrics, as_array, check_labels, check_probabilities, compute_metrics
 from transferkit.runs.plain import plain
 from transferkit.runs.records import (
     ARRAYS,
@@ -231,7 +231,7 @@ class Run:
         return _read_only(self.test_predictions == self.test_labels)
 
     @cached_property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Metrics:
         """Test metrics, see `transferkit.runs.metrics.compute_metrics`; raises what `test_predictions` does."""
         _ = self.test_predictions  # checked, and the message names the run
         return compute_metrics(self.test_labels, self.test_probabilities)
@@ -267,7 +267,7 @@ class Run:
         """Training accuracy minus test accuracy, both of the final model; None if either is unknown."""
         if self.train_accuracy is None or not len(self.test_probabilities):
             return None
-        return self.train_accuracy - float(self.metrics["accuracy"])
+        return self.train_accuracy - self.metrics["accuracy"]
 
     @property
     def weights_file(self) -> Path | None:
