@@ -44,14 +44,15 @@ def check_run(record: Mapping[str, Any]) -> None:
         If something is not; the message names it, says what it should be and what it is.
     """
     kinds = _types_of(RunRecord)
-    if "estimator" in record.get("model_info", ()):
+    info = record.get("model_info")
+    if isinstance(info, Mapping) and "estimator" in info:
         kinds = kinds | {"recipe": EstimatorRecipe}
     for name, kind in kinds.items():
         if name in record:
             check(record[name], kind, name)
     completed = record.get("status") == "completed"
     _check_epochs(record.get("history", ()), record.get("selected_epoch") if completed else None)
-    dead = record.get("model_info", {}).get("dead_features")
+    dead = (info or {}).get("dead_features")
     if dead is not None and (len(dead) != 2 or dead[0] > dead[1]):
         raise InvalidInputError(f"model_info['dead_features'] must be how many, and of how many; got {dead!r:.80}.")
 
