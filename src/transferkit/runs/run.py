@@ -107,6 +107,12 @@ class Run:
         Time in ISO 8601, UTC; now if not given.
     notes : list of str
         Reservations that every report shows.
+    probe : dict
+        ``loss`` and ``gradients`` of one fixed batch at the initial weights, by which a model is known again.
+    identity : dict of str to dict
+        For each part that determines the result its ``sha256``; None if it has none, with the ``reason``.
+    plan : dict
+        The ``seeds`` that were declared beforehand, and how many times they were extended: ``looks``.
     model : keras.Model, optional
         The trained model itself; neither compared nor written into the record.
     path : Path, optional
@@ -115,9 +121,16 @@ class Run:
     Raises
     ------
     InvalidInputError
-        If shapes do not fit together or labels are not class indices.
+        If shapes do not fit together, labels are not class indices, or a part of a dict holds what it cannot hold (a negative count,
+        an accuracy above 1, a selected epoch that is not in the history).
     UnknownNameError
         If `status` or `selection` is not one of the above.
+
+    Notes
+    -----
+    The dicts hold plain values from the start, as a saved run does: NumPy's numbers become Python's, tuples lists, NaN and infinity
+    None. Their keys and types are declared in ``transferkit.runs.records``; others may stand beside them. A run does not change:
+    ``dataclasses.replace(run, name="other")`` makes another one.
 
     Examples
     --------
@@ -402,8 +415,9 @@ class Run:
 
         Parameters
         ----------
-        history : keras.callbacks.History, dict or DataFrame
-        XX
+        history : keras.callbacks.History, dict, DataFrame or path
+            What ``model.fit`` returned, its ``.history``, a table of it, or the file that ``keras.callbacks.CSVLogger`` wrote:
+            columns (lists, arrays, tensors) with one number an epoch. Keras's longer names of accuracy become ``accuracy``.
         name : str
             What tables and plots call the run.
         data : Dataset
@@ -435,9 +449,15 @@ class Run:
         ------
         InvalidInputError
             If the history's columns are not equally long lists of numbers, probabilities are not probabilities or not those
-            of the dataset's images, or `selection` is ``"validation"`` while ``val_loss`` is the loss on the test images.
+            of the dataset's images, or `selection` is contradicted: ``val_loss`` of the epoch that the probabilities are from is the
+            loss on the test images, or that epoch is not the last one.
         UnknownNameError
             If there is no such `selection`.
+
+        Warns
+        -----
+        TransferKitWarning
+            If ``val_accuracy`` of an epoch that was not the last is the accuracy on the test images, which may be chance.
 
         Examples
         --------
