@@ -3,7 +3,7 @@
 Labels are class indices, probabilities have one row an example and one column a class. Class order is the column order.
 """
 
-from typing import Any, Literal, NotRequired, get_args
+from typing import Any, Literal, NamedTuple, NotRequired, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -267,12 +267,37 @@ def f1_per_class(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | Non
     >>> f1_per_class([0, 1, 1], [0, 1, 0]).round(3).tolist()
     [0.667, 0.667]
     """
-    from sklearn.metrics import f1_score
-
     labels, predictions = _check_predictions(y_true, y_pred, num_classes)
     count = num_classes or int(max(labels.max(), predictions.max())) + 1
-    scores = f1_score(labels, predictions, labels=np.arange(count), average=None, zero_division=0)
-    return np.asarray(scores, dtype=np.float64)
+    return _score_classes(labels, predictions, np.arange(count)).f1
+
+
+class _ClassScores(NamedTuple):
+    """What scikit-learn finds for each class."""
+
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    occurs: NDArray[np.bool_]
+    is_predicted: NDArray[np.bool_]
+
+    @property
+    def f1_macro(self) -> float:
+        return float(self.f1[self.occurs | self.is_predicted].mean())
+
+    @property
+    def balanced_accuracy(self) -> float:
+        return float(self.recall[self.occurs].mean())
+
+
+def _score_classes(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: NDArray[np.int64]
+) -> _ClassScores:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    _, recall, f1, support = precision_recall_fscore_support(
+        labels, predictions, labels=classes, average=None, zero_division=0
+    )
+    return _ClassScores(recall, f1, support > 0, np.isin(classes, predictions))
 
 
 def f1_macro(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> float:
@@ -334,10 +359,8 @@ def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 0, 0])
     0.5
     """
-    from sklearn.metrics import recall_score
-
     labels, predictions = _check_predictions(y_true, y_pred, None)
-    return float(recall_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0))
+    return _score_classes(labels, predictions, np.union1d(labels, predictions)).balanced_accuracy
 
 
 def top_k_accuracy(y_true: ArrayLike, probabilities: ArrayLike, *, k: int = TOP_K) -> float:
@@ -636,12 +659,13 @@ def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> Metrics:
     y_true, exact = check_pair(labels, probabilities)
     num_classes = exact.shape[1]
     y_pred = exact.argmax(axis=1)
+    by_class = _score_classes(y_true, y_pred, np.arange(num_classes))
     metrics: Metrics = {
         "accuracy": accuracy(y_true, y_pred),
-        "balanced_accuracy": balanced_accuracy(y_true, y_pred),
+        "balanced_accuracy": by_class.balanced_accuracy,
         "loss": _log_loss(y_true, exact),
-        "f1_macro": f1_macro(y_true, y_pred, num_classes=num_classes),
-        "f1_per_class": f1_per_class(y_true, y_pred, num_classes=num_classes).tolist(),
+        "f1_macro": by_class.f1_macro,
+        "f1_per_class": by_class.f1.tolist(),
         "brier": _brier_score(y_true, exact),
         "calibration_error": _calibration_error(y_true, exact, CALIBRATION_BINS),
         "calibration_error_equal_mass": _calibration_error(y_true, exact, CALIBRATION_BINS, "equal_mass"),
