@@ -101,7 +101,8 @@ def test_odd_objects_in_a_record_never_lose_a_training(tmp_path):
         1: {2},
         "broken": "\ud800",
     }
-    read = load_run(make(recipe=recipe).save(tmp_path / "odd"))
+    read = load_run(make(recipe=recipe, class_names=("cat", "\ud800")).save(tmp_path / "odd"))
+    assert read.class_names == ("cat", "?")
     expected = {"rate": 0.5, "shape": [0, 1], "path": "a", "nan": None, "object": "Ellipsis", "1": [2], "broken": "?"}
     assert read.recipe == expected
 

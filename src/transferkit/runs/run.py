@@ -188,7 +188,7 @@ class Run:
         names: object = self.class_names
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise InvalidInputError(f"class_names must be a sequence of names; got {names!r}.")
-        self._set("class_names", tuple(str(name) for name in names))
+        self._set("class_names", tuple(plain(str(name)) for name in names))
         if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
             raise InvalidInputError(f"class_names must be distinct and at least one; got {self.class_names}.")
         for split in ("test", "validation"):
