@@ -84,6 +84,6 @@ def test_unknown_engine_is_refused():
 )
 def test_accelerators_run_keras_and_processors_litert(monkeypatch, kinds, engine):
     devices = [SimpleNamespace(device_type=kind) for kind in kinds]
-    monkeypatch.setattr(engines.tf.config, "list_physical_devices", lambda: devices)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda: devices)
     assert engines.choose_engine("auto") == engine
     assert [engines.choose_engine(name) for name in ("keras", "litert")] == ["keras", "litert"]

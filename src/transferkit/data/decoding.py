@@ -11,11 +11,11 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit import files
 from transferkit.data import checks
 from transferkit.data.idx import describe_content
 from transferkit.data.listing import ImageFile, Listing
 from transferkit.errors import DataError
+from transferkit.progress import progress_bar
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
@@ -135,7 +135,7 @@ def decode_all(listing: Listing, decoding: Decoding, stream: IO[bytes]) -> tuple
     digests: list[bytes] = []
     failures: dict[str, str] = {}
     waiting: deque[Future[tuple[NDArray[np.uint8], list[bytes], dict[str, str]]]] = deque()
-    with warnings.catch_warnings(), files.progress_bar("Decoding images") as advance:
+    with warnings.catch_warnings(), progress_bar("Decoding images") as advance:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd EXIF data and palettes
         executor = ThreadPoolExecutor(num_workers)

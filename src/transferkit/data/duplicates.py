@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit import files
 from transferkit.data.dataset import Dataset, Images
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,7 +200,7 @@ def _nearest_within(
     limit = int(max_distance**2 * _pixels(images) * (1 + 1e-12))  # squared distances are whole numbers
     squared = np.full(len(images), limit + 1, dtype=np.int64)
     places = np.full(len(images), -1, dtype=np.int64)
-    with files.progress_bar(f"Comparing {name} with training images") as advance:
+    with progress_bar(f"Comparing {name} with training images") as advance:
         for rows in _pieces(len(images), _PIECE):
             screened = _Screen(images[rows])
             for columns in _pieces(len(train), _PIECE):

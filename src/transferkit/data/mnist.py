@@ -333,8 +333,7 @@ def find_payload(collection: Collection, file: IdxFile, download: Path) -> bytes
         If no source has it; the message has one line per source.
     """
     failures = []
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    local = [("Keras's cache", keras_home / "datasets" / collection.keras_path)]
+    local = [("Keras's cache", files.keras_home() / "datasets" / collection.keras_path)]
     if collection.debian_folder is not None:
         local.append(("Debian's package", collection.debian_folder))
     for title, place in local:

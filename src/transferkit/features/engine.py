@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.errors import UnknownNameError, warn
+from transferkit.errors import CacheError, UnknownNameError, warn
+from transferkit.features.agreement import largest_difference, tolerance
 from transferkit.features.prefix import NoPrefixError, Prefix, whole_model
 from transferkit.features.threads import thread_count
 
@@ -24,7 +25,6 @@ _CONVERTED = "prefix.tflite"  # the checksum, then the converted prefix
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _BATCH_SIZE = 64
 _CHECK_IMAGES = 8
-_TOLERANCE = 1e-3  # rounding between kernels stays below 2e-4 on an ImageNet MobileNet
 
 
 def check_engine(engine: str, engines: Any = Engine) -> None:
@@ -38,15 +38,24 @@ def choose_engine(engine: Engine = "auto") -> Literal["litert", "keras"]:
     check_engine(engine)
     if engine != "auto":
         return engine
+    if keras.backend.backend() != "tensorflow":
+        return "keras"
+    import tensorflow as tf
+
     accelerated = [device for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
-    return "keras" if accelerated or keras.backend.backend() != "tensorflow" else "litert"
+    return "keras" if accelerated else "litert"
 
 
 def engine_version(engine: str) -> str:
     """Return what, besides the prefix, determines an engine's output."""
-    if engine == "litert":
-        return f"ai-edge-litert {version('ai-edge-litert')}, tensorflow {tf.__version__}"
-    return f"keras {keras.__version__}, tensorflow {tf.__version__}"
+    backend = keras.backend.backend()
+    versions = f"keras {keras.__version__}, {backend} {version(backend)}"
+    return f"ai-edge-litert {version('ai-edge-litert')}, {versions}" if engine == "litert" else versions
+
+
+def live_values(prefix: Prefix, images: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what the layers of a prefix give for images as they are now, whatever was traced or kept before."""
+    return keras.ops.convert_to_numpy(prefix(images)).astype(np.float32, copy=False)
 
 
 def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any], *, folder: Path) -> Compute | None:
@@ -59,27 +68,56 @@ def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any], *, folder: Pa
     engine : {"litert", "keras"}
         With what.
     sample : ndarray, shape (n, height, width, channels)
-        A few of the images; the converted prefix must agree with Keras on them to 1e-3 before it is used.
+        A few of the images; the converted prefix must agree with Keras on them before it is used, see `features.agreement`.
     folder : path
         Where the converted prefix is kept, with a checksum.
 
     Returns
     -------
     callable or None
-        None, after a warning, if LiteRT cannot run this prefix or disagrees with Keras: then use Keras.
+        None if LiteRT cannot run this prefix, or, after a warning, if it disagrees with Keras: then use Keras.
     """
     if engine == "keras":
         return _keras_engine(prefix)
-    file = folder / _CONVERTED
-    kept = file.read_bytes() if file.is_file() else b""
-    if kept and hashlib.sha256(kept[_CHECKSUM_BYTES:]).digest() == kept[:_CHECKSUM_BYTES]:
-        return _litert_engine(kept[_CHECKSUM_BYTES:])
-    converted = _convert_checked(prefix, sample)
+    if prefix.compute_dtype != "float32":  # LiteRT has no kernels for lower precision
+        return None
+    images = np.asarray(sample[:_CHECK_IMAGES])
+    expected = live_values(prefix, images)
+    kept = _load_converted(folder / _CONVERTED, images, expected)
+    if kept is not None:
+        return kept
+    converted = _convert_checked(prefix, images, expected)
     if converted is None:
         return None
+    with suppress(PermissionError, CacheError):  # it serves this time, and is converted anew the next time
+        _keep_converted(folder / _CONVERTED, converted)
+    return _litert_engine(converted)
+
+
+def _keep_converted(file: Path, converted: bytes) -> None:
     with files.atomic_write(file) as stream:
         stream.write(hashlib.sha256(converted).digest() + converted)
-    return _litert_engine(converted)
+
+
+def _load_converted(file: Path, images: NDArray[Any], expected: NDArray[np.float32]) -> Compute | None:
+    """Return the converted prefix that is kept in a file; one that does not run, or gives other values, is removed."""
+    kept = file.read_bytes() if file.is_file() else b""
+    converted = kept[_CHECKSUM_BYTES:]
+    if not kept or hashlib.sha256(converted).digest() != kept[:_CHECKSUM_BYTES]:
+        return None
+    try:
+        compute = _litert_engine(converted)
+        difference = largest_difference(compute(images), expected)
+    except Exception as error:  # noqa: BLE001 - LiteRT raises whatever its C++ raises
+        problem = _first_line(error)
+    else:
+        if difference <= tolerance("float32"):
+            return compute
+        problem = f"it differs from Keras by {difference:.2g} of the scale"
+    warn(f"the converted layers kept in {file} cannot be used ({problem}), and are converted anew.")
+    with suppress(OSError):
+        files.remove(file)
+    return None
 
 
 def convert_model(model: Any, sample: NDArray[Any]) -> Compute | None:
@@ -93,29 +131,36 @@ def convert_model(model: Any, sample: NDArray[Any]) -> Compute | None:
         whole = whole_model(model)
     except NoPrefixError:
         return None
-    converted = _convert_checked(whole, sample)
+    if whole.compute_dtype != "float32":
+        return None
+    images = np.asarray(sample[:_CHECK_IMAGES])
+    converted = _convert_checked(whole, images, live_values(whole, images), scale_at_least=1.0)
     return None if converted is None else _litert_engine(converted)
 
 
-def _convert_checked(prefix: Prefix, sample: NDArray[Any]) -> bytes | None:
+def _convert_checked(
+    prefix: Prefix, images: NDArray[Any], expected: NDArray[np.float32], *, scale_at_least: float = 0.0
+) -> bytes | None:
     """Convert a prefix and compare it with Keras on a few images; None, after a warning, if that fails."""
-    images = np.asarray(sample[:_CHECK_IMAGES])
     try:
         converted = _convert(prefix, images.shape[1:], images.dtype)
-        difference = float(np.abs(_litert_engine(converted)(images) - _keras_engine(prefix)(images)).max())
+        computed = _litert_engine(converted)(images)
     except Exception as error:  # noqa: BLE001 - the converter raises whatever the layers and its C++ raise
         warn(f"{prefix.model.name}: LiteRT cannot run its layers ({_first_line(error)}); Keras does, more slowly.")
         return None
-    if not difference <= _TOLERANCE:  # NaN included
+    difference = largest_difference(computed, expected, scale_at_least=scale_at_least)
+    if difference > tolerance("float32"):
         warn(
-            f"{prefix.model.name}: LiteRT differs from Keras by {difference:.2g}, more than {_TOLERANCE:g}; Keras computes, "
-            "more slowly."
+            f"{prefix.model.name}: LiteRT differs from Keras by {difference:.2g} of the scale, more than "
+            f"{tolerance('float32'):g}; Keras computes, more slowly."
         )
         return None
     return converted
 
 
 def _convert(prefix: Prefix, shape: tuple[int, ...], dtype: Any) -> bytes:
+    import tensorflow as tf
+
     function = tf.function(prefix, input_signature=[tf.TensorSpec((_BATCH_SIZE, *shape), dtype)])
     owner = tf.Module()  # without an owner of the variables the converter loses their values
     owner.variables_of_prefix = [variable.value for variable in prefix.weights]
@@ -142,7 +187,11 @@ def _litert_engine(converted: bytes) -> Compute:
 
 
 def _keras_engine(prefix: Prefix) -> Compute:
-    function = tf.function(prefix, reduce_retracing=True)
+    if keras.backend.backend() != "tensorflow":
+        return partial(_in_batches, partial(live_values, prefix))
+    import tensorflow as tf
+
+    function = tf.function(prefix, reduce_retracing=True, autograph=False)
 
     def compute(images: NDArray[Any]) -> NDArray[np.float32]:
         return keras.ops.convert_to_numpy(function(tf.convert_to_tensor(images))).astype(np.float32, copy=False)

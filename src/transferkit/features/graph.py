@@ -2,11 +2,13 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+
+from transferkit.models.keras_internals import fill_in, functional_graph, has_own_call, layer_calls, symbolic_arguments
 
 
 class NotAGraphError(Exception):
@@ -42,8 +44,10 @@ class Step:
 
     def __call__(self, values: MutableMapping[int, Any], *, training: bool | None) -> None:
         """Read the inputs from `values` and write the outputs there."""
-        filled = {id(tensor): values[n] for tensor, n in zip(self.arguments.keras_tensors, self.inputs, strict=True)}
-        args, kwargs = self.arguments.fill_in(filled)
+        symbols = symbolic_arguments(self.arguments)
+        args, kwargs = fill_in(
+            self.arguments, {id(symbol): values[n] for symbol, n in zip(symbols, self.inputs, strict=True)}
+        )
         if training is not None and takes_training(self.operation):
             kwargs["training"] = training  # like Keras's fit, over what the call recorded: even training=False
         results = keras.tree.flatten(self.operation(*args, **kwargs))
@@ -65,7 +69,7 @@ class Graph:
 
 
 def flatten(model: Any) -> Graph:
-    """Open a functional or sequential model and all such models inside it.
+    """Open a functional or sequential model and all such models inside it, but none whose ``call`` is the user's own.
 
     Raises
     ------
@@ -78,8 +82,8 @@ def flatten(model: Any) -> Graph:
 
 
 def _functional(model: Any) -> Any:
-    network = getattr(model, "_functional", model)  # a built Sequential keeps its graph there
-    if not hasattr(network, "_nodes_by_depth"):
+    network = functional_graph(model)
+    if network is None:
         raise NotAGraphError(f"the model {model.name!r} is not built with Keras's functional API")
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise NotAGraphError(f"the model {model.name!r} has several inputs or outputs")
@@ -88,20 +92,15 @@ def _functional(model: Any) -> Any:
 
 def _open(network: Any, inputs: tuple[int, ...], graph: Graph) -> tuple[int, ...]:
     known = dict(zip(map(id, network.inputs), inputs, strict=True))
-    for node in _nodes(network):
+    for node in layer_calls(network):
         read = tuple(known[id(tensor)] for tensor in node.input_tensors)
-        if isinstance(node.operation, keras.Model):
+        if isinstance(node.operation, keras.Model) and not has_own_call(node.operation):
             written = _open(_functional(node.operation), read, graph)
         else:
             written = graph.number(len(node.outputs))
             graph.steps.append(Step(node.operation, node.arguments, read, written, tuple(node.outputs[0].shape[1:])))
         known |= zip(map(id, node.outputs), written, strict=True)
     return tuple(known[id(tensor)] for tensor in network.outputs)
-
-
-def _nodes(network: Any) -> Iterator[Any]:
-    for depth in sorted(network._nodes_by_depth, reverse=True):
-        yield from (node for node in network._nodes_by_depth[depth] if not node.is_input)
 
 
 def takes_training(operation: Any) -> bool:
@@ -115,3 +114,21 @@ def run(steps: Iterable[Step], value: Any, *, start: int, end: int, training: bo
     for step in steps:
         step(values, training=training)
     return values[end]
+
+
+class InModel(keras.layers.Layer):
+    """Calls a function the way that a model calls its layers: those without a ``training`` argument pass on the model's to those in them.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(autocast=False)
+        self._run = (function,)
+
+    def call(self, *inputs: Any, training: bool | None = None) -> Any:  # noqa: ARG002 - Keras reads it from the signature
+        """Call the function."""
+        return self._run[0](*inputs)

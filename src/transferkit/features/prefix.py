@@ -1,21 +1,16 @@
 """The frozen prefix: the largest part of a model, from the images on, in which nothing trains and nothing is random."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import keras
-import numpy as np
 
 from transferkit import files
-from transferkit.features.graph import Graph, NotAGraphError, Step, flatten, run, takes_training
-from transferkit.models.structure import is_seed_state, layer_structure, own_code
-
-_NOT_STRUCTURE = ("trainable", "kernel_initializer", "depthwise_initializer", "bias_initializer")
-_DETERMINISTIC = (keras.layers.Resizing, keras.layers.CenterCrop)  # take `training` and ignore it
+from transferkit.features.graph import Graph, InModel, NotAGraphError, Step, flatten, run, takes_training
+from transferkit.models.keras_internals import is_plain, overrides
+from transferkit.models.program import Program, recorded_operations
 
 
 class NoPrefixError(Exception):
@@ -34,6 +29,11 @@ class Prefix:
         What comes before and after the cut.
     cut, output : int
         The numbers of the value at the cut, and of the model's output.
+    digest : str
+        SHA-256 of the program that computes the features, with all weights and constants: equal prefixes of different models have the
+        same. Where the backend has no program to trace, of the wiring of Keras's own layers and the weights: less than what is executed.
+    program : Program, optional
+        The traced program.
     """
 
     model: Any
@@ -41,6 +41,8 @@ class Prefix:
     rest: tuple[Step, ...]
     cut: int
     output: int
+    digest: str = ""
+    program: Program | None = None
 
     def __call__(self, images: Any) -> Any:
         """Return the features of a batch of raw images."""
@@ -57,9 +59,20 @@ class Prefix:
         return _weights(self.steps)
 
     @property
+    def compute_dtype(self) -> str:
+        """The dtype of lowest precision that any of the layers computes in."""
+        found = {str(getattr(step.operation, "compute_dtype", "float32")) for step in self.steps}
+        return next((dtype for dtype in ("bfloat16", "float16") if dtype in found), "float32")
+
+    @property
     def last_layer(self) -> str:
         """The name of the last frozen layer."""
         return str(self._last.operation.name)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape of a batch of features."""
+        return (None, *self._last.shape)
 
     @property
     def gives_vectors(self) -> bool:
@@ -70,19 +83,9 @@ class Prefix:
     def _last(self) -> Step:
         return next(step for step in self.steps if self.cut in step.outputs)
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over structure and weights; equal prefixes of different models have the same."""
-        numbers = {0: 0}
-        structure: list[Any] = [self.model.inputs[0].dtype]
-        for step in self.steps:
-            read = [numbers[value] for value in step.inputs]
-            numbers |= {value: len(numbers) + index for index, value in enumerate(step.outputs)}
-            structure.append([*_settings(step), read])
-        structure.append(numbers[self.cut])
-        digest = hashlib.sha256(json.dumps(structure, sort_keys=True, default=str).encode())
-        digest.update(files.sha256_arrays(*(np.asarray(variable) for variable in self.weights)).encode())
-        return digest.hexdigest()
+    def weights_digest(self) -> str:
+        """Return one SHA-256 of what the variables of the frozen layers hold now; it takes milliseconds."""
+        return files.sha256_arrays(*(keras.ops.convert_to_numpy(variable) for variable in self.weights))
 
 
 def find_prefix(model: Any) -> Prefix:
@@ -96,29 +99,36 @@ def find_prefix(model: Any) -> Prefix:
     Returns
     -------
     Prefix
-        Cut at the last single tensor that all of the model's output depends on and that no trainable, random or
-        self-updating layer lies before.
+        Cut at the last single tensor that all of the model's output depends on and that nothing lies before that trains, draws random
+        numbers, keeps state or behaves differently in training. Layers that are not Keras's own are judged by their traced program.
 
     Raises
     ------
     NoPrefixError
-        If nothing with weights is frozen from the input on, or the model is no such graph.
+        If nothing with weights is frozen from the input on, the model is no such graph, or it trains by code of its own.
     """
+    graph = _flatten(model)
+    fixed, trace = _find_fixed(graph, model)
+    cut = _best_cut(graph, fixed)
+    if cut is None:
+        raise NoPrefixError(f"no layer with weights is frozen from the input of {model.name!r} on")
+    before, rest = _leading_to(cut, fixed), _leading_to(graph.output, graph.steps, stop=cut)
+    digest = _wiring_digest(before, cut) if trace is None else trace.digests[cut]
+    assert digest is not None  # noqa: S101 - a step without one is not fixed
+    return Prefix(model, before, rest, cut, graph.output, digest, None if trace is None else trace.program)
+
+
+def _flatten(model: Any) -> Graph:
     try:
         graph = flatten(model)
     except NotAGraphError as error:
         raise NoPrefixError(str(error)) from None
-    trains = {id(variable) for variable in model.trainable_variables}
-    fixed, values = [], {0}
-    for step in graph.steps:
-        if step.inputs and values.issuperset(step.inputs) and _is_fixed(step, trains):
-            fixed.append(step)
-            values.update(step.outputs)
-    cut = _best_cut(graph, fixed)
-    if cut is not None:
-        before = _leading_to(cut, fixed)
-        return Prefix(model, before, _leading_to(graph.output, graph.steps, stop=cut), cut, graph.output)
-    raise NoPrefixError(f"no layer with weights is frozen from the input of {model.name!r} on")
+    own = overrides(model)
+    if own:
+        raise NoPrefixError(
+            f"{model.name!r} has code of its own ({', '.join(own)}), which a part of it would leave out"
+        )
+    return graph
 
 
 def whole_model(model: Any) -> Prefix:
@@ -127,27 +137,104 @@ def whole_model(model: Any) -> Prefix:
     Raises
     ------
     NoPrefixError
-        If the model is no graph from one input to one output.
+        If the model is no graph from one input to one output, or is called by code of its own.
     """
-    try:
-        graph = flatten(model)
-    except NotAGraphError as error:
-        raise NoPrefixError(str(error)) from None
+    graph = _flatten(model)
     return Prefix(model, tuple(graph.steps), (), graph.output, graph.output)
 
 
-def _is_fixed(step: Step, trains: set[int]) -> bool:
+def _find_fixed(graph: Graph, model: Any) -> tuple[list[Step], "_Trace | None"]:
+    """Return the steps, from the images on, that give the same for an image whenever they run, and how that was traced."""
+    trains = {id(variable) for variable in model.trainable_variables}
+    trace = _Trace(graph, model, trains) if keras.backend.backend() == "tensorflow" else None
+    fixed, values = [], {0}
+    for step in graph.steps:
+        reached = step.inputs and values.issuperset(step.inputs) and not _learns(step, trains)
+        if reached and (_is_fixed_by_class(step) if trace is None else trace.is_fixed(step)):
+            fixed.append(step)
+            values.update(step.outputs)
+    return fixed, trace
+
+
+def _learns(step: Step, trains: set[int]) -> bool:
+    return any(id(variable) in trains for variable in getattr(step.operation, "variables", ()))
+
+
+def _is_fixed_by_class(step: Step) -> bool:
+    """Whether Keras's code alone decides, and never looks at whether it trains, except in a BatchNormalization that does not."""
     layer = step.operation
-    if not isinstance(layer, keras.layers.Layer):
-        return True  # plain arithmetic
-    if any(id(variable) in trains for variable in layer.variables):
-        return False
-    if not takes_training(layer) or type(layer) in _DETERMINISTIC:
-        return True
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return not layer.trainable  # without scale and offset it has nothing to learn, and still updates its averages
-    rate = getattr(layer, "rate", getattr(layer, "drop_path_rate", None))
-    return rate is not None and float(rate) == 0.0
+    frozen = type(layer) is keras.layers.BatchNormalization and not layer.trainable
+    return is_plain(layer) and (frozen or not takes_training(layer))
+
+
+class _Trace:
+    """The program of all steps that do not learn: what each of them does in inference, and, unless Keras's code decides, in training.
+
+    Parameters
+    ----------
+    graph : Graph
+        Of the model.
+    model : keras.Model
+        The whole of it.
+    trains : set of int
+        Ids of the variables that train.
+    """
+
+    def __init__(self, graph: Graph, model: Any, trains: set[int]) -> None:
+        self._graph, self._trains = graph, trains
+        self._learned = model.trainable_variables
+        self._values: dict[int, Any] = {}
+        self._in_training: dict[int, Any] = {}
+        self._operations: dict[tuple[int, ...], list[str]] = {}  # by the outputs of a step
+        images = model.inputs[0]
+        self.program = Program(self._run, (tuple(images.shape), images.dtype))
+        groups = [[tensor] for values in (self._values, self._in_training) for tensor in values.values()]
+        found = self.program.digests_of(groups)
+        self.digests = dict(zip(self._values, found, strict=False))
+        """SHA-256 of what leads to each value, None for a value that depends on what cannot be hashed."""
+        in_training = zip(self._in_training, found[len(self._values) :], strict=True)
+        self._differs = {number for number, digest in in_training if digest != self.digests[number]}
+
+    def _run(self, images: Any) -> None:
+        self._values = {0: images}
+        for step in self._graph.steps:
+            if step.inputs and self._values.keys() >= set(step.inputs) and not _learns(step, self._trains):
+                with recorded_operations() as operations:
+                    try:
+                        self._run_step(step)
+                    except Exception:  # noqa: BLE001, S112 - whatever a user's layer raises; in training it will be raised again
+                        continue
+                self._operations[step.outputs] = operations
+
+    def _run_step(self, step: Step) -> None:
+        results = _outputs(step, self._values, training=False)
+        if not _is_fixed_by_class(step):
+            again = InModel(lambda *inputs: _outputs(step, dict(zip(step.inputs, inputs, strict=True)), training=True))
+            self._in_training |= again(*(self._values[value] for value in step.inputs), training=True)
+        self._values |= results
+
+    def is_fixed(self, step: Step) -> bool:
+        """Whether a step gives the same at each call, in training too."""
+        operations = self._operations.get(step.outputs)
+        return (
+            operations is not None
+            and all(self.digests[value] is not None for value in step.outputs)
+            and self._differs.isdisjoint(step.outputs)
+            and not self.program.changes_or_draws(operations)
+            and not self.program.reads(operations, self._learned)
+        )
+
+
+def _outputs(step: Step, values: Mapping[int, Any], *, training: bool) -> dict[int, Any]:
+    known = dict(values)
+    step(known, training=training)
+    return {value: known[value] for value in step.outputs}
+
+
+def _wiring_digest(steps: Sequence[Step], cut: int) -> str:
+    wiring = [(type(step.operation).__name__, step.inputs, step.outputs, step.shape) for step in steps]
+    weights = files.sha256_arrays(*(keras.ops.convert_to_numpy(variable) for variable in _weights(steps)))
+    return hashlib.sha256(repr((wiring, cut, weights)).encode()).hexdigest()
 
 
 def _best_cut(graph: Graph, fixed: Sequence[Step]) -> int | None:
@@ -185,20 +272,4 @@ def _leading_to(value: int, steps: Sequence[Step], *, stop: int | None = None) -
 
 def _weights(steps: Sequence[Step]) -> list[Any]:
     layers = {id(step.operation): step.operation for step in steps}.values()
-    # Without the generators of layers whose rate is zero.
-    return [variable for layer in layers for variable in getattr(layer, "variables", ()) if not is_seed_state(variable)]
-
-
-def _settings(step: Step) -> list[Any]:
-    options = {name: value for name, value in step.arguments.kwargs.items() if name != "training"}
-    given = keras.tree.flatten([step.arguments.args, options])
-    plain = [_constant(value) for value in given if not isinstance(value, keras.KerasTensor)]
-    return [*layer_structure(step.operation, ignore=_NOT_STRUCTURE), plain, *own_code(step.operation)]
-
-
-def _constant(value: Any) -> str:
-    """Return what stands for an argument of a call: a number, a slice, an array."""
-    if value is None or value is Ellipsis or isinstance(value, bool | int | float | str | slice):
-        return repr(value)
-    array = np.asarray(value)
-    return repr(value) if array.dtype == object else files.sha256_arrays(array)
+    return [variable for layer in layers for variable in getattr(layer, "variables", ())]

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from transferkit.errors import InvalidInputError
+from transferkit.models.keras_internals import given_to_compile, inner_optimizer, optimizer_config
 
 
 def recompile(
@@ -57,7 +58,7 @@ def _metrics_of(model: Any) -> dict[str, Any]:
     try:
         return {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
     except (TypeError, ValueError):  # a metric of one's own, which Keras cannot make again from its name
-        given = model._compile_config.config
+        given = given_to_compile(model)
         return {name: given[name] for name in names}
 
 
@@ -73,9 +74,23 @@ def _compile(model: Any, like: Any, optimizer: Any, loss: Any, options: dict[str
 
 
 def fresh_optimizer(optimizer: Any, learning_rate: Any = None) -> Any:
-    """Return an optimiser of the same class and settings without its state."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # compile wraps it again under mixed_float16
-    config = inner.get_config()
+    """Return an optimiser of the same class and settings without its state.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is of a class without a configuration and has been used.
+    """
+    inner = inner_optimizer(optimizer)
+    try:
+        config = optimizer_config(inner)
+        return type(inner).from_config(config if learning_rate is None else config | {"learning_rate": learning_rate})
+    except Exception as error:  # noqa: BLE001 - a user's class raises what it likes
+        if inner.built:
+            raise InvalidInputError(
+                f"the optimiser {type(inner).__name__} was used before, and a fresh one cannot be made from its get_config() ({error}). "
+                "Write get_config for it, or build and compile the model again for each training; fine_tune needs the former."
+            ) from None
     if learning_rate is not None:
-        config["learning_rate"] = learning_rate
-    return type(inner).from_config(config)
+        inner.learning_rate = learning_rate
+    return inner

@@ -14,6 +14,7 @@ import keras
 from transferkit.errors import RunError
 from transferkit.files import MANIFEST, read_json, verify_manifest
 from transferkit.models.hdf5 import BadFileError, list_arrays, load_weights
+from transferkit.models.keras_internals import SERIALISED_UNDER
 from transferkit.models.weights import WeightsProvenance
 
 _MODEL = "model.json"
@@ -45,20 +46,15 @@ _METRICS = """
 Accuracy BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy F1Score Mean MeanMetricWrapper
 SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
 """
-# Module in the file -> names that may stand there. The layers of keras.applications, and the arithmetic on tensors that
-# they use, are part of Keras and serialised under its inner modules.
-_ALLOWED_IN_MODEL = {
+# Module in the file -> names that may stand there.
+_ALLOWED_IN_MODEL: dict[str | None, set[str]] = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Functional", "Sequential"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.initializers": set(_INITIALIZERS.split()),
     "keras.layers": set(_LAYERS.split()),
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
-    "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
-    "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
-    "keras.src.models.functional": {"Functional"},
-    "keras.src.models.sequential": {"Sequential"},
-    "keras.src.ops.numpy": {"Add", "Flip", "Mean", "Multiply", "Reshape", "Subtract", "TrueDivide"},
+    **SERIALISED_UNDER,
 }
 _ALLOWED_IN_COMPILING = {
     "keras.losses": set(_LOSSES.split()),

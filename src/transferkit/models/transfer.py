@@ -1,8 +1,5 @@
 """A backbone, pretrained or empty, with a new head, that takes raw pixels."""
 
-import itertools
-import re
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +18,7 @@ from transferkit.models.arguments import (
 )
 from transferkit.models.backbones import Backbone, Preprocessing, backbone_info
 from transferkit.models.freezing import leaves, set_frozen
+from transferkit.models.keras_internals import settle_names
 from transferkit.models.preprocessing import adapt_pixels, check_preprocessing
 from transferkit.models.weights import WeightsProvenance, load_path, load_pretrained
 
@@ -162,7 +160,7 @@ def build_transfer_model(
         x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
         outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="predictions")(x)
         model = keras.Model(inputs, outputs, name=f"transfer_{provenance.backbone}")
-    _settle_names(model)
+    settle_names(model)
     _warn_if_small(network, provenance, size)
     compile_classifier(model, learning_rate)
     model.provenance = provenance
@@ -196,7 +194,7 @@ def _build(
     network = getattr(keras.applications, info.keras_name)(
         include_top=False, weights=None, input_shape=(size, size, 3), **options
     )
-    _settle_names(network)
+    settle_names(network)
     network.name = "backbone"  # not as an argument: EfficientNetV2 and ConvNeXt look up their settings by the name
     if pretrained is True:
         provenance = load_pretrained(network, info, width=multiplier, image_size=size)
@@ -289,27 +287,6 @@ def _set_momentum(network: Any, momentum: float) -> None:
     for layer in leaves(network):
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
-
-
-def _settle_names(model: Any) -> None:
-    """Give every layer that Keras named by a running number the name that it has in a fresh process.
-
-    Two builds in one process would differ otherwise, and with them their configurations and files.
-    """
-    counters: dict[str, itertools.count[int]] = defaultdict(itertools.count)
-    for operation in model.operations:
-        match = re.fullmatch(r"(.+?)(_\d+)?", operation.name)
-        stem = match[1] if match else operation.name
-        if stem == _snake_case(type(operation).__name__):
-            number = next(counters[stem])
-            operation.name = f"{stem}_{number}" if number else stem
-
-
-def _snake_case(name: str) -> str:
-    """Return a class name the way that Keras numbers its layers: ``Conv2D`` is ``conv2d``."""
-    spaced = re.sub(r"\W+", "", name)
-    spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", spaced)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
 def _warn_if_small(network: Any, provenance: WeightsProvenance, size: tuple[int, int]) -> None:

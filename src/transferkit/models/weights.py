@@ -5,7 +5,6 @@ download address, kept in Keras's cache. Weights that cannot be had raise; nothi
 """
 
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Final, Literal
 import keras
 
 from transferkit.errors import DownloadError, WeightsError
-from transferkit.files import download, lock, sha256_file
+from transferkit.files import download, keras_home, lock, sha256_file
 from transferkit.models import offline
 from transferkit.models.backbones import Backbone, WeightFile
 from transferkit.models.hdf5 import BadFileError, check_hdf5, extract_weights, list_arrays, load_weights, most_bytes
@@ -70,8 +69,7 @@ def weights_provenance(model: Any) -> WeightsProvenance | None:
 
 def keras_models_folder() -> Path:
     """Return the folder in which ``keras.applications`` keeps its weight files."""
-    home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "models"
+    return keras_home() / "models"
 
 
 def load_pretrained(network: Any, backbone: Backbone, *, width: float | None, image_size: int) -> WeightsProvenance:

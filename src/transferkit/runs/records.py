@@ -138,7 +138,7 @@ class ModelRecord(TypedDict, total=False):
     """What was trained: a network, or with ``estimator`` a scikit-learn classifier and what it takes to make it again.
 
     ``dead_features`` are how many features of the frozen layers are the same for every image, and of how many. ``own_code`` names
-    what of the model was written by the user and was run as it is.
+    what of the model was written by the user and was run as it is. ``settings_tried`` is how many settings the fit itself chose among.
     """
 
     name: ReadOnly[str]
@@ -150,6 +150,7 @@ class ModelRecord(TypedDict, total=False):
     dead_features: ReadOnly[list[int] | None]
     weights_sha256: ReadOnly[str]
     own_code: ReadOnly[list[str]]
+    settings_tried: ReadOnly[Positive]
     estimator: ReadOnly[dict[str, Any]]
 
 

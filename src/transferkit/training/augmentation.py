@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.errors import UnknownNameError
+from transferkit.errors import InvalidInputError, UnknownNameError
 
 Images = NDArray[np.uint8]
 VIEWS = 4  # of each image that a frozen network is asked about, where there are more epochs than that
@@ -38,9 +38,11 @@ def shift(images: Images, rng: np.random.Generator, view: NDArray[np.int64] | No
 AUGMENTATIONS: dict[str, Callable[..., Images]] = {"flip": flip, "shift": shift}
 
 
-def check_augmentations(augment: str | Iterable[str]) -> tuple[str, ...]:
+def check_augmentations(augment: str | Iterable[str] | None) -> tuple[str, ...]:
     """Return the names as a tuple in a fixed order; an unknown one raises `UnknownNameError`."""
-    names = {augment} if isinstance(augment, str) else set(augment)
+    if augment is not None and not isinstance(augment, str) and not isinstance(augment, Iterable):
+        raise InvalidInputError(f"augment must be the name of an augmentation, or several; got {augment!r}.")
+    names = {augment} if isinstance(augment, str) else set(augment or ())
     for name in sorted(names, key=str):
         if name not in AUGMENTATIONS:
             raise UnknownNameError("augmentation", name, AUGMENTATIONS)

@@ -1,18 +1,21 @@
 """Keras callbacks that watch, record, select and save while a phase trains."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from transferkit.errors import DivergedError
-from transferkit.models.structure import is_seed_state
+from transferkit.errors import DivergedError, InvalidInputError
+from transferkit.models.keras_internals import first_epoch, settle_monitor
 from transferkit.runs.interchange import standard_columns
+from transferkit.runs.records import EpochRecord
+from transferkit.training.identity import set_random_states
 
 
 class ModelCallbacks(keras.callbacks.CallbackList):
@@ -50,16 +53,13 @@ class DropoutSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the state of all seed generators."""
-        states = [variable for variable in self.model.variables if is_seed_state(variable)]
-        for index, state in enumerate(states):
-            rng = np.random.default_rng([self._seed, epoch, index])
-            state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))
+        set_random_states(self.model, self._seed, epoch)
 
 
 class Recorder(keras.callbacks.Callback):
     """Keep one row an epoch; ``seconds`` counts the training steps without validation."""
 
-    def __init__(self, phase: str, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, phase: str, rows: list[EpochRecord]) -> None:
         super().__init__()
         self._phase = phase
         self._rows = rows
@@ -78,32 +78,40 @@ class Recorder(keras.callbacks.Callback):
         """Add the row."""
         seconds = time.perf_counter() - self._start
         rate = self.model.optimizer.learning_rate
-        row = {"epoch": epoch + 1, "phase": self._phase}
-        row |= {name: float(value) for name, value in standard_columns(logs or {}).items()}
+        numbers = {name: float(x) for name, x in standard_columns(logs or {}).items() if np.ndim(x) == 0}
         trained = self._trained or seconds
-        row |= {"learning_rate": float(rate), "seconds": trained, "validation_seconds": seconds - trained}
-        self._rows.append(row)
+        row = {"epoch": epoch + 1, "phase": self._phase, **numbers, "learning_rate": float(rate)}
+        row |= {"seconds": trained, "validation_seconds": seconds - trained}
+        self._rows.append(cast("EpochRecord", row))
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keep the weights of the epoch with the highest validation accuracy; among equals, or without that metric, of the lowest loss."""
+    """Keep the weights of the epoch with the highest validation accuracy; among equals, or without that metric, of the lowest loss.
+
+    They are taken while validation ends: averaged weights that stand in for the model's during validation are those that were judged.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.epoch: int | None = None
         self.score: tuple[float, float] | None = None
         self.weights: list[Any] | None = None
+        self._current = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note which epoch it is."""
+        self._current = epoch + 1
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Compare this epoch with the best so far."""
-        logs = standard_columns(logs or {})
-        score = (float(logs.get("val_accuracy", 0.0)), -float(logs["val_loss"]))
+        found = standard_columns(logs or {})
+        score = (float(found.get("accuracy", 0.0)), -float(found.get("loss", 0.0)))
         if self.score is None or score > self.score:
-            self.epoch, self.score, self.weights = epoch + 1, score, self.model.get_weights()
+            self.epoch, self.score, self.weights = self._current, score, self.model.get_weights()
 
 
 class EpochHook(keras.callbacks.Callback):
-    """Call a function after each epoch, when its row is recorded and its weights are judged."""
+    """Call a function after each epoch, when its row is recorded, its weights are judged and all other callbacks have spoken."""
 
     def __init__(self, hook: Callable[[int], None]) -> None:
         super().__init__()
@@ -112,6 +120,87 @@ class EpochHook(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Call it with the number of finished epochs."""
         self._hook(epoch + 1)
+
+
+class FrozenGuard(keras.callbacks.Callback):
+    """Notice when another callback changes weights whose features are kept.
+
+    Parameters
+    ----------
+    digest : callable
+        Returns what identifies the frozen weights as they are.
+    """
+
+    def __init__(self, digest: Callable[[], str]) -> None:
+        super().__init__()
+        self._digest = digest
+        self._before = digest()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare the weights with those at the start."""
+        if self._digest() != self._before:
+            raise InvalidInputError(
+                f"a callback changed weights of the frozen part of {self.model.name!r}, whose features are computed once. Train with "
+                "engine='plain', which computes them in every step."
+            )
+
+
+class CallbackStates(keras.callbacks.Callback):
+    """What the caller's callbacks know, so that it can be saved with a checkpoint and given back.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback
+        The caller's.
+    saved : list of dict, optional
+        What `states` returned when the checkpoint was written, put back when training begins.
+    first_epoch : int
+        Where training begins.
+    """
+
+    def __init__(self, callbacks: Any, saved: list[dict[str, Any]] | None, *, first_epoch: int) -> None:
+        super().__init__()
+        self._callbacks, self._saved, self._first_epoch = tuple(callbacks), saved, first_epoch
+        self._begun: list[dict[str, Any]] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Put the states back, after the callbacks have begun; refuse a callback that goes on from a training of its own."""
+        if first_epoch(self.model) not in (None, self._first_epoch):
+            raise InvalidInputError(
+                "a callback (BackupAndRestore?) went on from a training before this one, whose epochs the record would lack. Delete its "
+                "backup; folder= keeps a checkpoint after each epoch and goes on from it."
+            )
+        self._begun = [dict(vars(callback)) for callback in self._callbacks]
+        for callback, state in zip(self._callbacks, self._saved or (), strict=False):
+            if "monitor_op" in state.pop("__functions__", ()):
+                settle_monitor(callback)
+            vars(callback).update(state)
+
+    def states(self) -> list[dict[str, Any]] | None:
+        """Return what each callback knows now, as plain values and lists of arrays; None if one knows something else."""
+        try:
+            return [_state(callback, begun) for callback, begun in zip(self._callbacks, self._begun, strict=True)]
+        except TypeError:
+            return None
+
+
+def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a callback that can be saved and differ from what any callback has; raise TypeError if one cannot."""
+    state: dict[str, Any] = {"__functions__": [name for name, held in vars(callback).items() if callable(held)]}
+    base = vars(keras.callbacks.Callback())
+    for name, value in vars(callback).items():
+        if name in base or (name in begun and begun[name] is value and not isinstance(value, list | dict | set)):
+            continue
+        if callable(value) and not isinstance(value, type):
+            continue  # settled by what the callback was made with
+        if isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value):
+            state[name] = value
+        elif np.ndim(value) == 0 and hasattr(value, "dtype"):
+            state[name] = float(value)
+        else:
+            json.dumps(value, allow_nan=True)
+            state[name] = value
+    return state
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -136,9 +225,9 @@ class ProgressBar(keras.callbacks.Callback):
             self._progress.start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Move the bar."""
+        """Move the bar; several steps at once may end past the last one."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=batch + 1)
+            self._progress.update(self._task, completed=min(batch + 1, self.params["steps"]))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the epoch's line."""

@@ -6,13 +6,16 @@ augmentation and dropout depend on (seed, epoch) alone and need no saving.
 
 import json
 import zipfile
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from transferkit import files
+from transferkit.runs.records import EpochRecord, ProbeRecord
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Progress:
     ----------
     finished : int
         Epochs done, over all phases.
+    phases : int
+        Phases done, also those that a callback ended early.
     history : list of dict
         One row an epoch.
     best_epoch, best_score, best_weights
@@ -31,31 +36,43 @@ class Progress:
         For each phase, what came before its epochs: ``preparation_seconds``, ``engine``, with kept features ``features_computed``.
     dead_features : list of int, optional
         How many of the frozen layers' features are the same for every image, and of how many.
+    stopped : bool
+        Whether a callback ended the phase after the last epoch.
+    callbacks : list of dict, optional
+        What the caller's callbacks knew then; None if that cannot be saved, so that nothing can be taken up.
+    probe : dict, optional
+        Loss and gradients at the initial weights.
     """
 
     finished: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    phases: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     best_score: tuple[float, float] | None = None
     best_weights: list[Any] | None = None
     prepared: dict[str, dict[str, Any]] = field(default_factory=dict)
     dead_features: list[int] | None = None
+    stopped: bool = False
+    callbacks: list[dict[str, Any]] | None = field(default_factory=list)
+    probe: ProbeRecord | None = None
+
+
+_FACTS = tuple(field.name for field in fields(Progress) if field.name not in ("best_weights", "callbacks"))
 
 
 def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> None:
     """Write model, optimiser and progress to one ``.npz`` file."""
-    facts = {
-        "key": key,
-        "finished": progress.finished,
-        "history": progress.history,
-        "best_epoch": progress.best_epoch,
-        "best_score": progress.best_score,
-        "prepared": progress.prepared,
-        "dead_features": progress.dead_features,
-    }
     arrays = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
-    arrays |= {f"optimizer{i}": np.asarray(variable) for i, variable in enumerate(model.optimizer.variables)}
+    arrays |= {f"optimizer{i}": _numpy(variable) for i, variable in enumerate(model.optimizer.variables)}
     arrays |= {f"best{i}": array for i, array in enumerate(progress.best_weights or [])}
+    states = []
+    for index, state in enumerate(progress.callbacks or ()):
+        lists = {name: value for name, value in state.items() if _are_arrays(value)}
+        states.append({name: value for name, value in state.items() if name not in lists} | {"__arrays__": list(lists)})
+        for name, value in lists.items():
+            arrays |= {f"callback{index}.{name}.{i}": array for i, array in enumerate(value)}
+    facts = {name: getattr(progress, name) for name in _FACTS} | {"key": key}
+    facts["callbacks"] = None if progress.callbacks is None else states
     with files.atomic_write(path) as stream:
         np.savez(stream, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
 
@@ -67,23 +84,25 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
     try:
         with np.load(path, allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
-            if facts["key"] != key:
+            if facts.pop("key") != key or facts["callbacks"] is None:
                 return None
             arrays = {name: stored[name] for name in stored.files if name != "facts"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        score = facts["best_score"]
+        progress = Progress(**facts, best_weights=_numbered(arrays, "best") or None)
+        progress.best_score = tuple(score) if score else None
+        for index, state in enumerate(facts["callbacks"]):
+            state |= {name: _numbered(arrays, f"callback{index}.{name}.") for name in state.pop("__arrays__")}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None  # starting again costs time, not correctness
-    score = facts["best_score"]
-    best = _numbered(arrays, "best")
-    progress = Progress(
-        facts["finished"],
-        facts["history"],
-        facts["best_epoch"],
-        tuple(score) if score else None,
-        best or None,
-        facts.get("prepared", {}),
-        facts.get("dead_features"),
-    )
     return progress, arrays
+
+
+def _are_arrays(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, np.ndarray) for item in value)
+
+
+def _numpy(variable: Any) -> Any:
+    return keras.ops.convert_to_numpy(variable)
 
 
 def restore_weights(model: Any, arrays: dict[str, Any]) -> None:
@@ -98,5 +117,5 @@ def restore_optimizer(model: Any, arrays: dict[str, Any]) -> None:
 
 
 def _numbered(arrays: dict[str, Any], stem: str) -> list[Any]:
-    count = sum(name.startswith(stem) for name in arrays)
+    count = sum(name.startswith(stem) and name[len(stem) :].isdecimal() for name in arrays)
     return [arrays[f"{stem}{i}"] for i in range(count)]

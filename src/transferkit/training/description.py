@@ -1,62 +1,67 @@
 """What a record says of the recipe and of the model."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import leaves
+from transferkit.models.keras_internals import inner_optimizer, overrides, rate_of
 from transferkit.models.weights import weights_provenance
+from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
-from transferkit.training.options import Phase, Settings
-from transferkit.training.probe import describe_penalty
+from transferkit.training.losses import is_sparse_crossentropy
+from transferkit.training.options import Phase, Steps
 
 
-def describe_recipe(model: Any, phases: Sequence[Phase], settings: Settings) -> dict[str, Any]:
-    """Return everything that determines the result besides model, data and seed."""
-    if phases[-1].name == "logistic":
-        penalty = describe_penalty(phases[-1].epochs)
-        return {"epochs": phases[-1].epochs, "optimizer": "L-BFGS", "augment": [], "penalty": penalty}
-    optimizer = fresh_optimizer(model.optimizer)
-    config = optimizer.get_config()
-    final = phases[-1]
-    own = config["learning_rate"] if isinstance(config["learning_rate"], float) else "schedule of the optimiser"
-    return {
-        "epochs": sum(phase.epochs for phase in phases),
-        "batch_size": settings.batch_size,
+def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None]) -> Recipe:
+    """Return everything that determines the result besides model, data and seed, as far as plain values can say it."""
+    optimizer = inner_optimizer(model.optimizer)
+    final, rate = steps.phases[-1], rate_of(optimizer)
+    callbacks = [type(callback).__name__ for callback in steps.callbacks]
+    recipe: Recipe = {
+        "epochs": sum(phase.epochs for phase in steps.phases),
+        "batch_size": steps.batch_size,
         "optimizer": type(optimizer).__name__,
-        "learning_rate": own if final.learning_rate is None else final.learning_rate,
-        "weight_decay": config.get("weight_decay"),
+        "learning_rate": _rate_in_words(rate if final.learning_rate is None else final.learning_rate),
+        "weight_decay": getattr(optimizer, "weight_decay", None),
         "schedule": final.schedule,
         "warmup_epochs": final.warmup_epochs,
-        "augment": list(settings.augmentations),
-        "label_smoothing": settings.label_smoothing,
+        "augment": list(steps.augmentations),
+        "label_smoothing": steps.label_smoothing,
         "batchnorm_images": STATISTICS_IMAGES if has_batchnorm(model) else None,
-        "phases": [phase.describe() for phase in phases],
+        "phases": [phase.describe(views=views[phase]) for phase in steps.phases],
     }
+    if not is_sparse_crossentropy(model.loss):
+        recipe = {**recipe, "loss": _name(model.loss)}
+    return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 
-def describe_callbacks(settings: Settings) -> dict[str, Any]:
-    """Return the classes of the caller's own callbacks, if there are any."""
-    names = [type(callback).__name__ for callback in settings.callbacks]
-    return {"callbacks": names} if names else {}
+def _rate_in_words(rate: Any) -> float | str:
+    return "schedule of the optimiser" if callable(rate) else rate
 
 
-def describe_model(model: Any, *, engine: str, dead: list[int] | None) -> dict[str, Any]:
+def _name(loss: Any) -> str:
+    loss = getattr(loss, "func", loss)  # of functools.partial
+    named = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
+    return str(named)
+
+
+def describe_model(model: Any, *, engine: str, dead: list[int] | None) -> ModelRecord:
     """Return sizes, where the weights came from, what computed the frozen layers, and how many features are dead."""
-    provenance = weights_provenance(model)
-    return {
+    provenance, own = weights_provenance(model), overrides(model)
+    record: ModelRecord = {
         "name": model.name,
         "parameters": int(model.count_params()),
         "trainable_parameters": count_parameters(model.trainable_weights),
         "layers": sum(1 for _ in leaves(model)),
-        "provenance": None if provenance is None else asdict(provenance),
+        "provenance": None if provenance is None else cast("Provenance", asdict(provenance)),
         "engine": engine,
         "dead_features": dead,
         "weights_sha256": weights_digest(model),
     }
+    return {**record, "own_code": own} if own else record
 
 
 def count_parameters(variables: Iterable[Any]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 # They say who draws, how many processors work and what is printed: nothing that tells one recipe from another.
-_NO_RECIPE = ("random_state", "n_jobs", "verbose")
+NO_RECIPE = ("random_state", "n_jobs", "verbose")
 
 
 def describe_estimator(estimator: Any) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def describe_estimator(estimator: Any) -> dict[str, Any]:
     ``random_state``, ``n_jobs`` and ``verbose`` are left out: the run's seed is the first, the others change no result.
     """
     parameters = estimator.get_params(deep=False)
-    kept = {name: _plain(value) for name, value in sorted(parameters.items()) if name not in _NO_RECIPE}
+    kept = {name: _plain(value) for name, value in sorted(parameters.items()) if name not in NO_RECIPE}
     return {"class": _path(type(estimator)), "parameters": kept}
 
 
@@ -34,7 +34,7 @@ def _changed(estimator: Any, prefix: str = "") -> dict[str, Any]:
     defaults = _defaults(type(estimator))
     changed: dict[str, Any] = {}
     for name, value in sorted(estimator.get_params(deep=False).items()):
-        if name in _NO_RECIPE:
+        if name in NO_RECIPE:
             continue
         if _is_estimator(value):
             changed[prefix + name] = type(value).__name__

@@ -1,43 +1,30 @@
 """train and fine_tune: Keras's fit underneath, a Run as the result."""
 
-import inspect
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from typing_extensions import Unpack
 
 from transferkit.data.dataset import Dataset
-from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.models.freezing import check_layer, freeze, unfreeze
+from transferkit.errors import UnknownNameError
+from transferkit.models.freezing import check_layer
 from transferkit.runs.run import Run
-from transferkit.training.classical import fit_classifier, is_classifier
-from transferkit.training.loop import run_phases
-from transferkit.training.network import Engine
-from transferkit.training.options import Phase, Schedule, Settings
-from transferkit.training.probe import count_trials
+from transferkit.training.classifier import fit_classifier, is_classifier
+from transferkit.training.logistic_head import fit_head
+from transferkit.training.options import (
+    FineTuneOptions,
+    FineTuneRecipe,
+    HeadRecipe,
+    Keeping,
+    TrainOptions,
+    TrainRecipe,
+    options_for,
+    takes,
+)
+from transferkit.training.steps import fit_steps
 
 
-def train(
-    model: Any,
-    data: Dataset,
-    *,
-    epochs: int = 10,
-    seed: int = 0,
-    name: str | None = None,
-    batch_size: int = 64,
-    learning_rate: float | None = None,
-    schedule: Schedule = "constant",
-    warmup_epochs: float = 0.0,
-    augment: str | Iterable[str] = (),
-    label_smoothing: float = 0.0,
-    head: Literal["gradient", "logistic"] = "gradient",
-    engine: Engine = "auto",
-    callbacks: Sequence[Any] = (),
-    folder: str | Path | None = None,
-    save_as: str | None = None,
-    tuning_trials: int = 1,
-    overwrite: bool = False,
-    verbose: bool = True,
-) -> Run:
+@takes(TrainRecipe)
+def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     """Train what is trainable in a compiled model and record everything about it.
 
     Keras's ``fit`` does the work, with the optimiser and loss that the model is compiled with. The epoch with the highest
@@ -127,84 +114,17 @@ def train(
     Run('CNN', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
     """
     if is_classifier(model):
-        _refuse_for_classifiers(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            warmup_epochs=warmup_epochs,
-            augment=augment,
-            label_smoothing=label_smoothing,
-            head=head,
-            engine=engine,
-            callbacks=callbacks,
-        )
-        return fit_classifier(
-            model,
-            data,
-            seed=seed,
-            name=name,
-            folder=folder,
-            save_as=save_as,
-            tuning_trials=tuning_trials,
-            overwrite=overwrite,
-            verbose=verbose,
-        )
-    if head not in ("gradient", "logistic"):
-        raise UnknownNameError("head", head, ("gradient", "logistic"))
-    if head == "logistic":
-        _refuse_steps(
-            learning_rate=learning_rate,
-            schedule=schedule,
-            warmup_epochs=warmup_epochs,
-            augment=augment,
-            label_smoothing=label_smoothing,
-            callbacks=callbacks,
-        )
-        phase = Phase("logistic", count_trials(data), None, "constant", 0.0)
-    else:
-        phase = Phase("train", epochs, learning_rate, schedule, warmup_epochs)
-    settings = Settings(
-        seed=seed,
-        name=name,
-        batch_size=batch_size,
-        augment=augment,
-        label_smoothing=label_smoothing,
-        engine=engine,
-        callbacks=callbacks,
-        folder=folder,
-        save_as=save_as,
-        tuning_trials=tuning_trials,
-        overwrite=overwrite,
-        verbose=verbose,
-    )
-    return run_phases(model, data, [phase], settings)
+        return fit_classifier(model, data, **options_for(Keeping, options, what="with a scikit-learn classifier"))
+    if options.get("head", "gradient") not in ("gradient", "logistic"):
+        raise UnknownNameError("head", options["head"], ("gradient", "logistic"))
+    if options.get("head") == "logistic":
+        known = options_for(HeadRecipe, options, what="with head='logistic'", ignored=("head", "epochs", "batch_size"))
+        return fit_head(model, data, **known)
+    return fit_steps(model, data, TrainRecipe(**options))
 
 
-def fine_tune(
-    model: Any,
-    data: Dataset,
-    *,
-    head_epochs: int = 1,
-    epochs: int = 5,
-    unfreeze_from: str | None = None,
-    seed: int = 0,
-    name: str | None = None,
-    batch_size: int = 64,
-    head_learning_rate: float = 3e-3,
-    learning_rate: float = 1e-3,
-    schedule: Schedule = "cosine",
-    warmup_epochs: float = 0.5,
-    augment: str | Iterable[str] = (),
-    label_smoothing: float = 0.0,
-    engine: Engine = "auto",
-    callbacks: Sequence[Any] = (),
-    folder: str | Path | None = None,
-    save_as: str | None = None,
-    tuning_trials: int = 1,
-    overwrite: bool = False,
-    verbose: bool = True,
-) -> Run:
+@takes(FineTuneRecipe)
+def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> Run:
     """Train the head of a pretrained model first, then the unfrozen model at a smaller rate.
 
     A new head sends large random gradients into the backbone; training it first keeps them from destroying what
@@ -261,52 +181,7 @@ def fine_tune(
     >>> run.history_frame()["phase"].tolist()
     ['head', 'all']
     """
-    if unfreeze_from is not None:
-        check_layer(model, unfreeze_from)
-    body = "all" if unfreeze_from is None else "upper layers"
-    phases = [
-        Phase("head", head_epochs, head_learning_rate, "constant", 0.0, _freeze_backbone),
-        Phase(body, epochs, learning_rate, schedule, warmup_epochs, _unfreezer(unfreeze_from)),
-    ]
-    settings = Settings(
-        seed=seed,
-        name=name,
-        batch_size=batch_size,
-        augment=augment,
-        label_smoothing=label_smoothing,
-        engine=engine,
-        callbacks=callbacks,
-        folder=folder,
-        save_as=save_as,
-        tuning_trials=tuning_trials,
-        overwrite=overwrite,
-        verbose=verbose,
-    )
-    return run_phases(model, data, [phase for phase in phases if phase.epochs or phase.name != "head"], settings)
-
-
-def _refuse_steps(**options: Any) -> None:
-    for name, value in options.items():
-        if value and value != "constant":
-            raise InvalidInputError(f"{name} is for stepwise training; leave it out with head='logistic'.")
-
-
-def _refuse_for_classifiers(**options: Any) -> None:
-    defaults = inspect.signature(train).parameters
-    given = [name for name, value in options.items() if value != defaults[name].default and (value or name == "epochs")]
-    if given:
-        raise InvalidInputError(
-            f"{', '.join(given)}: only networks are trained in steps; leave this out with a scikit-learn classifier. Its own "
-            "options are given to build_baseline."
-        )
-
-
-def _freeze_backbone(model: Any) -> None:
-    freeze(model, verbose=False)
-
-
-def _unfreezer(from_layer: str | None) -> Callable[[Any], None]:
-    def prepare(model: Any) -> None:
-        unfreeze(model, from_layer, verbose=False)
-
-    return prepare
+    recipe = FineTuneRecipe(**options)
+    if recipe.unfreeze_from is not None:
+        check_layer(model, recipe.unfreeze_from)
+    return fit_steps(model, data, recipe)

@@ -1,68 +1,260 @@
-"""The key of a training: a hash of everything that determines its result."""
+"""What makes a training the one it is, part by part, so that it is found again only as itself.
+
+Each part is a SHA-256 of what is executed or of a value, or, where there is none, the reason. A training with such a part is never
+found again: it is trained anew.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
-from transferkit.models.compiling import fresh_optimizer
-from transferkit.models.freezing import leaves
-from transferkit.models.structure import layer_structure
+from transferkit.data.dataset import Dataset
+from transferkit.errors import warn
+from transferkit.features.prefix import Prefix
+from transferkit.models.keras_internals import given_to_compile, is_seed_state, overrides
+from transferkit.models.program import model_program_digest
+from transferkit.runs.records import PartRecord, ProbeRecord
+from transferkit.runs.run import Run
 from transferkit.runs.storage import weights_digest
+from transferkit.training.compiled import other_optimizer, snapshot
+from transferkit.training.estimators import NO_RECIPE
+from transferkit.training.values import UnidentifiedError, value_digest
+
+PROTOCOL = 2  # raised when the same call would train in another way
+_PROBE_IMAGES = 16
+_SAME_LOSS, _SAME_GRADIENTS = 1e-3, 2e-2  # of the larger; kernels and machines differ by rounding
 
 
-def model_digest(model: Any) -> str:
-    """Return one SHA-256 over the layers (without names and seeds), what trains, and all weights."""
-    structures = [(layer.trainable, *layer_structure(layer)) for layer in leaves(model)]
-    layers = [[kind, trainable, config] for trainable, kind, config in structures]
-    return _digest([layers, weights_digest(model)])
+@dataclass(frozen=True)
+class Identity:
+    """The parts that determine a training, by name: a SHA-256, or None and why there is none."""
+
+    parts: Mapping[str, PartRecord]
+
+    @property
+    def key(self) -> str:
+        """One SHA-256 over all parts."""
+        return _sha256({name: part["sha256"] for name, part in self.parts.items()})
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """The parts that have no value, with the reason."""
+        return {name: part.get("reason", "") for name, part in self.parts.items() if part["sha256"] is None}
+
+    def differing(self, run: Run) -> list[str]:
+        """Return the parts in which a run was another training; those without a value are left out."""
+        return [
+            name
+            for name, part in self.parts.items()
+            if part["sha256"] is not None and part["sha256"] != _sha_of(run, name)
+        ]
 
 
-def training_key(model: Any, *, fingerprint: str, recipe: dict[str, Any], seed: int) -> str:
-    """Return the SHA-256 of model, data, recipe and seed, and of what is unusual about loss and optimiser."""
-    unusual = _unusual(model)
-    return _digest([model_digest(model), fingerprint, recipe, seed, *([unusual] if unusual else [])])
+def _sha_of(run: Run, part: str) -> str | None:
+    return run.identity[part]["sha256"] if part in run.identity else None
 
 
-def is_sparse_crossentropy(loss: Any) -> bool:
-    """Whether a loss is plain cross-entropy of probabilities and integer labels."""
-    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
-        return not loss.from_logits and loss.ignore_class is None
-    return loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
+def identify_network(
+    model: Any,
+    data: Dataset,
+    *,
+    recipe: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    callbacks: tuple[Any, ...],
+    seed: int,
+    compiled: bool = True,
+    prefix: Prefix | None = None,
+) -> Identity:
+    """Return the identity of a network's training, as model, data and options are now.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled, with the weights that it starts from.
+    data : Dataset
+        Its pixels and labels are hashed anew, since an array may have been changed in place.
+    recipe : mapping
+        What the record says of the recipe.
+    settings : mapping
+        Options that are objects, such as a schedule of one's own.
+    callbacks : tuple of keras.callbacks.Callback
+        Those that write and change nothing count by their class.
+    seed : int
+        Of order, augmentation and dropout.
+    compiled : bool, default True
+        Whether what the model is compiled with has a part in it.
+    prefix : Prefix, optional
+        The part that stays frozen in all phases, whose program was traced already.
+    """
+    given = given_to_compile(model) if compiled else {}
+    own = overrides(model)
+    parts: dict[str, Callable[[], Any]] = {
+        "model": lambda: _programs(model, prefix),
+        "weights": lambda: [
+            weights_digest(model),
+            [bool(v.trainable) for v in model.variables if not is_seed_state(v)],
+        ],
+        "code of its own": lambda: _own_code(model) if own else None,
+        "loss": lambda: [given.get("loss"), given.get("loss_weights")],
+        "metrics": lambda: [given.get("metrics"), given.get("weighted_metrics")],
+        "optimizer": lambda: model.optimizer if compiled else None,
+        "callbacks": lambda: list(callbacks),
+        "settings": lambda: dict(settings),
+        "recipe": lambda: _plain(recipe),
+        "data": lambda: data.fingerprint,
+        "seed": lambda: seed,
+        "protocol": lambda: [PROTOCOL, keras.backend.backend(), keras.config.dtype_policy().name],
+    }
+    return Identity({name: _part(value) for name, value in parts.items()})
 
 
-def _unusual(model: Any) -> dict[str, Any]:
-    """Return the settings of loss and optimiser that a recipe does not tell and that are not the default."""
-    optimizer = fresh_optimizer(model.optimizer)
-    config = optimizer.get_config()
+def identify_classifier(classifier: Any, data: Dataset, *, seed: int) -> Identity:
+    """Return the identity of a scikit-learn classifier's training."""
+    parts: dict[str, Callable[[], Any]] = {
+        "classifier": lambda: _estimator(classifier),
+        "data": lambda: data.fingerprint,
+        "seed": lambda: seed,
+        "protocol": lambda: PROTOCOL,
+    }
+    return Identity({name: _part(value) for name, value in parts.items()})
+
+
+def _estimator(estimator: Any) -> list[Any]:
+    """Return class and parameters of an estimator, with those inside it taken apart too: a fit leaves other attributes."""
+    return [
+        type(estimator),
+        {
+            name: _taken_apart(value)
+            for name, value in estimator.get_params(deep=False).items()
+            if name not in NO_RECIPE
+        },
+    ]
+
+
+def _taken_apart(value: Any) -> Any:
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return _estimator(value)
+    return [_taken_apart(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _part(value: Callable[[], Any]) -> PartRecord:
     try:
-        default = type(optimizer)().get_config()
-    except TypeError:  # an optimiser of one's own that cannot be made without arguments
-        default = {}
-    told = ("name", "learning_rate", "weight_decay")
-    found = {name: value for name, value in config.items() if name not in told and value != default.get(name)}
-    if isinstance(config.get("learning_rate"), Mapping):  # a schedule
-        found["learning_rate"] = config["learning_rate"]
-    if not is_sparse_crossentropy(model.loss):
-        loss = model.loss
-        found["loss"] = [type(loss).__name__, loss.get_config()] if hasattr(loss, "get_config") else _name(loss)
-    return found
+        return {"sha256": value_digest(value())}
+    except UnidentifiedError as error:
+        return {"sha256": None, "reason": str(error)}
 
 
-def _name(loss: Any) -> str:
-    return (
-        loss
-        if isinstance(loss, str)
-        else f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__name__)}"
-    )
+def _programs(model: Any, prefix: Prefix | None) -> list[str]:
+    """Return what the model executes in training and in inference."""
+    rest = None if prefix is None else (prefix.finish, prefix.shape)
+    if keras.backend.backend() != "tensorflow":
+        return [_without_names(model)]  # no program to trace: its description, and the probe
+    found = [model_program_digest(model, training=training, rest=rest) for training in (True, False)]
+    found += [] if prefix is None else [prefix.digest]
+    if None in found:
+        raise UnidentifiedError("what the model computes could not be traced")
+    return [str(digest) for digest in found]
 
 
-def classifier_key(structure: Mapping[str, Any], *, fingerprint: str, seed: int) -> str:
-    """Return the SHA-256 of a scikit-learn classifier's class and parameters, data and seed."""
-    return _digest([structure, fingerprint, seed])
+def _without_names(model: Any) -> str:
+    try:
+        config = json.loads(model.to_json())
+    except Exception as error:  # noqa: BLE001 - a layer without a configuration raises its own error
+        raise UnidentifiedError(f"the model has no configuration ({error})") from None
+    return json.dumps(_strip(config), sort_keys=True)
 
 
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+def _strip(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _strip(v) for k, v in value.items() if k not in ("name", "seed", "keras_history", "inbound_nodes")}
+    return [_strip(item) for item in value] if isinstance(value, list) else value
+
+
+def _own_code(model: Any) -> list[Any]:
+    """Return the classes of a model and those in it, and what their objects hold beside what Keras needs."""
+    known = vars(keras.Model())
+    held = {name: value for name, value in vars(model).items() if name not in known and not name.startswith("_")}
+    settings = {
+        name: value for name, value in held.items() if not isinstance(value, keras.layers.Layer | keras.KerasTensor)
+    }
+    for name in ("optimizer", "loss", "train_function", "test_function", "predict_function", "operations", "history"):
+        settings.pop(name, None)
+    kinds = [type(model), *(type(layer) for layer in model.layers if isinstance(layer, keras.Model))]
+    return [kinds, {name: value for name, value in settings.items() if not _holds_graph(value)}]
+
+
+def _holds_graph(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(part, keras.KerasTensor | keras.layers.Layer | keras.Variable) for part in parts)
+
+
+def _plain(recipe: Mapping[str, Any]) -> str:
+    return json.dumps(recipe, sort_keys=True, default=repr)
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool) -> ProbeRecord:
+    """Return the loss of one fixed batch at the weights as they are, and the norm of its gradient for each trained variable.
+
+    One real step with the model's own code, loss and dropout, of plain gradient descent with rate 1, so that the weights move by
+    the gradient; then everything is put back.
+    """
+    count = len(data.train.labels)
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[:_PROBE_IMAGES])
+    labels = data.train.labels[chosen]
+    targets = np.eye(data.num_classes, dtype=np.float32)[labels] if one_hot else labels
+    restore = snapshot(model)
+    set_random_states(model, seed, 0)
+    with other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=True):
+        before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+        try:
+            logs = model.train_on_batch(np.asarray(data.train.images[chosen]), targets, return_dict=True)
+            after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+        finally:
+            restore()
+            model.reset_metrics()
+    moved = [float(np.linalg.norm(np.asarray(b, np.float64) - a)) for b, a in zip(before, after, strict=True)]
+    loss = logs.get("loss") if isinstance(logs, Mapping) else None
+    return {
+        "loss": None if loss is None or not np.isfinite(float(loss)) else float(loss),
+        "gradients": [norm if np.isfinite(norm) else None for norm in moved],
+    }
+
+
+def set_random_states(model: Any, seed: int, epoch: int) -> None:
+    """Seed every random layer from (seed, epoch)."""
+    states = [variable for variable in model.variables if is_seed_state(variable)]
+    for index, state in enumerate(states):
+        rng = np.random.default_rng([seed, epoch, index])
+        state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))
+
+
+def same_probe(recorded: ProbeRecord, now: ProbeRecord) -> bool:
+    """Whether two probes are those of one training, but for rounding."""
+    losses = [probe.get("loss") for probe in (recorded, now)]
+    norms = [probe.get("gradients", []) for probe in (recorded, now)]
+    if len(norms[0]) != len(norms[1]):
+        return False
+    pairs = [(losses[0], losses[1], _SAME_LOSS), *((a, b, _SAME_GRADIENTS) for a, b in zip(*norms, strict=True))]
+    largest = max([abs(norm) for norm in norms[0] if norm is not None], default=0.0)
+    return all(_close(a, b, share, floor=1.0 if index == 0 else largest) for index, (a, b, share) in enumerate(pairs))
+
+
+def _close(a: float | None, b: float | None, share: float, *, floor: float) -> bool:
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) <= share * max(abs(a), abs(b), floor)
+
+
+def say_unknown(name: str, identity: Identity) -> None:
+    """Warn that a training cannot be told from others, so that it is never found again."""
+    reasons = "; ".join(f"{part}: {reason}" for part, reason in identity.unknown.items())
+    warn(f"run {name!r} is trained anew each time, since it cannot be told from another one ({reasons}).")

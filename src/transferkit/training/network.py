@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import FeatureCache
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
+from transferkit.models.keras_internals import share_compiled
 
 Engine = Literal["auto", "litert", "keras", "plain"]
+_TAIL = "_tail"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,11 @@ class Network:
     model: Any
     cache: FeatureCache | None
     engine: str
+
+    @property
+    def name(self) -> str:
+        """The whole model's."""
+        return str(self.model.name).removesuffix(_TAIL)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return what the tail is fed with for raw images, as a memory map.
@@ -62,16 +69,30 @@ class Tail(keras.Model):
     """
 
     def __init__(self, prefix: Prefix) -> None:
-        super().__init__(name=f"{prefix.model.name}_tail")
+        super().__init__(name=f"{prefix.model.name}{_TAIL}")
         operations = {id(step.operation): step.operation for step in prefix.rest}.values()
         self.trained_layers = [layer for layer in operations if isinstance(layer, keras.layers.Layer)]
         self._finish = prefix.finish
         self._whole = (lambda: prefix.model,)  # hidden from Keras, which would count the model's weights twice
+        self.frozen_digest = prefix.weights_digest
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the model's output from features."""
         return self._finish(inputs, training=training)
+
+    def follow(self, model: Any, *, steps_at_once: int = 1) -> None:
+        """Train with the optimiser, loss and metrics of the whole model, so that training this trains that.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The whole model, compiled.
+        steps_at_once : int, default 1
+            How many steps run between two looks from Python, if `model` does not say.
+        """
+        share_compiled(self, model)
+        self.steps_per_execution = max(steps_at_once, model.steps_per_execution)
 
     @property
     def history(self) -> Any:
@@ -89,7 +110,9 @@ class Tail(keras.Model):
             self._whole[0]().stop_training = value
 
 
-def choose_network(model: Any, images: NDArray[Any], *, engine: Engine = "auto", expected: int) -> Network:
+def choose_network(
+    model: Any, images: NDArray[Any], *, engine: Engine = "auto", expected: int, prefix: Prefix | None = None
+) -> Network:
     """Return the part of a model that is worth running in every epoch.
 
     Parameters
@@ -102,11 +125,13 @@ def choose_network(model: Any, images: NDArray[Any], *, engine: Engine = "auto",
         ``"plain"`` leaves the model whole.
     expected : int
         How many images, augmented ones included, there may be.
+    prefix : Prefix, optional
+        The frozen part, where it was found just before.
     """
     if engine == "plain":
         return Network(model, None, "plain")
     try:
-        prefix = find_prefix(model)
+        prefix = find_prefix(model) if prefix is None else prefix
     except NoPrefixError as error:
         return Network(model, None, f"plain: {error}")
     cache = FeatureCache(prefix, images[:8], engine=engine)

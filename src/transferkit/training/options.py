@@ -1,22 +1,76 @@
-"""What train and fine_tune are asked to do, checked before any work."""
+"""What the training functions are asked to do: frozen recipes, checked when they are made, before any work."""
 
+import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import keras
+import numpy as np
+from typing_extensions import TypedDict
 
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
 from transferkit.models.arguments import positive_int
 from transferkit.models.compiling import fresh_optimizer
+from transferkit.models.freezing import freeze, unfreeze
+from transferkit.models.keras_internals import rate_of
+from transferkit.runs.records import PhasePlan
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.network import Engine
 
 Schedule = Literal["constant", "cosine"]
+Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class KeepingOptions(TypedDict, total=False):
+    """Options that every training has; see `transferkit.train`."""
+
+    seed: int
+    name: str | None
+    folder: str | Path | None
+    save_as: str | None
+    tuning_trials: int
+    overwrite: bool
+    verbose: bool
+
+
+class StepOptions(KeepingOptions, total=False):
+    """Options of every training by gradient steps."""
+
+    batch_size: int
+    augment: str | Iterable[str] | None
+    label_smoothing: float
+    engine: Engine
+    callbacks: Any
+    schedule: Schedule
+    warmup_epochs: float
+    learning_rate: Rate | None
+    epochs: int
+
+
+class TrainOptions(StepOptions, total=False):
+    """Options of `transferkit.train`."""
+
+    head: Literal["gradient", "logistic"]
+
+
+class HeadOptions(KeepingOptions, total=False):
+    """Options of `transferkit.fit_head`."""
+
+    engine: Engine
+
+
+class FineTuneOptions(StepOptions, total=False):
+    """Options of `transferkit.fine_tune`."""
+
+    head_epochs: int
+    unfreeze_from: str | None
+    head_learning_rate: Rate
 
 
 @dataclass(frozen=True)
@@ -25,78 +79,263 @@ class Phase:
 
     name: str
     epochs: int
-    learning_rate: float | None
+    learning_rate: Rate | None
     schedule: Schedule
     warmup_epochs: float
-    prepare: Callable[[Any], None] | None = None
-    views: int | None = None  # how many augmented views an image has; as many as chance makes if None
 
     def check(self) -> None:
         """Raise `InvalidInputError` if a value is out of its range."""
-        positive_int("epochs" if self.name != "head" else "head_epochs", self.epochs)
+        positive_int("epochs", self.epochs)
         if self.schedule not in get_args(Schedule):
             raise UnknownNameError("schedule", self.schedule, get_args(Schedule))
-        if self.learning_rate is not None and not (0 < self.learning_rate < math.inf):
-            raise InvalidInputError(f"learning_rate must be a finite number above 0; got {self.learning_rate!r}.")
-        if not 0 <= self.warmup_epochs < self.epochs:
+        if self.schedule != "constant" and callable(self.learning_rate):
+            raise InvalidInputError("learning_rate is a schedule of its own; pass schedule='constant' with it.")
+        if not _is_number(self.warmup_epochs) or not 0 <= self.warmup_epochs < self.epochs:
             raise InvalidInputError(
                 f"warmup_epochs must be at least 0 and less than the {self.epochs} epochs; got {self.warmup_epochs!r}."
             )
         if self.warmup_epochs and self.schedule == "constant":
             raise InvalidInputError("warmup_epochs needs schedule='cosine'; the schedule is 'constant'.")
 
-    def describe(self) -> dict[str, Any]:
-        """Return what determines the result, as plain JSON values."""
-        names = ("name", "epochs", "learning_rate", "schedule", "warmup_epochs")
-        limited = {} if self.views is None else {"views": self.views}
-        return {name: getattr(self, name) for name in names} | limited
+    def prepare(self, model: Any) -> None:
+        """Set which layers train; here they stay as they are."""
 
-    def rate_for(self, optimizer: Any, steps: int) -> Any:
-        """Return a number, a Keras schedule over `steps` an epoch, or None to leave the optimiser's own."""
+    def describe(self, *, views: int | None) -> PhasePlan:
+        """Return what determines the result, as plain JSON values."""
+        rate = type(self.learning_rate).__name__ if callable(self.learning_rate) else self.learning_rate
+        plan: PhasePlan = {
+            "name": self.name,
+            "epochs": self.epochs,
+            "learning_rate": rate,
+            "schedule": self.schedule,
+            "warmup_epochs": self.warmup_epochs,
+        }
+        return plan if views is None else {**plan, "views": views}
+
+    def optimizer_for(self, optimizer: Any, steps: int) -> Any:
+        """Return a fresh optimiser like the one given, with this phase's rate over `steps` an epoch."""
         if self.schedule == "constant":
-            return self.learning_rate
-        peak = self.learning_rate
-        if peak is None:
-            peak = fresh_optimizer(optimizer).get_config()["learning_rate"]
-            if not isinstance(peak, float):
-                raise InvalidInputError(
-                    "the optimiser has a learning-rate schedule of its own; pass schedule='constant'."
-                )
+            return fresh_optimizer(optimizer, self.learning_rate)
+        peak = rate_of(optimizer) if self.learning_rate is None else self.learning_rate
         warmup = round(self.warmup_epochs * steps)
-        return keras.optimizers.schedules.CosineDecay(
+        falling = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else peak,
             decay_steps=max(1, self.epochs * steps - warmup),
             warmup_target=peak if warmup else None,
             warmup_steps=warmup,
         )
+        return fresh_optimizer(optimizer, falling)
+
+    def check_optimizer(self, optimizer: Any) -> None:
+        """Raise `InvalidInputError` if the optimiser brings a schedule that this phase would have to replace."""
+        if self.schedule != "constant" and self.learning_rate is None and callable(rate_of(optimizer)):
+            raise InvalidInputError("the optimiser has a learning-rate schedule of its own; pass schedule='constant'.")
+
+    def rate_changes(self, optimizer: Any) -> bool:
+        """Whether a schedule sets the rate of every step, so that no callback can."""
+        rate = rate_of(optimizer) if self.learning_rate is None else self.learning_rate
+        return self.schedule != "constant" or callable(rate)
+
+
+class HeadPhase(Phase):
+    """The new head trains, the backbone is frozen."""
+
+    def prepare(self, model: Any) -> None:
+        """Freeze the backbone."""
+        freeze(model, verbose=False)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The options that all phases share; see `transferkit.train`."""
+class BodyPhase(Phase):
+    """The backbone trains too, from one of its layers on."""
 
-    seed: int
-    name: str | None
-    batch_size: int
-    augment: str | Iterable[str]
-    label_smoothing: float
-    engine: Engine
-    callbacks: Sequence[Any]
-    folder: str | Path | None
-    overwrite: bool
-    verbose: bool
+    unfreeze_from: str | None = None
+
+    def prepare(self, model: Any) -> None:
+        """Unfreeze the backbone."""
+        unfreeze(model, self.unfreeze_from, verbose=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """How a training is called, seeded and kept."""
+
+    seed: int = 0
+    name: str | None = None
+    folder: str | Path | None = None
     save_as: str | None = None
     tuning_trials: int = 1
-    augmentations: tuple[str, ...] = field(init=False)
+    overwrite: bool = False
+    verbose: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "augmentations", check_augmentations(self.augment))
+        self._set(seed=check_seed(self.seed), tuning_trials=positive_int("tuning_trials", self.tuning_trials))
+        for option in ("name", "save_as"):
+            value = getattr(self, option)
+            if value is not None and (not isinstance(value, str) or not value.strip()):
+                raise InvalidInputError(f"{option} must be a text that is not empty; got {value!r}.")
+        if self.folder is not None and not isinstance(self.folder, str | Path):
+            raise InvalidInputError(f"folder must be a path; got {self.folder!r}.")
 
-    def check(self) -> None:
-        """Raise `InvalidInputError` if a value is out of its range."""
-        positive_int("batch_size", self.batch_size)
-        positive_int("tuning_trials", self.tuning_trials)
-        check_seed(self.seed)
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Keeping):
+    """What all trainings by gradient steps share."""
+
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: Rate | None = None
+    schedule: Schedule = "constant"
+    warmup_epochs: float = 0.0
+    augment: str | Iterable[str] | None = ()
+    label_smoothing: float = 0.0
+    engine: Engine = "auto"
+    callbacks: Any = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(
+            batch_size=positive_int("batch_size", self.batch_size),
+            augment=check_augmentations(self.augment),
+            callbacks=_callbacks(self.callbacks),
+            learning_rate=None
+            if self.learning_rate is None
+            else check_learning_rate("learning_rate", self.learning_rate),
+        )
         check_engine(self.engine, Engine)
-        if not 0 <= self.label_smoothing < 1:
+        if not _is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
+        for phase in self.phases:
+            phase.check()
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The names of the augmentations, in a fixed order."""
+        return tuple(self.augment or ())
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases, in order."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecipe(Steps):
+    """What `transferkit.train` is asked for."""
+
+    head: Literal["gradient", "logistic"] = "gradient"
+
+    @property
+    def phases(self) -> list[Phase]:
+        """One phase."""
+        return [Phase("train", self.epochs, self.learning_rate, self.schedule, self.warmup_epochs)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneRecipe(Steps):
+    """What `transferkit.fine_tune` is asked for."""
+
+    epochs: int = 5
+    head_epochs: int = 1
+    head_learning_rate: Rate = 3e-3
+    learning_rate: Rate | None = 1e-3
+    schedule: Schedule = "cosine"
+    warmup_epochs: float = 0.5
+    unfreeze_from: str | None = None
+
+    def __post_init__(self) -> None:
+        positive_int("head_epochs", self.head_epochs, at_least=0)
+        self._set(head_learning_rate=check_learning_rate("head_learning_rate", self.head_learning_rate))
+        super().__post_init__()
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The head, then everything or the upper layers."""
+        head = HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)
+        name = "all" if self.unfreeze_from is None else "upper layers"
+        plan = (self.epochs, self.learning_rate, self.schedule, self.warmup_epochs)
+        return [*([head] if self.head_epochs else []), BodyPhase(name, *plan, self.unfreeze_from)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadRecipe(Keeping):
+    """What `transferkit.fit_head` is asked for."""
+
+    engine: Engine = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_engine(self.engine, Engine)
+
+
+def takes(recipe: type) -> Callable[[_Function], _Function]:
+    """Show a function's options, given as a recipe's fields, in its signature."""
+
+    def show(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        first = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        options = [
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+            for field in sorted(fields(recipe), key=lambda field: _ORDER.index(field.name))
+        ]
+        function.__signature__ = signature.replace(parameters=[*first, *options])  # type: ignore[attr-defined]
+        return function
+
+    return show
+
+
+_ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
+          "schedule", "warmup_epochs", "augment", "label_smoothing", "head", "engine", "callbacks", "folder", "save_as",
+          "tuning_trials", "overwrite", "verbose")  # fmt: skip
+
+
+def options_for(recipe: type, options: Mapping[str, Any], *, what: str, ignored: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options, or raise `InvalidInputError` if the recipe has no place for one of them."""
+    known = {field.name for field in fields(recipe)}
+    usual = {field.name: field.default for field in fields(TrainRecipe)}
+    foreign = [
+        name
+        for name, value in options.items()
+        if name not in {*known, *ignored} and _differs(value, usual.get(name, options))
+    ]
+    if foreign:
+        raise InvalidInputError(f"{', '.join(foreign)}: only for training in steps; leave this out {what}.")
+    return {name: value for name, value in options.items() if name in known}
+
+
+def _differs(value: Any, usual: Any) -> bool:
+    return value is not usual and (type(value) is not type(usual) or value != usual)
+
+
+def check_learning_rate(name: str, value: Any) -> Rate:
+    """Return a rate as a Python float, or a Keras schedule as it is; raise `InvalidInputError` if it is neither."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return value
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise InvalidInputError(f"{name} must be a finite number above 0, or a schedule of Keras; got {value!r}.")
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    plain = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
+    return isinstance(plain, int | float) and not isinstance(plain, bool)
+
+
+def _callbacks(given: Any) -> tuple[Any, ...]:
+    """Return callbacks as a tuple: one, several in any iterable, or None."""
+    if given is None:
+        return ()
+    if isinstance(given, keras.callbacks.Callback):
+        return (given,)
+    listed: Sequence[Any] = (
+        tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (given,)
+    )
+    wrong = [item for item in listed if not isinstance(item, keras.callbacks.Callback)]
+    if wrong:
+        cure = "an object, not its class" if isinstance(wrong[0], type) else "one or several keras.callbacks.Callback"
+        raise InvalidInputError(f"callbacks must be {cure}; got {wrong[0]!r:.80}.")
+    return tuple(listed)

@@ -32,8 +32,8 @@ from transferkit.errors import (
 from transferkit.features.threads import thread_count
 from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
-from transferkit.training.finished import run_folder
 from transferkit.training.fitting import fine_tune, train
+from transferkit.training.keeping import run_folder
 
 Method = Literal["train", "fine_tune"]
 Build = Callable[..., Any]

@@ -63,7 +63,7 @@ def test_two_classes(transfer, digits):
 
 def test_models_that_train_more_are_refused(transfer, digits):
     for freeze in (False, "relu"):
-        with pytest.raises(InvalidInputError, match="head='logistic' needs"):
+        with pytest.raises(InvalidInputError, match="a logistic head needs"):
             tk.train(transfer(freeze), digits, head="logistic", verbose=False)
 
 
@@ -71,7 +71,7 @@ def test_models_that_train_more_are_refused(transfer, digits):
     "option", [{"learning_rate": 0.1}, {"augment": "flip"}, {"label_smoothing": 0.1}, {"schedule": "cosine"}]
 )
 def test_options_of_stepwise_training_are_refused(transfer, digits, option):
-    with pytest.raises(InvalidInputError, match=f"{next(iter(option))} is for stepwise"):
+    with pytest.raises(InvalidInputError, match=f"{next(iter(option))}: only for training in steps"):
         tk.train(transfer(True), digits, head="logistic", verbose=False, **option)
 
 

@@ -206,7 +206,7 @@ def test_values_that_are_no_numbers_are_no_result(small):
     ],
 )
 def test_option_of_stepwise_training_is_refused(small, option):
-    with pytest.raises(InvalidInputError, match=f"{next(iter(option))}: only networks"):
+    with pytest.raises(InvalidInputError, match=f"{next(iter(option))}: only for training in steps"):
         tk.train(forest(), small, **option, **QUIET)
 
 

@@ -1,0 +1,264 @@
+"""Everything of Keras that transferkit uses and Keras does not document.
+
+No other module touches ``keras.src`` or an underscored attribute of a Keras object. After an upgrade of Keras,
+``tests/models/test_keras_internals.py`` says what of it changed.
+"""
+
+import itertools
+import random
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+# Module in a saved configuration -> the names that Keras writes with it though they are built in: layers of keras.applications, and the
+# arithmetic on tensors that they use.
+SERIALISED_UNDER: dict[str | None, set[str]] = {
+    "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
+    "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
+    "keras.src.models.functional": {"Functional"},
+    "keras.src.models.sequential": {"Sequential"},
+    "keras.src.ops.numpy": {"Add", "Flip", "Mean", "Multiply", "Reshape", "Subtract", "TrueDivide"},
+}
+_CALLS = ("__call__", "call")
+_STEPS = (
+    "train_step",
+    "test_step",
+    "predict_step",
+    "compute_loss",
+    "compute_metrics",
+    "get_metrics_result",
+    "metrics",
+    "reset_metrics",
+    "make_train_function",
+    "make_test_function",
+    "make_predict_function",
+    "fit",
+    "evaluate",
+    "predict",
+)
+_ONE_AT_A_TIME = threading.RLock()
+
+
+def functional_graph(model: Any) -> Any:
+    """Return the object that holds the graph of a functional or built sequential model, or None if there is none."""
+    network = getattr(model, "_functional", model)
+    return network if hasattr(network, "_nodes_by_depth") else None
+
+
+def layer_calls(network: Any) -> Iterator[Any]:
+    """Yield the calls of which a graph consists, in an order in which they can run.
+
+    Each has ``operation``, ``arguments`` for `fill_in`, and ``input_tensors`` and ``outputs``, symbolic tensors.
+    """
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        yield from (node for node in network._nodes_by_depth[depth] if not node.is_input)
+
+
+def fill_in(arguments: Any, values: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the positional and keyword arguments of a call, with values instead of the symbolic tensors of these ids."""
+    return arguments.fill_in(values)
+
+
+def symbolic_arguments(arguments: Any) -> list[Any]:
+    """Return the symbolic tensors among the arguments of a call, in their order."""
+    return list(arguments.keras_tensors)
+
+
+def is_seed_state(variable: Any) -> bool:
+    """Whether a variable is the state of a random generator, whatever its layer calls that and however deep it lies."""
+    return str(variable.name) == "seed_generator_state"
+
+
+def forget_losses(model: Any) -> None:
+    """Forget what the layers of a model added to its loss in the last call."""
+    model._clear_losses()
+
+
+def given_to_compile(model: Any) -> dict[str, Any]:
+    """Return the arguments of ``compile`` as they were given, objects that have no configuration included."""
+    return dict(model._compile_config.config)
+
+
+def build_metrics(model: Any, inputs: Any, targets: Any) -> None:
+    """Build the metrics, the loss and the optimiser of a compiled model, as the first batch of ``fit`` does.
+
+    ``EarlyStopping("val_accuracy")`` looks at the names of built metrics when it begins.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built and compiled.
+    inputs, targets : ndarray
+        One batch of the kind that it is trained on; only shapes and dtypes count.
+    """
+    model._symbolic_build(data_batch=(inputs, targets))
+
+
+def overrides(model: Any) -> list[str]:
+    """Return the methods of a model that are the user's own, where Keras has one: ``compute_loss``, ``backbone.call``.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of any kind. Of models inside it, ``call`` counts; their training steps never run.
+
+    Returns
+    -------
+    list of str
+        Empty for a model that Keras trains by its own code.
+    """
+    own = [name for name in (*_CALLS, *_STEPS) if _is_own(model, name)]
+    if functional_graph(model) is None:
+        return own  # its `call` is its own, and what that calls is nobody's business
+    return own + [f"{inner.name}.{name}" for inner in _inner_models(model) for name in _CALLS if _is_own(inner, name)]
+
+
+def is_plain(operation: Any) -> bool:
+    """Whether Keras alone says what an operation does: its class, and all functions, layers and models that it holds, are Keras's.
+
+    A layer of Keras that holds others is not plain, since those decide.
+    """
+    functions = [value for value in vars(operation).values() if callable(value) and hasattr(value, "__module__")]
+    held = operation._flatten_layers(include_self=False) if isinstance(operation, keras.Layer) else []
+    return not any(True for _ in held) and all(_is_of_keras(thing) for thing in (type(operation), *functions))
+
+
+def _is_of_keras(thing: Any) -> bool:
+    return str(thing.__module__).partition(".")[0] == "keras"
+
+
+def has_own_call(model: Any) -> bool:
+    """Whether a model, whatever graph it holds, runs code of its user's when it is called."""
+    return any(_is_own(model, name) for name in _CALLS)
+
+
+def _is_own(model: Any, name: str) -> bool:
+    if name in vars(model):  # set on the object
+        return True
+    owner = next(cls for cls in type(model).__mro__ if name in vars(cls))
+    return not _is_of_keras(owner)
+
+
+def _inner_models(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield layer
+            yield from _inner_models(layer)
+
+
+def settle_names(model: Any) -> None:
+    """Give every layer that Keras named by a running number the name that it has in a fresh process.
+
+    Two builds in one process would differ otherwise, and with them their configurations and files.
+    """
+    counters: dict[str, itertools.count[int]] = defaultdict(itertools.count)
+    for operation in model.operations:
+        match = re.fullmatch(r"(.+?)(_\d+)?", operation.name)
+        stem = match[1] if match else operation.name
+        if stem == automatic_name(type(operation)):
+            number = next(counters[stem])
+            operation.name = f"{stem}_{number}" if number else stem
+
+
+def automatic_name(layer_class: type) -> str:
+    """Return the name that Keras gives the first layer of a class in a process: ``Conv2D`` is ``conv2d``."""
+    from keras.src.utils.naming import to_snake_case
+
+    return str(to_snake_case(layer_class.__name__))
+
+
+@contextmanager
+def replaced_call(layer: Any, call: Callable[..., Any]) -> Iterator[None]:
+    """Let a layer run `call` instead of its own for a while; its class, and so its configuration and file, stay the same."""
+    # Around Keras's own __setattr__, which would track the function.
+    object.__setattr__(layer, "call", call)
+    try:
+        yield
+    finally:
+        object.__delattr__(layer, "call")
+
+
+@contextmanager
+def drawing_seeds_from(own: random.Random) -> Iterator[None]:
+    """Draw every seed that Keras makes up inside the block, in this thread, from `own`.
+
+    Keras draws them with ``random.randint``. Seeding that module would not be enough where other threads draw from it at the
+    same time, as those of a Dask worker do; so this thread, and no other, gets a generator of its own.
+    """
+    thread = threading.get_ident()
+    with _ONE_AT_A_TIME:
+        shared = random.randint
+
+        def randint(a: int, b: int) -> int:
+            return (own.randint if threading.get_ident() == thread else shared)(a, b)
+
+        random.randint = randint
+        try:
+            yield
+        finally:
+            random.randint = shared
+
+
+def forget_functions(model: Any) -> None:
+    """Forget the compiled steps of a model, so that the next call makes them with what it has then."""
+    model.train_function = model.test_function = model.predict_function = None
+
+
+def share_compiled(part: Any, whole: Any) -> None:
+    """Let a part of a model train with the whole's optimiser, loss and metrics: the objects themselves.
+
+    What a callback reads of the whole model's metrics is then what the part computed.
+    """
+    part.compile(
+        optimizer=whole.optimizer, loss=whole.loss, jit_compile=whole.jit_compile, run_eagerly=whole.run_eagerly
+    )
+    part.optimizer = whole.optimizer  # compile may have wrapped it
+    for name in ("_compile_loss", "_compile_metrics", "_loss_tracker"):
+        setattr(part, name, getattr(whole, name))
+
+
+def settle_monitor(callback: Any) -> None:
+    """Let a callback that monitors a metric settle in which direction that improves, as it does after its first epoch."""
+    settle = getattr(callback, "_set_monitor_op", None)
+    if settle is not None and getattr(callback, "monitor_op", None) is None:
+        settle()
+
+
+def first_epoch(model: Any) -> int | None:
+    """Return the epoch at which a callback, such as ``BackupAndRestore``, told a model to begin; None if none did."""
+    return getattr(model, "_initial_epoch", None)
+
+
+def rate_of(optimizer: Any) -> Any:
+    """Return the learning rate of an optimiser: a float, or its schedule, the object itself."""
+    held = inner_optimizer(optimizer)._learning_rate
+    is_schedule = isinstance(held, keras.optimizers.schedules.LearningRateSchedule)
+    return held if is_schedule else float(keras.ops.convert_to_numpy(held))
+
+
+def inner_optimizer(optimizer: Any) -> Any:
+    """Return the optimiser inside the one that ``compile`` wraps around it under mixed_float16."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def optimizer_config(optimizer: Any) -> dict[str, Any]:
+    """Return the configuration of an optimiser with its schedule as the object, which may have no configuration.
+
+    Raises
+    ------
+    Exception
+        Whatever a user's own class raises.
+    """
+    inner, rate = inner_optimizer(optimizer), rate_of(optimizer)
+    if not callable(rate):
+        return dict(inner.get_config())
+    inner._learning_rate = 0.0
+    try:
+        return dict(inner.get_config()) | {"learning_rate": rate}
+    finally:
+        inner._learning_rate = rate

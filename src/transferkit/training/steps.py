@@ -1,0 +1,424 @@
+"""Training in gradient steps: Keras's ``fit``, phase after phase, on the whole model or on kept features."""
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from transferkit.data.checks import check_input_shape
+from transferkit.data.dataset import Dataset
+from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
+from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
+from transferkit.models.compiling import recompile
+from transferkit.models.health import dead_features
+from transferkit.runs.metrics import check_probabilities
+from transferkit.runs.records import ProbeRecord
+from transferkit.runs.run import Run
+from transferkit.training.augmentation import VIEWS, count_views
+from transferkit.training.batches import Batches
+from transferkit.training.batchnorm import BatchNormStatistics, trains_batchnorm
+from transferkit.training.callbacks import (
+    BestWeights,
+    CallbackStates,
+    DivergenceGuard,
+    DropoutSeeds,
+    EpochHook,
+    FrozenGuard,
+    ModelCallbacks,
+    ProgressBar,
+    Recorder,
+)
+from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
+from transferkit.training.compiled import lent, set_optimizer, snapshot, unchanged_on_error
+from transferkit.training.contract import Outcome, Predict
+from transferkit.training.description import count_parameters, describe_model, describe_recipe
+from transferkit.training.evaluation import Predictor, check_network
+from transferkit.training.fused import fused_batchnorm
+from transferkit.training.identity import identify_network, probe_network
+from transferkit.training.keeping import keep
+from transferkit.training.losses import is_sparse_crossentropy, wants_one_hot
+from transferkit.training.network import Engine, Network, choose_network
+from transferkit.training.options import BodyPhase, HeadPhase, Phase, Steps
+from transferkit.training.record import check_data, some_training_images
+
+_TIMED_IMAGES, _TIMED_BATCH = 192, 64
+_STEPS_AT_ONCE = 32
+_HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
+
+
+def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
+    """Train `model` through all phases and return the run."""
+    check_trainable(model, check_data(data))
+    if steps.label_smoothing and not is_sparse_crossentropy(model.loss):
+        raise InvalidInputError(
+            f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
+            "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
+        )
+    _check_rates(model, steps)
+    return keep(GradientSteps(model, data, steps), steps)
+
+
+class GradientSteps:
+    """One training in gradient steps, from the first epoch to its outcome."""
+
+    def __init__(self, model: Any, data: Dataset, steps: Steps) -> None:
+        self.model, self.data, self._steps = model, data, steps
+        self.name = steps.name or model.name
+        self._prefix = _lasting_prefix(model, steps)
+        self._views = {phase: _views(phase, self._prefix, steps) for phase in steps.phases}
+        self._one_hot = wants_one_hot(model.loss, data.num_classes)
+        self.recipe = describe_recipe(model, steps, self._views)
+        rates = [phase.learning_rate for phase in steps.phases if callable(phase.learning_rate)]
+        self.identity = identify_network(
+            model,
+            data,
+            recipe=self.recipe,
+            settings={"rates": rates},
+            callbacks=steps.callbacks,
+            seed=steps.seed,
+            prefix=self._prefix,
+        )
+        self._validates = len(data.validation.labels) > 0
+        self._progress = Progress()
+        self._best = BestWeights()
+        self._phase_facts: list[Any] = []
+        self._network: Network | None = None
+        self._checkpoint: Path | None = None
+
+    def guard(self) -> AbstractContextManager[None]:
+        """Return a context that gives the model back as it was if an exception ends it."""
+        return unchanged_on_error(self.model)
+
+    def probe(self) -> ProbeRecord | None:
+        """Return loss and gradients of the first phase at the weights as they are."""
+        restore = snapshot(self.model)
+        self._steps.phases[0].prepare(self.model)
+        try:
+            with fused_batchnorm(self.model):
+                return probe_network(self.model, self.data, seed=self._steps.seed, one_hot=self._one_hot)
+        finally:
+            restore()
+
+    def take_up(self, finished: Run) -> bool:
+        """Give the model the weights of a finished run, and let those layers train that trained last."""
+        if finished.weights_file is None:
+            return False
+        for phase in self._steps.phases:
+            phase.prepare(self.model)
+        self.model.load_weights(finished.weights_file)
+        return True
+
+    def fit(self, checkpoint: Path | None) -> Outcome:
+        """Fit, and restore the weights that count."""
+        model = self.model
+        self._checkpoint = checkpoint
+        found = None if checkpoint is None else load_progress(checkpoint, key=self.identity.key)
+        start = snapshot(model)
+        with lent(model):
+            try:
+                if found is None:
+                    self._progress.probe = self.probe()
+                else:
+                    self._progress, arrays = found
+                    self._best.epoch, self._best.score = self._progress.best_epoch, self._progress.best_score
+                    self._best.weights = self._progress.best_weights
+                    restore_weights(model, arrays)
+                self._fit_phases(None if found is None else arrays)
+            except DivergedError as error:
+                warn(
+                    f"run {self.name!r} diverged in epoch {len(self._progress.history) + 1}: {error} It has no result; lower the "
+                    "learning rate or add warm-up."
+                )
+                if self._best.weights is None:
+                    start()
+                else:
+                    model.set_weights(self._best.weights)
+                return self._outcome("diverged")
+            if self._best.weights is not None:
+                model.set_weights(self._best.weights)
+        return self._outcome("completed")
+
+    def interrupted(self) -> Outcome:
+        """Return the epochs that were finished before Ctrl-C."""
+        return self._outcome("interrupted")
+
+    def _fit_phases(self, arrays: dict[str, Any] | None) -> None:
+        first = 0
+        for index, phase in enumerate(self._steps.phases):
+            last = first + phase.epochs
+            phase.prepare(self.model)
+            if index >= self._progress.phases:
+                inside = arrays is not None and self._progress.finished > first
+                self._fit_phase(phase, first, last, arrays if inside else None)
+                self._progress.phases, self._progress.stopped, arrays = index + 1, False, None
+                self._save()
+            self._phase_facts.append(self._describe_phase(phase))
+            first = last
+
+    def _fit_phase(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
+        steps, model = self._steps, self.model
+        start = time.perf_counter()
+        initial = last if arrays is not None and self._progress.stopped else max(first, self._progress.finished)
+        self._network = network = self._choose_network(phase)
+        self._progress.dead_features = count_dead(network, self.data) or self._progress.dead_features
+        batches = self._batches(phase, network, initial)
+        if steps.label_smoothing:
+            recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
+        set_optimizer(model, phase.optimizer_for(model.optimizer, len(batches)))
+        model.optimizer.build(model.trainable_variables)
+        if network.model is not model:
+            # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
+            network.model.follow(model, steps_at_once=1 if steps.callbacks else _STEPS_AT_ONCE)
+        if arrays is not None:
+            restore_optimizer(model, arrays)
+        bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
+        states = CallbackStates(
+            steps.callbacks, None if arrays is None else self._progress.callbacks, first_epoch=initial
+        )
+        callbacks = [
+            DivergenceGuard(),
+            DropoutSeeds(steps.seed),
+            Recorder(phase.name, self._progress.history),
+            *([self._best] if self._validates else []),
+            *steps.callbacks,
+            *_averages(model, steps.callbacks),
+            *self._statistics(phase, network),
+            states,
+            *([FrozenGuard(network.model.frozen_digest)] if steps.callbacks and network.model is not model else []),
+            EpochHook(partial(self._end_epoch, phase, network, states, self._computed_before(phase))),
+            *([bar] if steps.verbose else []),
+        ]
+        self._note_preparation(phase, network, time.perf_counter() - start)
+        try:
+            with fused_batchnorm(model):
+                network.model.fit(
+                    batches,
+                    epochs=last,
+                    initial_epoch=initial,
+                    validation_data=self._validation_batches(network) if self._validates else None,
+                    shuffle=False,
+                    # Callbacks see the whole model, also when only what comes after its frozen part is run.
+                    callbacks=ModelCallbacks(
+                        callbacks, add_history=True, model=model, epochs=last, steps=len(batches), verbose=0
+                    ),
+                    verbose=0,
+                )
+        finally:
+            bar.close()
+
+    def _note_preparation(self, phase: Phase, network: Network, seconds: float) -> None:
+        """Count what came before the epochs: features of images as they are, the conversion of the frozen part."""
+        prepared = self._progress.prepared.setdefault(phase.name, {"preparation_seconds": 0.0})
+        prepared["preparation_seconds"] += seconds
+        prepared["engine"] = network.engine
+
+    def _computed_before(self, phase: Phase) -> int:
+        return int(self._progress.prepared.get(phase.name, {}).get("features_computed", 0))
+
+    def _choose_network(self, phase: Phase) -> Network:
+        steps, data = self._steps, self.data
+        views = count_views(steps.augmentations, epochs=phase.epochs, limit=self._views[phase])
+        expected = views * len(data.train.labels) + len(data.validation.labels) + len(data.test.labels)
+        return choose_network(
+            self.model, data.train.images, engine=steps.engine, expected=expected, prefix=self._prefix
+        )
+
+    def _batches(self, phase: Phase, network: Network, first_epoch: int) -> Batches:
+        steps, data = self._steps, self.data
+        return Batches(
+            data.train,
+            batch_size=steps.batch_size,
+            augment=steps.augmentations,
+            smoothing=steps.label_smoothing,
+            num_classes=data.num_classes,
+            seed=steps.seed,
+            first_epoch=first_epoch,
+            one_hot=self._one_hot,
+            cache=network.cache,
+            views=self._views[phase],
+        )
+
+    def _validation_batches(self, network: Network) -> Batches:
+        data = self.data
+        return Batches(
+            data.validation,
+            batch_size=256,
+            num_classes=data.num_classes,
+            seed=self._steps.seed,
+            shuffle=False,
+            one_hot=self._one_hot or self._steps.label_smoothing > 0,
+            cache=network.cache,
+        )
+
+    def _statistics(self, phase: Phase, network: Network) -> list[Any]:
+        if not trains_batchnorm(network.model):
+            return []
+        batches = self._batches(phase, network, first_epoch=0)
+        return [
+            BatchNormStatistics(network.model, batches, batch_size=self._steps.batch_size, validates=self._validates)
+        ]
+
+    def _end_epoch(
+        self, phase: Phase, network: Network, states: CallbackStates, computed_before: int, finished: int
+    ) -> None:
+        if network.cache is not None:
+            computed = computed_before + network.cache.computed
+            self._progress.prepared[phase.name]["features_computed"] = computed
+        self._progress.finished, self._progress.stopped = finished, bool(self.model.stop_training)
+        self._progress.callbacks = states.states()
+        self._save()
+
+    def _save(self) -> None:
+        self._progress.best_epoch, self._progress.best_score = self._best.epoch, self._best.score
+        self._progress.best_weights = self._best.weights
+        if self._checkpoint is not None:
+            save_checkpoint(self._checkpoint, self.model, self._progress, key=self.identity.key)
+
+    def _describe_phase(self, phase: Phase) -> dict[str, Any]:
+        rows = [row for row in self._progress.history if row["phase"] == phase.name]
+        prepared = self._progress.prepared.get(phase.name, {"preparation_seconds": 0.0})
+        seconds = prepared["preparation_seconds"] + sum(row["seconds"] for row in rows)
+        images = len(rows) * len(self.data.train.labels)
+        return {
+            "name": phase.name,
+            "epochs": len(rows),
+            "trainable_parameters": count_parameters(self.model.trainable_weights),
+            "engine": "plain",
+            "seconds": seconds,
+            "validation_seconds": sum(row["validation_seconds"] for row in rows),
+            "images": images,
+            "images_per_second": images / seconds if seconds else None,
+            **prepared,
+        }
+
+    def _engine(self) -> str:
+        """Return what computed the frozen layers of the last phase, also if that was before a kill."""
+        return str(self._progress.prepared.get(self._steps.phases[-1].name, {}).get("engine", "plain"))
+
+    def _outcome(self, status: Any) -> Outcome:
+        model, data, epochs = self.model, self.data, [row["epoch"] for row in self._progress.history]
+        return Outcome(
+            status=status,
+            history=self._progress.history,
+            phases=self._phase_facts,
+            model_info=describe_model(model, engine=self._engine(), dead=self._progress.dead_features),
+            predict=predictor_for(model, data, self._steps.seed, engine=self._steps.engine, network=self._network),
+            selection="validation" if self._validates else "last",
+            selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
+            probe=self._progress.probe,
+            test_seconds=lambda: seconds_for_test(model, data),
+        )
+
+
+def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, network: Network | None) -> Predict:
+    """Return a function from images to a model's probabilities, made when it is first needed.
+
+    Parameters
+    ----------
+    network : Network, optional
+        What the last phase trained, if it was trained here.
+    """
+    made: list[Predictor] = []
+
+    def predict(images: Any) -> Any:
+        if not made:
+            expected = len(data.test.labels) + len(data.validation.labels) + len(some_training_images(data, seed))
+            made.append(Predictor(model, data.test.images, expected=expected, engine=engine, network=network))
+        return made[0](images)
+
+    return predict
+
+
+def count_dead(network: Network, data: Dataset) -> list[int] | None:
+    """Count the kept features that are the same for every image; warn if most are."""
+    images = (data.validation if len(data.validation.labels) else data.train).images[:_HEALTH_IMAGES]
+    if network.cache is None or len(network.cache.shape) != 1 or len(images) < 2:
+        return None
+    found = dead_features(network.cache.take(network.cache.locate(np.asarray(images))))
+    if found.fraction > _MANY_DEAD:
+        warn(
+            f"{found.dead} of {found.total} features of {network.name!r} are the same for every image, so "
+            "its frozen layers can say little about them. A larger image_size usually helps."
+        )
+    return [found.dead, found.total]
+
+
+def seconds_for_test(model: Any, data: Dataset) -> float:
+    """Return how long Keras takes for all test images, from the median rate of some batches."""
+    images = data.test.images[:_TIMED_IMAGES]
+    model.predict_on_batch(images[:_TIMED_BATCH])
+    seconds = []
+    for first in range(0, len(images), _TIMED_BATCH):
+        batch = images[first : first + _TIMED_BATCH]
+        start = time.perf_counter()
+        model.predict_on_batch(batch)
+        seconds.append((time.perf_counter() - start) / len(batch))
+    return float(np.median(seconds)) * len(data.test.labels)
+
+
+def check_trainable(model: Any, data: Dataset) -> None:
+    """Raise unless a network can be trained on a dataset.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no compiled classifier.
+    DataError
+        If images or classes do not fit it.
+    """
+    check_network(model)
+    if not model.compiled or model.optimizer is None:
+        raise InvalidInputError(f"the model {model.name!r} is not compiled. Call model.compile(...) first.")
+    check_input_shape(data.image_shape, model.input_shape[1:], name="images")
+    if model.output_shape != (None, data.num_classes):
+        raise DataError(
+            f"the model {model.name!r} has output shape {model.output_shape}, but the data have {data.num_classes} classes. "
+            f"Build it with num_classes={data.num_classes}."
+        )
+    # A sigmoid or a second activation shows in the numbers only; better now than after the training.
+    answers = keras.ops.convert_to_numpy(model(np.asarray(data.train.images[:2]), training=False))
+    check_probabilities(answers, what=f"the outputs of the model {model.name!r}")
+
+
+def _check_rates(model: Any, steps: Steps) -> None:
+    """Refuse callbacks that set the learning rate where a schedule sets it in every step."""
+    kinds = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+    setters = [type(callback).__name__ for callback in steps.callbacks if isinstance(callback, kinds)]
+    for phase in steps.phases:
+        phase.check_optimizer(model.optimizer)
+        if setters and phase.rate_changes(model.optimizer):
+            raise InvalidInputError(
+                f"{setters[0]} sets the learning rate, and so does the schedule of the phase {phase.name!r} (schedule={phase.schedule!r}). "
+                "Pass schedule='constant' and warmup_epochs=0, with a number as the rate, or leave the callback out."
+            )
+
+
+def _lasting_prefix(model: Any, steps: Steps) -> Prefix | None:
+    """Return what is frozen now and stays so in all phases; None if there is no such part, or phases change what trains."""
+    if any(isinstance(phase, HeadPhase | BodyPhase) for phase in steps.phases):
+        return None
+    try:
+        return find_prefix(model)
+    except NoPrefixError:
+        return None
+
+
+def _views(phase: Phase, prefix: Prefix | None, steps: Steps) -> int | None:
+    """Limit the views of each image where a frozen backbone would have to be asked anew in every epoch."""
+    if "shift" not in steps.augmentations or phase.epochs <= VIEWS:
+        return None
+    frozen = isinstance(phase, HeadPhase) or (prefix is not None and prefix.gives_vectors)
+    return VIEWS if frozen else None
+
+
+def _averages(model: Any, callbacks: Sequence[Any]) -> list[Any]:
+    """Let the averaged weights of an optimiser with ``use_ema`` be validated and chosen, as they are what it ends with."""
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not inner.use_ema or any(isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks):
+        return []
+    return [keras.callbacks.SwapEMAWeights()]

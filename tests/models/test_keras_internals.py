@@ -1,0 +1,234 @@
+"""The contract with Keras: each thing that it does not document and that is used, by what it is used for.
+
+If one of these fails after an upgrade of Keras, ``keras_internals.py`` is the one file to change.
+"""
+
+import ast
+import random
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import transferkit
+from transferkit.models import keras_internals as internals
+
+IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
+
+
+def network():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    x = layers.Add()([x, x * 2.0])
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+
+
+def test_nobody_else_touches_what_keras_does_not_document():
+    root = Path(transferkit.__file__).parent
+    found = []
+    for file in root.rglob("*.py"):
+        if file.name == "keras_internals.py":
+            continue
+        text = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            own = isinstance(getattr(node, "value", None), ast.Name) and node.value.id in ("self", "cls", "sys")
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr.startswith("_")
+                and not node.attr.startswith("__")
+                and not own
+            ):
+                found.append((file.name, ast.unparse(node)))
+        if "keras.src" in text:
+            found.append((file.name, "keras.src"))
+    assert found == []
+
+
+def test_the_graph_of_a_functional_model_can_be_walked_and_run():
+    model = network()
+    graph = internals.functional_graph(model)
+    values = {id(graph.inputs[0]): IMAGES}
+    for call in internals.layer_calls(graph):
+        assert all(id(symbol) in values for symbol in internals.symbolic_arguments(call.arguments))
+        assert [id(s) for s in internals.symbolic_arguments(call.arguments)] == [id(s) for s in call.input_tensors]
+        args, kwargs = internals.fill_in(call.arguments, values)
+        values[id(call.outputs[0])] = call.operation(*args, **kwargs)
+    np.testing.assert_allclose(values[id(graph.outputs[0])], model(IMAGES), rtol=1e-6)
+
+
+def test_a_built_sequential_model_has_a_graph_and_a_subclassed_one_has_none():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    assert internals.functional_graph(keras.Sequential([keras.Input((3,)), layers.Dense(2)])) is not None
+    assert internals.functional_graph(keras.Sequential([layers.Dense(2)])) is None
+    assert internals.functional_graph(Own()) is None
+
+
+def test_states_of_random_layers_are_told_from_weights():
+    class Own(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.generators = [keras.random.SeedGenerator(1, name="mine")]
+            self.inner = layers.Dropout(0.5, name="inner")
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="seed_generator"), layers.BatchNormalization()])
+    assert [internals.is_seed_state(variable) for variable in Own().variables] == [True, True]
+    assert not any(internals.is_seed_state(variable) for variable in model.variables)
+
+
+def test_added_losses_can_be_forgotten():
+    class Penalised(layers.Layer):
+        def call(self, inputs):
+            self.add_loss(keras.ops.sum(inputs))
+            return inputs
+
+    model = keras.Sequential([keras.Input((3,)), Penalised()])
+    model(np.ones((1, 3)))
+    assert len(model.losses) == 1
+    internals.forget_losses(model)
+    assert model.losses == []
+
+
+def test_what_was_given_to_compile_is_kept():
+    def metric(y, p):
+        return keras.ops.mean(p)
+
+    model = network()
+    model.compile("sgd", "mse", metrics=[metric], loss_weights=[0.5])
+    assert internals.given_to_compile(model)["metrics"] == [metric]
+    assert internals.given_to_compile(model)["loss_weights"] == [0.5]
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss", "accuracy"])
+def test_callbacks_that_guess_a_direction_find_the_metrics_before_the_first_batch(monitor):
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    internals.build_metrics(model, IMAGES, np.array([0, 1, 2, 0]))
+    stop = keras.callbacks.EarlyStopping(monitor)
+    stop.set_model(model)
+    stop.on_train_begin()
+    stop.on_epoch_end(0, {monitor: 0.5})
+    assert stop.best == 0.5
+
+
+def test_building_metrics_leaves_weights_alone():
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before = model.get_weights()
+    internals.build_metrics(model, IMAGES, np.array([0, 1, 2, 0]))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert all(np.all(np.asarray(metric_variable) == 0) for metric_variable in model.metrics_variables)
+
+
+class TestOverrides:
+    def test_keras_models_have_none(self):
+        inner = network()
+        inputs = keras.Input((8, 8, 3))
+        assert internals.overrides(keras.Model(inputs, inner(inputs))) == []
+        assert internals.overrides(keras.Sequential([keras.Input((8, 8, 3)), network()])) == []
+
+    @pytest.mark.parametrize(
+        "name",
+        ["call", "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics", "get_metrics_result"],
+    )
+    def test_each_is_named(self, name):
+        own = type(
+            "Own",
+            (keras.Model,),
+            {name: lambda self, *args, **kwargs: getattr(super(type(self), self), name)(*args, **kwargs)},
+        )
+        inputs = keras.Input((3,))
+        assert internals.overrides(own(inputs, layers.Dense(2)(inputs))) == [name]
+
+    def test_those_of_a_parent_class_and_of_the_object_count(self):
+        class Parent(keras.Model):
+            def compute_loss(self, *args, **kwargs):
+                return super().compute_loss(*args, **kwargs)
+
+        class Child(Parent):
+            pass
+
+        inputs = keras.Input((3,))
+        assert internals.overrides(Child(inputs, layers.Dense(2)(inputs))) == ["compute_loss"]
+        model = keras.Model(inputs, layers.Dense(2)(inputs))
+        model.train_step = lambda data: {}
+        assert internals.overrides(model) == ["train_step"]
+
+    def test_of_models_inside_only_their_call_counts(self):
+        class Own(keras.Model):
+            def call(self, inputs, training=None):
+                return 2 * super().call(inputs, training=training)
+
+            def train_step(self, data):
+                return {}
+
+        inputs, outer = keras.Input((3,)), keras.Input((3,))
+        inner = Own(inputs, layers.Dense(3)(inputs), name="inner")
+        middle = keras.Sequential([keras.Input((3,)), inner])
+        assert internals.overrides(keras.Model(outer, middle(outer))) == ["inner.call"]
+
+    def test_the_call_of_a_subclassed_model_is_its_own(self):
+        class Own(keras.Model):
+            def call(self, inputs):
+                return inputs
+
+        assert internals.overrides(Own()) == ["call"]
+
+
+def test_names_are_those_of_a_fresh_process():
+    assert [internals.automatic_name(cls) for cls in (layers.Conv2D, layers.ReLU, layers.LSTM, layers.Dense)] == [
+        "conv2d",
+        "re_lu",
+        "lstm",
+        "dense",
+    ]
+    keras.utils.clear_session()
+    fresh = [layer.name for layer in network().layers]
+    model = network()
+    assert [layer.name for layer in model.layers] != fresh
+    internals.settle_names(model)
+    assert [layer.name for layer in model.layers] == fresh
+
+
+def test_the_call_of_a_layer_can_be_replaced_for_a_while():
+    model = network()
+    layer, before = model.get_layer("conv"), np.asarray(model(IMAGES))
+    config = model.get_config()
+    plain = layer.call
+    with internals.replaced_call(layer, lambda inputs: plain(inputs) * 0.0):
+        assert not np.allclose(model(IMAGES), before)
+        assert model.get_config() == config
+    np.testing.assert_array_equal(model(IMAGES), before)
+    assert "call" not in vars(layer)
+
+
+def test_every_seed_that_keras_makes_up_is_drawn():
+    def draw():
+        with internals.drawing_seeds_from(random.Random(3)):
+            made = layers.Dense(2), layers.Dropout(0.5), keras.random.SeedGenerator(), keras.initializers.HeNormal()
+            made[0].build((None, 2))
+            return [
+                np.asarray(made[0].kernel).tolist(),
+                made[1].seed_generator.state.numpy().tolist(),
+                made[2].state.numpy().tolist(),
+            ]
+
+    random.seed(1)
+    expected = random.random()
+    random.seed(1)
+    assert draw() == draw()
+    assert random.random() == expected
+
+
+@pytest.mark.parametrize(("module", "names"), internals.SERIALISED_UNDER.items())
+def test_built_in_classes_are_still_saved_under_their_inner_modules(module, names):
+    for name in names:
+        found = keras.src
+        for part in module.removeprefix("keras.src.").split("."):
+            found = getattr(found, part)
+        assert getattr(found, name).__module__ == module
