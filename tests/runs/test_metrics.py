@@ -132,18 +132,6 @@ def test_metrics_equal_scikit_learns(rng):
     assert found["loss"] == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("accuracy", [0.6, 0.9, 0.97])
-def test_wilson_interval_covers_the_truth_in_95_percent(accuracy):
-    from scipy.stats import binom
-
-    covered = []
-    for count in range(900, 1000, 10):  # coverage of a discrete number swings with the number of images
-        correct = np.arange(*binom.interval(1 - 1e-9, count, accuracy)).astype(int)
-        inside = [low <= accuracy <= high for low, high in (metrics.wilson_interval(k, count) for k in correct)]
-        covered.append(binom.pmf(correct, count, accuracy)[inside].sum())
-    assert 0.945 <= np.mean(covered) <= 0.955
-
-
 def test_confusion_matrix_has_the_truth_on_the_rows():
     matrix = metrics.confusion_matrix([0, 0, 1, 2], [0, 1, 1, 0], num_classes=4)
     assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
@@ -206,23 +194,6 @@ def test_calibration_refuses_odd_numbers_of_bins(bins):
 def test_calibration_refuses_an_unknown_scheme():
     with pytest.raises(UnknownNameError, match="equal_mass"):
         metrics.calibration_error([0], [[1.0, 0.0]], scheme="quantile")
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
-def test_wilson_interval_equals_statsmodels(total, part, confidence):
-    from statsmodels.stats.proportion import proportion_confint
-
-    correct = int(part * total)
-    low, high = metrics.wilson_interval(correct, total, confidence=confidence)
-    assert (low, high) == pytest.approx(proportion_confint(correct, total, 1 - confidence, method="wilson"), abs=1e-9)
-    assert 0 <= low <= correct / total <= high <= 1
-
-
-@pytest.mark.parametrize(("correct", "total", "confidence"), [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)])
-def test_wilson_interval_refuses_impossible_counts(correct, total, confidence):
-    with pytest.raises(InvalidInputError):
-        metrics.wilson_interval(correct, total, confidence=confidence)
 
 
 def test_f1_and_balanced_accuracy_are_those_of_scikit_learn_where_classes_are_absent(rng):

@@ -202,46 +202,6 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(accuracy_score(labels, predictions))
 
 
-def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval for an accuracy: what the test images at hand leave open about it.
-
-    Parameters
-    ----------
-    correct, total : int
-        Number of right predictions, and of all.
-    confidence : float, default 0.95
-        How often such an interval holds the true accuracy.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, within 0 and 1 (also at 0% and 100%).
-
-    Raises
-    ------
-    InvalidInputError
-        If `correct` is not from 0 to `total`, `total` is below 1, or `confidence` is not between 0 and 1.
-
-    References
-    ----------
-    .. [1] Wilson (1927), Journal of the American Statistical Association 22(158), 209-212.
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(9130, 10_000)
-    >>> round(low, 4), round(high, 4)
-    (0.9073, 0.9184)
-    """
-    from scipy.stats import binomtest
-
-    if total < 1 or not 0 <= correct <= total:
-        raise InvalidInputError(f"correct must go from 0 to total, total from 1; got {correct} and {total}.")
-    if not 0 < confidence < 1:
-        raise InvalidInputError(f"confidence must lie between 0 and 1; got {confidence!r}. The usual one is 0.95.")
-    interval = binomtest(int(correct), int(total)).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def f1_per_class(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> NDArray[np.float64]:
     """Return the F1 of each class against all others.
 

@@ -309,6 +309,8 @@ class Run:
         ------
         RunError
             If something is there already, or it is no run that could be replaced; or the model was trained further since.
+        StorageError
+            If the disk is full or read-only; a run that is there stays as it was.
         InvalidInputError
             If the run is completed, and its predictions are no probabilities.
 
@@ -368,7 +370,8 @@ class Run:
         -------
         pandas.DataFrame
             One row an image, in order: ``label`` and ``predicted`` (class names, categorical in the order of the classes),
-            ``right`` (bool), ``probability`` of the predicted and ``label_probability`` of the true class (float32).
+            ``right`` (bool), ``probability`` of the predicted and ``label_probability`` of the true class (float32). Of images from
+            files the first column is ``file``, relative to the folder that was loaded.
 
         Raises
         ------
@@ -394,7 +397,8 @@ class Run:
             raise RunError(
                 f"run {self.name!r} has no {split} predictions ({self.status}), so there is nothing to list."
             )
-        return interchange.predictions_frame(self.class_names, probabilities, labels)
+        files = self.dataset.get("test_files") if split == "test" else self.dataset.get("validation_files")
+        return interchange.predictions_frame(self.class_names, probabilities, labels, files)
 
     @classmethod
     def from_history(
