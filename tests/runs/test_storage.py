@@ -1,8 +1,6 @@
 """Saved runs: what is read is what was written, or an error."""
 
 import json
-import os
-import shutil
 import tempfile
 from pathlib import Path
 

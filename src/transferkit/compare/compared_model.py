@@ -107,7 +107,7 @@ class ComparedModel:
 
     def mean(self, metric: str) -> float:
         """Return the mean of a test metric over the completed runs."""
-        return float(np.mean([run.metrics[metric] for run in self.completed]))
+        return float(np.mean([dict(run.metrics)[metric] for run in self.completed]))
 
 
 def group_into_models(groups: Mapping[str, Sequence[Run]]) -> tuple[ComparedModel, ...]:
