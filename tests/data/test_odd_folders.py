@@ -219,6 +219,13 @@ def test_layouts_are_understood_or_refused(what, tmp_path):
         assert remark in "; ".join(listing.remarks)
 
 
+def test_photos_of_iphones_are_read_with_the_extra(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="the heic extra is not installed")
+    heif.from_pillow(picture("RGB")).save(tmp_path / "IMG_1.HEIC", quality=-1)
+    image = tk.load_image(tmp_path / "IMG_1.HEIC", image_size=16, color_mode="grayscale")
+    assert np.abs(image[..., 0].astype(int) - PIXELS).max() <= 8
+
+
 def test_split_names_are_classes_on_demand(tmp_path):
     root = grow(tmp_path / "x", ["car/", "plane/", "train/"])
     assert list_images(root, split_folders=False).class_names == ("car", "plane", "train")

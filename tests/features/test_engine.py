@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from transferkit.errors import TransferKitWarning, UnknownNameError
 from transferkit.features import engine as engines

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.errors import UnfairComparisonError
+from transferkit.runs.grouping import clusters_of
 from transferkit.runs.metrics import LOG_LOSS_CLIP
 from transferkit.runs.run import Run
-from transferkit.statistics.clusters import Clusters, number_clusters
+from transferkit.statistics.clusters import Clusters
 from transferkit.statistics.image_scores import score_images
 
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
@@ -75,10 +76,7 @@ class ComparedModel:
     @cached_property
     def clusters(self) -> Clusters | None:
         """Which test images are equal or belong together; None if none do, or it is not recorded."""
-        numbers = self.example.dataset.get("test_clusters")
-        if numbers is None or len(set(numbers)) == len(numbers) or len(numbers) != len(self.test_labels):
-            return None
-        return number_clusters(numbers)
+        return clusters_of(self.example)
 
     @cached_property
     def has_no_chance(self) -> bool:
@@ -109,7 +107,7 @@ class ComparedModel:
 
     def mean(self, metric: str) -> float:
         """Return the mean of a test metric over the completed runs."""
-        return float(np.mean([run.metrics[metric] for run in self.completed]))
+        return float(np.mean([dict(run.metrics)[metric] for run in self.completed]))
 
 
 def group_into_models(groups: Mapping[str, Sequence[Run]]) -> tuple[ComparedModel, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transferkit import files
 from transferkit.deploy.metadata import EXTRA, NAME, ModelMetadata, metadata_of, parse_metadata, read_archive
-from transferkit.errors import DataError, InvalidInputError, MissingDependencyError
+from transferkit.errors import DataError, InvalidInputError, MissingDependencyError, TransferKitError
 
 Format = Literal["keras", "litert", "onnx", "saved_model"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -126,7 +126,12 @@ def _open_path(path: Path) -> Engine:
         raise DataError(
             f"{path} is no saved run and no exported model: a .keras, .tflite or .onnx file, or the folder of a SavedModel."
         )
-    return {"keras": _open_keras_file, "litert": open_litert, "onnx": open_onnx}[form](path)
+    try:
+        return {"keras": _open_keras_file, "litert": open_litert, "onnx": open_onnx}[form](path)
+    except TransferKitError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path} cannot be loaded as a model: {str(error)[:300] or type(error).__name__}") from error
 
 
 def _open_keras_file(path: Path) -> Engine:

@@ -137,12 +137,15 @@ def export(
     tried = _choose_images(network, images, data)
     expected = open_keras(network).compute(tried)
     exact = network if form == "keras" else _as_float32(network)
+    if exact is not network:
+        expected = _compare(open_keras(exact).compute(tried), expected, "float32 model", allowed=_MIXED_TOLERANCE)[0]
     with tempfile.TemporaryDirectory(prefix="transferkit-") as folder:
         written = Path(folder) / {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}.get(
             form, "model"
         )
         _WRITERS[form](exact, written, metadata)
-        difference = _compare(_OPENERS[form](written), tried, expected, form, mixed=exact is not network)
+        answers = _OPENERS[form](written).compute(tried)
+        _, difference = _compare(answers, expected, f"exported {form} file", allowed=_TOLERANCE)
         _place(written, target)
     return Exported(target, form, difference, len(tried))
 
@@ -217,21 +220,18 @@ def _photographs(height: int, width: int, channels: int) -> NDArray[np.uint8]:
 
 
 def _compare(
-    engine: Engine, images: NDArray[np.uint8], expected: NDArray[np.float32], form: str, *, mixed: bool
-) -> float:
-    answers = engine.compute(images)
+    answers: NDArray[np.float32], expected: NDArray[np.float32], what: str, *, allowed: float
+) -> tuple[NDArray[np.float32], float]:
+    """Return the answers and their largest difference from what was expected, or raise `ExportError`."""
     if answers.shape != expected.shape:
-        raise ExportError(
-            f"the exported {form} file answers with shape {answers.shape}, the model with {expected.shape}."
-        )
+        raise ExportError(f"the {what} answers with shape {answers.shape}, the model with {expected.shape}.")
     difference = float(np.abs(answers - expected).max())
-    allowed = _MIXED_TOLERANCE if mixed else _TOLERANCE
     if not difference <= allowed:
         raise ExportError(
-            f"the exported {form} file answers otherwise than the model: probabilities differ by up to {difference:.3g} (allowed"
-            f" {allowed:g}) on {len(images)} images, so it was not kept. {_cure(form)}"
+            f"the {what} answers otherwise than the model: probabilities differ by up to {difference:.3g} (allowed {allowed:g})"
+            f" on {len(answers)} images, so it was not kept. Export it in another format."
         )
-    return difference
+    return answers, difference
 
 
 def _cure(form: str) -> str:

@@ -249,8 +249,12 @@ def load_path(
 
 def load_file(network: Any, path: Path, *, backbone: Backbone | None = None, width: float | None = None) -> None:
     """Check a file of weights, then load it into `network`."""
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file. Pass the path of a file of weights.")
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        found = False
+    if not found:
+        raise WeightsError(f"{str(path)[:200]!r} is not a file. Pass the path of a file of weights.")
     if path.suffix not in _SUFFIXES:
         raise WeightsError(f"{path} is no known file of weights. Expected one that ends in {', '.join(_SUFFIXES)}.")
     label = f"the network {(network.name if backbone is None else backbone.name)!r}"

@@ -7,7 +7,7 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame, shown_name
-from transferkit.runs.grouping import Runs, group_runs
+from transferkit.runs.grouping import Runs, clusters_of, group_runs
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import accuracy_interval, decimals_for
 from transferkit.translation import Translator, mark
@@ -91,7 +91,11 @@ def summarise_accuracy(runs: Sequence[Run]) -> tuple[list[float], float, float, 
             "Draw them under different names."
         )
     values = [float(run.metrics["accuracy"]) for run in completed]
-    return values, float(np.mean(values)), *accuracy_interval([run.test_correct for run in completed])
+    return (
+        values,
+        float(np.mean(values)),
+        *accuracy_interval([run.test_correct for run in completed], clusters_of(completed[0])),
+    )
 
 
 def draw_accuracy(ax: Any, runs: list[Run], say: Translator, *, order: str = "given", names: str = "beside") -> None:

@@ -11,7 +11,28 @@ if TYPE_CHECKING:
 
 
 class Plan(ComparisonPlan):
-    """A plan that prints as a sentence; `plan_comparison` makes it.
+    """What a comparison will be able to tell apart; `plan_comparison` makes it, and it prints as a sentence.
+
+    Parameters
+    ----------
+    difference : float
+        True difference in accuracy, a fraction, that is found with probability `power`; 1 if none can be.
+    test_images : int
+        Number of test images.
+    seeds : int
+        Trainings of each recipe. With one, two trained models are compared, and nothing is said of the recipes.
+    power : float
+        How often the difference is found.
+    disagreement : float
+        Share of the images that exactly one of two trained models, one of each recipe, answers correctly.
+    seed_disagreement : float
+        The same for two trainings of one recipe.
+    seed_sd : float
+        Standard deviation of the accuracy over seeds.
+    pairs : int
+        How many pairs are tested, and so adjusted for (Holm).
+    paired : bool
+        Whether the recipes share training images of their own for each seed.
 
     Examples
     --------
@@ -21,6 +42,8 @@ class Plan(ComparisonPlan):
     0.0073
     >>> plan.table.loc[10_000, 20].item() < plan.difference
     True
+    >>> plan.sentence()[:31]
+    'With 10,000 test images and 5 s'
     """
 
     @property

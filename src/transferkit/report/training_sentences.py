@@ -65,12 +65,12 @@ def _describe_dataset(run: Run, say: Translator) -> str:
 def describe_training(model: ComparedModel, say: Translator) -> str:
     """Return one line on how a model was trained."""
     run = model.example
-    recipe = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
+    recipe: dict[str, Any] = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
     for name, phase in planned.items():
         if phase.get("learning_rate") is None and "learning_rate" in recipe:  # then it is the one of the optimiser
             planned[name] = phase | {"learning_rate": recipe["learning_rate"]}
-    parts = [_describe_phase(phase, planned.get(str(phase.get("name")), {}), say) for phase in run.phases]
+    parts = [_describe_phase(dict(phase), planned.get(str(phase.get("name")), {}), say) for phase in run.phases]
     told = ("epochs", *_PHASE_RECIPE) if planned and run.phases else ("epochs",) if run.phases else ()
     parts += _describe_options({key: value for key, value in recipe.items() if key not in told}, RECIPE, say)
     if "augment" in run.recipe:
@@ -138,8 +138,9 @@ def describe_weights(run: Run, say: Translator) -> str:
     if source == "random":
         return say("random initialisation, nothing pretrained")
     backbone = str(provenance.get("backbone") or "")
-    if provenance.get("width") is not None:
-        backbone = f"{backbone} {float(provenance['width'])}"
+    width = provenance.get("width")
+    if width is not None:
+        backbone = f"{backbone} {float(width)}"
     parts = [_describe_origin(source, backbone, provenance, say)]
     if provenance.get("file"):
         parts.append(say("file {file}", file=provenance["file"]))

@@ -203,7 +203,9 @@ def _read_log(file: Path) -> "pd.DataFrame":
     if not file.is_file():
         raise InvalidInputError(f"{file} is no file. Give the one that keras.callbacks.CSVLogger wrote.")
     try:
-        return pd.read_csv(file, sep=None, engine="python", encoding="utf-8")
+        with file.open(encoding="utf-8") as stream:
+            head = stream.readline()
+        return pd.read_csv(file, sep=max(",;\t", key=head.count), encoding="utf-8")
     except (OSError, ValueError) as error:  # pandas's own are ValueErrors
         raise InvalidInputError(f"{file} is no table of columns: {error}") from None
 
@@ -225,7 +227,8 @@ def _as_list(values: Any, name: object) -> list[Any]:
 def _number(value: Any, name: str) -> float | list[float]:
     """Return a number; of a metric that has one for each class, a list."""
     array = as_array(value, what=f"history's column {name!r}")
-    if array.ndim == 0 or (array.ndim == 1 and name not in _SCALARS):
+    one_a_class = array.ndim == 1 and name not in _SCALARS
+    if array.dtype.kind in "biufOU" and (array.ndim == 0 or one_a_class):
         try:
             numbers: float | list[float] = array.astype(np.float64).tolist()
         except (TypeError, ValueError):

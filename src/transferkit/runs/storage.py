@@ -74,11 +74,27 @@ def write_run(
         with (temporary / PREDICTIONS).open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
         if hasattr(model, "to_json"):
-            files.write_text(temporary / MODEL, model.to_json())
+            configuration = _configuration(model)
+            if configuration is not None:
+                files.write_text(temporary / MODEL, configuration)
             if weights:
                 model.save_weights(str(temporary / WEIGHTS))
         files.write_manifest(temporary, kind=_KIND, schema=SCHEMA)
     return folder
+
+
+def _configuration(model: Any) -> str | None:
+    """Return a network's configuration as JSON, without what it is compiled with or None if a user's own object has none."""
+    for compiled in (True, False):
+        if not compiled:
+            model.get_compile_config = lambda: None
+        try:
+            return str(model.to_json())
+        except Exception:  # noqa: BLE001, S112 - an object without a configuration raises what it likes
+            continue
+        finally:
+            vars(model).pop("get_compile_config", None)
+    return None
 
 
 def weights_digest(model: Any) -> str:

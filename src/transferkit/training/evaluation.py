@@ -10,7 +10,7 @@ from transferkit.data.checks import check_images, check_labels
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
 from transferkit.features.engine import Compute, convert_model
-from transferkit.runs.metrics import compute_metrics
+from transferkit.runs.metrics import Metrics, compute_metrics
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, Network, choose_network
 
@@ -30,7 +30,7 @@ class Evaluation(NamedTuple):
         Softmax output, in the order of the images.
     """
 
-    metrics: dict[str, Any]
+    metrics: Metrics
     probabilities: NDArray[np.float32]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
 from transferkit.features.prefix import Prefix
-from transferkit.models.keras_internals import given_to_compile, is_seed_state, overrides
+from transferkit.models.keras_internals import fit_plainly, given_to_compile, is_seed_state, overrides
 from transferkit.models.program import model_program_digest
 from transferkit.runs.records import PartRecord, ProbeRecord
 from transferkit.runs.run import Run
@@ -216,17 +216,29 @@ def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool) -> Pro
     with other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=True):
         before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         try:
-            logs = model.train_on_batch(np.asarray(data.train.images[chosen]), targets, return_dict=True)
+            logs = fit_plainly(model, _OneBatch(np.asarray(data.train.images[chosen]), targets))
             after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         finally:
             restore()
             model.reset_metrics()
     moved = [float(np.linalg.norm(np.asarray(b, np.float64) - a)) for b, a in zip(before, after, strict=True)]
-    loss = logs.get("loss") if isinstance(logs, Mapping) else None
+    loss = logs.get("loss")
     return {
         "loss": None if loss is None or not np.isfinite(float(loss)) else float(loss),
         "gradients": [norm if np.isfinite(norm) else None for norm in moved],
     }
+
+
+class _OneBatch(keras.utils.PyDataset):
+    def __init__(self, images: Any, targets: Any) -> None:
+        super().__init__()
+        self._batch = images, targets
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self._batch
 
 
 def set_random_states(model: Any, seed: int, epoch: int) -> None:
