@@ -65,7 +65,9 @@ def _describe_dataset(run: Run, say: Translator) -> str:
 def describe_training(model: ComparedModel, say: Translator) -> str:
     """Return one line on how a model was trained."""
     run = model.example
-    recipe: dict[str, Any] = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
+    recipe: dict[str, Any] = {
+        key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")
+    }
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
     for name, phase in planned.items():
         if phase.get("learning_rate") is None and "learning_rate" in recipe:  # then it is the one of the optimiser
