@@ -181,7 +181,7 @@ def say(message: str, *, verbose: bool) -> None:
 def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:
     if place is None:
         return nullcontext()
-    return files.lock(beside(place, ""), what=f"run {place.name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
+    return files.lock(beside(place, ""), what=f"run {name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
 
 
 @contextmanager
