@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transferkit import errors as errors
     from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
@@ -64,11 +65,13 @@ if TYPE_CHECKING:
     from transferkit.runs.loading import load_runs as load_runs
     from transferkit.runs.run import Run as Run
     from transferkit.runs.without import accuracy_without as accuracy_without
+    from transferkit.training.classifier import fit_classifier as fit_classifier
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
     from transferkit.training.label_budgets import Arm as Arm
     from transferkit.training.label_budgets import label_efficiency as label_efficiency
+    from transferkit.training.logistic_head import fit_head as fit_head
     from transferkit.training.repetition import repeat as repeat
 
 __version__ = "0.1.0"
@@ -106,6 +109,8 @@ _EXPORTS = {
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",
+    "fit_classifier": "training.classifier",
+    "fit_head": "training.logistic_head",
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
     "hand_designed_filters": "data.filters",
@@ -148,6 +153,8 @@ __all__ = list(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module(f"{__name__}.errors")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
@@ -156,4 +163,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "errors", "__version__"})
