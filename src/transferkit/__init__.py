@@ -4,10 +4,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transferkit.compare.comparison import Comparison as Comparison
-    from transferkit.compare.comparison import compare_runs as compare_runs
-    from transferkit.compare.efficiency import EfficiencyCurve as EfficiencyCurve
-    from transferkit.compare.efficiency import efficiency_curve as efficiency_curve
     from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
@@ -19,6 +15,11 @@ if TYPE_CHECKING:
     from transferkit.data.folders import load_image_folder as load_image_folder
     from transferkit.data.mnist import load_fashion_mnist as load_fashion_mnist
     from transferkit.data.mnist import load_mnist as load_mnist
+    from transferkit.data.tables import load_image_table as load_image_table
+    from transferkit.deploy.exporting import Exported as Exported
+    from transferkit.deploy.exporting import export as export
+    from transferkit.deploy.prediction import ImageClassifier as ImageClassifier
+    from transferkit.deploy.prediction import predict as predict
     from transferkit.features.cache import clear_cache as clear_cache
     from transferkit.features.cache import extract_features as extract_features
     from transferkit.features.inspection import conv_filters as conv_filters
@@ -50,6 +51,12 @@ if TYPE_CHECKING:
     from transferkit.plots.reliability import plot_reliability as plot_reliability
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
+    from transferkit.report.comparison import Comparison as Comparison
+    from transferkit.report.comparison import compare_runs as compare_runs
+    from transferkit.report.label_curve import EfficiencyCurve as EfficiencyCurve
+    from transferkit.report.label_curve import efficiency_curve as efficiency_curve
+    from transferkit.report.planning import Plan as Plan
+    from transferkit.report.planning import plan_comparison as plan_comparison
     from transferkit.runs.calibration import apply_temperature as apply_temperature
     from transferkit.runs.calibration import calibrate as calibrate
     from transferkit.runs.calibration import fit_temperature as fit_temperature
@@ -70,10 +77,13 @@ __version__ = "0.1.0"
 # and saved runs can be compared without TensorFlow.
 _EXPORTS = {
     "Arm": "training.label_budgets",
-    "Comparison": "compare.comparison",
+    "Comparison": "report.comparison",
     "Dataset": "data.dataset",
     "Duplicates": "data.duplicates",
-    "EfficiencyCurve": "compare.efficiency",
+    "EfficiencyCurve": "report.label_curve",
+    "Exported": "deploy.exporting",
+    "ImageClassifier": "deploy.prediction",
+    "Plan": "report.planning",
     "Run": "runs.run",
     "Split": "data.dataset",
     "accuracy_without": "runs.without",
@@ -85,12 +95,13 @@ _EXPORTS = {
     "build_transfer_model": "models.transfer",
     "calibrate": "runs.calibration",
     "clear_cache": "features.cache",
-    "compare_runs": "compare.comparison",
+    "compare_runs": "report.comparison",
     "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
-    "efficiency_curve": "compare.efficiency",
+    "efficiency_curve": "report.label_curve",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
+    "export": "deploy.exporting",
     "extract_features": "features.cache",
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
@@ -104,11 +115,13 @@ _EXPORTS = {
     "load_fashion_mnist": "data.mnist",
     "load_image": "data.folders",
     "load_image_folder": "data.folders",
+    "load_image_table": "data.tables",
     "load_mnist": "data.mnist",
     "load_model": "models.saving",
     "load_run": "runs.loading",
     "load_runs": "runs.loading",
     "occlusion_map": "features.inspection",
+    "plan_comparison": "report.planning",
     "plot_accuracy": "plots.accuracy",
     "plot_confused_pairs": "plots.confused_pairs",
     "plot_confusion": "plots.confusion",
@@ -124,6 +137,7 @@ _EXPORTS = {
     "plot_reliability": "plots.reliability",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
+    "predict": "deploy.prediction",
     "published_results": "compare.published",
     "repeat": "training.repetition",
     "train": "training.fitting",

@@ -46,8 +46,16 @@ WRONG_IMAGES = [
     (GOOD[:, :0], "no pixels"),
     (np.zeros((2, 0, 8, 3)), "no pixels"),
     ("images.png", "4 axes"),
+    (np.ma.masked_equal(GOOD, GOOD[0, 0, 0, 0]), r"masked array with .* masked values.*filled"),
     (None, "different sizes"),
 ]
+
+
+def test_masked_array_in_which_nothing_is_masked_is_its_values():
+    assert np.array_equal(check_images(np.ma.array(GOOD), name="images"), GOOD)
+    assert check_labels(np.ma.array([0, 1]), num_classes=2, name="labels").tolist() == [0, 1]
+    with pytest.raises(DataError, match=r"labels are a masked array with 1 masked values"):
+        check_labels(np.ma.masked_equal([0, 1], 1), num_classes=2, name="labels")
 
 
 @pytest.mark.parametrize("case", range(len(WRONG_IMAGES)))
@@ -108,7 +116,12 @@ WRONG_LABELS = [
     (np.zeros((3, 1, 1), int), "one axis"),
     (0, "one axis"),
     (np.array([0, 1, 2], dtype="datetime64[s]"), "dtype datetime64"),
-    ([[0], [1, 2], [0]], "one axis|not numbers|are 1"),
+    ([[0], [1, 2], [0]], "look multi-label: an image has a list"),
+    ([{"cat"}, {"dog", "cat"}, set()], "look multi-label: an image has a list"),
+    (np.array([[1, 0], [1, 1], [0, 0]]), r"multi-label \(multi-hot\): shape \(3, 2\), rows with 0 to 2 ones"),
+    (np.array([[0.2, 0.8], [0.5, 0.5], [1, 0]]), "look like probabilities"),
+    (np.array([[12.5, 3], [1, 1], [0, 7]]), "Several numbers for an image"),
+    ([36.6, 37.2, 38.0], "look like regression targets: float64 such as 36.6.*numpy.digitize"),
     (None, "one axis"),
 ]
 

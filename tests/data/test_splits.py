@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from transferkit.data.splits import check_seed, pick_per_class, resolve_size, split_holdout
+from transferkit.data.splits import check_seed, merge_groups, pick_per_class, resolve_size, split_holdout
 from transferkit.errors import InvalidInputError
 
 label_vectors = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(
@@ -31,8 +31,53 @@ def test_holdout_is_stratified_and_leaves_each_class_an_image(labels, data, seed
     share = counts * size / len(labels)
     taken = np.bincount(labels[held], minlength=len(counts))
     roomy = share <= counts - 1  # elsewhere the last image stays, and others give more
-    if roomy.all():
+    several = (share >= 1) | (counts == 0)  # elsewhere a class gives its one image before its turn
+    if roomy.all() and several.all():
         assert np.all(np.abs(taken - share) < 1)
+
+
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=8), st.data(), seeds, st.integers(1, 2))
+def test_each_class_is_held_out_where_it_has_the_images(counts, data, seed, reserve):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    able = np.array(counts) > reserve
+    most = int(np.sum(np.maximum(np.array(counts) - reserve, 0)))
+    assume(most >= len(counts))
+    size = data.draw(st.integers(len(counts), most))
+    kept, held = split_holdout(labels, size, seed=seed, reserve=reserve)
+    assert len(held) == size
+    assert np.array_equal(np.bincount(labels[held], minlength=len(counts)) > 0, able)
+    assert (np.bincount(labels[kept], minlength=len(counts)) >= np.minimum(counts, reserve)).all()
+
+
+def test_chance_decides_which_class_gives_the_odd_image():
+    labels = np.arange(40) % 4
+    given_by = [np.bincount(labels[split_holdout(labels, 9, seed=seed)[1]]).argmax() for seed in range(40)]
+    assert set(given_by) == {0, 1, 2, 3}
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=21, max_size=80), st.data(), seeds)
+def test_groups_stay_on_one_side(pairs, data, seed):
+    labels, groups = np.array([(label, group or index) for index, (label, group) in enumerate(pairs)]).T
+    labels[:2], groups[:6] = (0, 1), range(6)
+    size = data.draw(st.integers(1, len(labels) // 2))
+    kept, held = split_holdout(labels, size, seed=seed, groups=groups)
+    assert not set(groups[kept]) & set(groups[held])
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    assert len(held) > 0
+    assert abs(len(held) - size) <= np.bincount(groups).max() + len(labels) / 5
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))
+def test_merged_groups_are_the_connected_components(pairs):
+    first, second = np.array(pairs).T
+    merged = merge_groups(len(pairs), first, second)
+    assert merged[0] == 0
+    assert np.unique(merged).tolist() == list(range(merged.max() + 1))
+    together = np.equal.outer(first, first) | np.equal.outer(second, second)
+    for _ in range(len(pairs)):
+        together = (together @ together) > 0
+    assert np.array_equal(np.equal.outer(merged, merged), together)
 
 
 @given(st.integers(1, 6), st.integers(2, 30), st.data(), seeds)
@@ -50,7 +95,7 @@ def test_equal_images_stay_on_one_side(labels, data, seed):
     groups = np.array(data.draw(st.lists(st.integers(0, 9), min_size=len(labels), max_size=len(labels))))
     groups = np.unique(groups, return_inverse=True)[1]
     size = data.draw(st.integers(0, len(labels)))
-    kept, held = split_holdout(labels, size, seed=seed, groups=groups)
+    kept, held = split_holdout(labels, size, seed=seed, equal=groups)
     assert not set(groups[kept]) & set(groups[held])
     assert len(kept) + len(held) == len(labels)
     assert len(held) <= size

@@ -7,24 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.errors import DataError, warn
+from transferkit.errors import DataError, list_some, warn
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-_LISTED = 5
 _PIXELS = "pass uint8 pixels 0..255; the model rescales by itself"
-
-
-def _list(values: Iterable[object]) -> str:
-    """Write the first few values, and that there are more."""
-    texts = [str(value) for value in values]
-    return ", ".join(texts[:_LISTED]) + (", ..." if len(texts) > _LISTED else "")
 
 
 def _as_array(values: Any, *, name: str) -> NDArray[Any]:
     if isinstance(values, np.memmap):  # stays one, to be read piece by piece
         return values
+    if np.ma.is_masked(values):
+        raise DataError(
+            f"{name} are a masked array with {int(np.ma.getmaskarray(values).sum()):,} masked values, and a mask says nothing to a model. Leave those"
+            " images out, or pass the array's .filled(value)."
+        )
     try:
         return np.asarray(values)
     except ValueError:  # rows of unequal shape
@@ -171,6 +169,39 @@ def check_input_shape(shape: Sequence[int], input_shape: Sequence[int | None], *
     )
 
 
+ONE_LABEL = (
+    "Multi-label data are not supported: transferkit gives each image exactly one class. Train one model per label, each on"
+    " labels of 0 and 1, or use Keras with sigmoid outputs and binary cross-entropy."
+)
+
+
+def _is_list(label: object) -> bool:
+    return isinstance(label, (list, tuple, set, frozenset))
+
+
+def _refuse_rows(labels: NDArray[Any], *, name: str) -> None:
+    """Say what labels with several columns are: one-hot, multi-hot, probabilities, or something else."""
+    if labels.dtype.kind in "biuf" and len(labels):
+        sums = labels.sum(axis=1, dtype=float)
+        whole = bool(np.isin(labels, (0, 1)).all())
+        if whole and (sums == 1).all():
+            raise DataError(f"{name} look one-hot: shape {labels.shape}; expected (n,). Pass labels.argmax(axis=1).")
+        if whole:
+            raise DataError(
+                f"{name} look multi-label (multi-hot): shape {labels.shape}, rows with {sums.min():.0f} to {sums.max():.0f}"
+                f" ones. {ONE_LABEL}"
+            )
+        if np.allclose(sums, 1) and (labels >= 0).all():
+            raise DataError(
+                f"{name} look like probabilities: shape {labels.shape}, rows that sum to 1; expected class indices (n,)."
+                " Pass labels.argmax(axis=1) if the most probable class is the true one."
+            )
+    raise DataError(
+        f"{name} must have one axis (n,), a class index for each image; got shape {labels.shape}. Several numbers for an"
+        " image (regression, boxes, key points) are not supported."
+    )
+
+
 def _refuse_label_dtype(labels: NDArray[Any], *, name: str) -> None:
     kind = labels.dtype.kind
     if kind == "f":
@@ -178,6 +209,11 @@ def _refuse_label_dtype(labels: NDArray[Any], *, name: str) -> None:
         if len(bad):
             raise DataError(
                 f"{name} hold {labels[bad[0]]} at index {bad[0]}; expected class indices. Drop those images."
+            )
+        if (labels != np.round(labels)).any():
+            raise DataError(
+                f"{name} look like regression targets: {labels.dtype} such as {labels[labels != np.round(labels)][0]:g}; expected"
+                " class indices. Regression is not supported: sort the images into classes, for example with numpy.digitize."
             )
         raise DataError(f"{name} are {labels.dtype}; expected integers. Pass labels.astype('int64').")
     if kind == "b":
@@ -236,7 +272,9 @@ def check_labels(labels: Any, *, num_classes: int | None, name: str, length: int
     """
     array = _as_array(labels, name=name)
     if array.ndim == 2 and array.shape[1] > 1:
-        raise DataError(f"{name} look one-hot: shape {array.shape}; expected (n,). Pass labels.argmax(axis=1).")
+        _refuse_rows(array, name=name)
+    if array.dtype == object and isinstance(labels, Sequence | np.ndarray) and any(map(_is_list, labels)):
+        raise DataError(f"{name} look multi-label: an image has a list of labels. {ONE_LABEL}")
     if array.ndim == 2:  # CIFAR's column of labels: the meaning is clear
         array = array[:, 0]
     if array.ndim != 1:
@@ -264,9 +302,13 @@ def check_class_names(class_names: Iterable[Any]) -> tuple[str, ...]:
         raise DataError(f"class_names must be non-empty strings; got {wrong[0]!r}.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"class_names hold {_list(map(repr, twice))} more than once. Give each class its own name.")
+        raise DataError(
+            f"class_names hold {list_some(map(repr, twice), most=5)} more than once. Give each class its own name."
+        )
     if len(names) < 2:
-        raise DataError(f"there is one class only ({_list(names) or 'none'}); classification needs at least two.")
+        raise DataError(
+            f"there is one class only ({list_some(names, most=5) or 'none'}); classification needs at least two."
+        )
     return names
 
 
@@ -288,17 +330,26 @@ def infer_num_classes(labels: Labels, *, name: str) -> int:
 
 def check_classes_present(labels: Labels, class_names: Sequence[str], *, name: str, required: bool) -> None:
     """Raise `DataError` (or warn, if not `required`) when a class has no image in a split that is not empty."""
+    missing = describe_missing_classes(labels, class_names, name=name)
+    if missing and required:
+        raise DataError(
+            f"{missing.partition(', so')[0]}. Add images of it, or leave the class out of class_names and the labels."
+        )
+    if missing:
+        warn(f"{missing}.")
+
+
+def describe_missing_classes(labels: Labels, class_names: Sequence[str], *, name: str) -> str | None:
+    """Say which classes have no image in a split that is not empty; None if all have."""
     if not len(labels):
-        return
+        return None
     counts = np.bincount(labels, minlength=len(class_names))
     empty = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
-    if empty and required:
-        raise DataError(
-            f"the {name} split has no image of class {_list(empty)}."
-            " Add images of it, or leave the class out of class_names and the labels."
-        )
-    if empty:
-        warn(f"the {name} split has no image of class {_list(empty)}, so nothing is measured for it.")
+    return (
+        f"the {name} split has no image of class {list_some(empty, most=5)}, so nothing is measured for it"
+        if empty
+        else None
+    )
 
 
 def digest_image(image: Images) -> bytes:
@@ -322,6 +373,20 @@ def group_equal_images(images: Images) -> NDArray[np.int64] | None:
     return group_equal(_digests(images))
 
 
+def describe_duplicates(groups: NDArray[np.integer] | None, *, name: str = "test") -> str | None:
+    """Say how many images of a split equal another one of it; None if none does."""
+    if groups is None or not len(groups):
+        return None
+    sizes = np.bincount(groups)
+    repeated = sizes[sizes > 1]
+    if not len(repeated):
+        return None
+    return (
+        f"{repeated.sum():,} of {len(groups):,} {name} images equal another {name} image pixel by pixel ({len(repeated):,} different"
+        " pictures), so each of them counts several times. Remove the copies"
+    )
+
+
 def find_overlap(images: Images, reference: Images) -> list[tuple[int, int]]:
     """Return (index, index in `reference`) of each image that also lies, pixel for pixel, in `reference`."""
     if not len(images) or not len(reference):
@@ -341,7 +406,7 @@ def check_no_overlap(images: Images, reference: Images, *, name: str, reference_
         whole = f" All of the {name} split lies in the {reference_name} split: was the same array given twice?"
     else:
         whole = ""
-    listed = _list(f"{name}[{index}] = {reference_name}[{other}]" for index, other in pairs)
+    listed = list_some((f"{name}[{index}] = {reference_name}[{other}]" for index, other in pairs), most=5)
     raise DataError(
         f"{len(pairs):,} of {len(images):,} {name} images are also {reference_name} images ({listed}), so the result would"
         f" be too good.{whole} Remove them from one side, or pass allow_overlap=True."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.data.dataset import Dataset, Images
+from transferkit.data.dataset import Dataset, Images, Split
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.progress import progress_bar
 
@@ -31,7 +31,8 @@ class Duplicates:
     table : DataFrame
         One row for each test or validation image that has a training image within `max_distance`: ``split``, ``index`` (in
         that split), ``train_index`` (of the nearest training image, the first of equals), ``distance`` (root mean square over
-        all pixels and channels, in grey levels; 0 for equal images), ``label``, ``train_label``. In order of the index.
+        all pixels and channels, in grey levels; 0 for equal images), ``label``, ``train_label``; of images from files also
+        ``file`` and ``train_file``. In order of the index.
     max_distance : float
         The largest distance that counts.
     sizes : dict of str to int
@@ -173,6 +174,8 @@ def find_duplicates(
                     "label": split.labels[found],
                     "train_label": data.train.labels[places[found]],
                 }
+                | _name_files(split, found, "file")
+                | _name_files(data.train, places[found], "train_file")
             )
         )
     columns = {"split": object, "index": int, "train_index": int, "distance": float, "label": int, "train_label": int}
@@ -183,6 +186,11 @@ def find_duplicates(
         sizes={name: len(getattr(data, name).labels) for name in searched},
         fingerprints={name: data.fingerprints[name] for name in searched},
     )
+
+
+def _name_files(split: Split, places: NDArray[np.int64], column: str) -> dict[str, Any]:
+    """Return a column with the files of the images at these places; none if they are from no files."""
+    return {} if split.paths is None else {column: np.array([split.paths[place] for place in places], dtype=object)}
 
 
 def _pixels(images: Images) -> int:

@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,14 @@ from transferkit import files
 from transferkit.data import checks, splits
 from transferkit.data.dataset import Dataset, Split
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, decode_all, decode_image
-from transferkit.data.listing import SUFFIXES, ImageFile, Listing, list_images, list_some, show_path
-from transferkit.errors import DataError, InvalidInputError, TransferKitError, warn
+from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
+from transferkit.data.kept import KeptImages, read_kept, write_kept
+from transferkit.data.listing import ImageFile, Listing, list_images, show_path
+from transferkit.data.notices import say
+from transferkit.errors import DataError, InvalidInputError, TransferKitError, list_some
 
-_SCHEMA = 1
-_BATCH = 32
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How images are divided: sizes as given, and the seed."""
-
-    validation: float
-    test: float
-    seed: int
-    allow_overlap: bool
+_SCHEMA = 3
+_FEW_BITS = 14  # of 16 that all images of a folder together use: cameras have 10, 12 or 14
 
 
 def load_image_folder(
@@ -40,8 +33,12 @@ def load_image_folder(
     validation: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
+    split_seed: int = 0,
+    groups: Callable[[str], Any] | Mapping[str, Any] | None = None,
+    split_folders: bool = True,
     color_mode: ColorMode = "rgb",
     fit: Fit = "stretch",
+    bit_depth: int = 16,
     on_error: Literal["raise", "skip"] = "raise",
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
@@ -54,25 +51,38 @@ def load_image_folder(
     than memory works. The same folder with the same options is not decoded again; a changed, added or removed file
     is noticed by its size and times.
 
-    JPEG, PNG, BMP, GIF and WebP files are read (of an animation the first frame), also in subfolders of a class. Hidden
-    files and other kinds are left out. EXIF orientation is respected, transparency becomes white.
+    Every format of pixels that Pillow decodes is read (of an animation or several pages the first), also in subfolders of
+    a class and behind links. Hidden files, thumbnails and bins of systems, and files that are no images are left out and
+    counted in ``source``; images that are left out are named in a warning. EXIF orientation is respected, transparency
+    becomes white.
 
     Parameters
     ----------
     path : path-like
-        The folder. Subfolders named ``train``, ``validation`` (or ``val``) and ``test`` are taken as splits if nothing
-        else lies beside them; otherwise each subfolder is a class.
+        The folder. Subfolders named like splits (``train``, ``training_set``, ``val``, ``dev``, ``test``, ``holdout``, ...,
+        also ``my_train`` beside ``my_test``) are taken as splits; otherwise each subfolder is a class. Folders that lie one
+        in the other before the classes begin are passed through.
     image_size : int or tuple of int
         Height and width of the resized images; one number for squares.
     validation, test : int or float, default 0.15
         How many of all images make the split, as a count or a fraction; stratified. Not used for a split that has its
         own folder. ``validation=0`` makes none.
     seed : int, default 0
-        Decides which images go where and, with `labels_per_class`, which training images are kept.
+        With `labels_per_class`, decides which training images are kept. `transferkit.repeat` passes it.
+    split_seed : int, default 0
+        Decides which images go where.
+    groups : callable or mapping of str, optional
+        What each image belongs to, for example the object or person on it, from its path relative to the folder
+        (``"cat/tom-1.jpg"``). Images of one group come into one split; the sizes are then met only roughly.
+    split_folders : bool, default True
+        Whether folders named like splits are splits. With False each subfolder is a class, whatever its name.
     color_mode : {"rgb", "grayscale"}, default "rgb"
         Three channels or one.
     fit : {"stretch", "crop", "pad"}, default "stretch"
         How an image of another aspect ratio is fitted: distorted, cut around its centre, or padded with white.
+    bit_depth : int, default 16
+        How many bits of a grey file with 16 bits a pixel are used, from 8 to 16; microscopes and X-ray machines often use 12.
+        What a TIFF file says of it counts more.
     on_error : {"raise", "skip"}, default "raise"
         Whether files that cannot be read are all named in one error, or left out with a warning that names them.
     max_pixels : int, default 89,478,485
@@ -82,30 +92,40 @@ def load_image_folder(
     labels_per_class : int, optional
         Keep this many training images of each class, copied into memory. All of them if None.
     allow_overlap : bool, default False
-        Whether equal images may lie in the folders of two splits.
+        Whether equal images, or images of one group, may lie in the folders of two splits, and equal ones several times in
+        the test split without a warning.
 
     Returns
     -------
     Dataset
-        Images are uint8 of shape (n, height, width, 1 or 3), slices of one memory map; labels int64 of shape (n,).
-        Classes are sorted by name, and the images of a split by path.
+        Images are uint8 of shape (n, height, width, 1 or 3), slices of one memory map; labels int64 of shape (n,); ``paths``
+        of a split are relative to the folder. Classes are sorted by name, and the images of a split by path.
 
     Raises
     ------
     DataError
-        If there are no classes, too few images, files that cannot be read, or equal images in two split folders.
+        If there are no classes, too few images, files that cannot be read, equal images in two split folders, folders
+        named like splits among others, or a link that leads in a circle.
     InvalidInputError
         If an option makes no sense.
 
     Warns
     -----
     TransferKitWarning
-        If files were skipped, images of other formats are there, one image lies in two classes, or a split lacks a class.
+        Once in a program, with all that there is to say of the folder: skipped files, images that are left out, an image in
+        two classes, equal test images, a split that lacks a class, values that use few of their bits.
+
+    See Also
+    --------
+    transferkit.load_image_table : Files and classes from a table.
 
     Notes
     -----
     Images that are equal pixel for pixel after resizing always come into the same split, so that no test image was
     trained on. An image that lies in two classes stays in the training split. A split may be a few images smaller for it.
+
+    A class gives at least one image to each split where it has enough; chance (`split_seed`) decides which classes get
+    the images that cannot be shared out evenly.
 
     What was decoded stays in the cache's ``folders`` until you delete it; each set of options has its own copy.
 
@@ -121,26 +141,87 @@ def load_image_folder(
     ...     for number in range(20):
     ...         pixels = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
     ...         Image.fromarray(pixels).save(f"flowers/{kind}/{number}.png")
-    >>> tk.load_image_folder("flowers", image_size=32)
+    >>> data = tk.load_image_folder("flowers", image_size=32)
+    >>> print(data)
     Dataset('flowers', 2 classes, 32x32x3, train 28, validation 6, test 6)
+           train  validation  test
+    class
+    daisy     14           3     3
+    rose      14           3     3
+    >>> data.test.paths[0]
+    'daisy/1.png'
     """
-    decoding = _check_decoding(image_size, color_mode, fit, max_pixels)
-    plan = Plan(validation, test, splits.check_seed(seed), bool(allow_overlap))
-    _check_choice("on_error", on_error, ("raise", "skip"))
+    decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
+    listing = list_images(files.as_path(path, "path"), split_folders=split_folders)
+    if groups is not None:
+        listing = _with_groups(listing, groups)
+    return load_listing(
+        listing,
+        decoding,
+        Plan(validation, test, splits.check_seed(split_seed), bool(allow_overlap)),
+        on_error=on_error,
+        name=name or listing.root.name,
+        seed=seed,
+        labels_per_class=labels_per_class,
+    )
+
+
+def _with_groups(listing: Listing, groups: Callable[[str], Any] | Mapping[str, Any]) -> Listing:
+    """Return a listing whose images know their group."""
+    paths = [image.path for image in listing.images]
+    if callable(groups):
+        named = [groups(path) for path in paths]
+    elif hasattr(groups, "items"):  # a pandas Series too
+        table = dict(groups.items())
+        missing = [show_path(path) for path in paths if path not in table]
+        if missing:
+            raise InvalidInputError(f"groups has no entry for {len(missing)} images: {list_some(missing, most=5)}.")
+        named = [table[path] for path in paths]
+    else:
+        raise InvalidInputError(
+            "groups must be a function of an image's path, or a mapping from paths to groups; got"
+            f" {type(groups).__name__}. A column of a table is given to load_image_table."
+        )
+    numbers = splits.number_groups(np.fromiter(named, dtype=object, count=len(named)), len(paths)).tolist()
+    images = [replace(image, group=number) for image, number in zip(listing.images, numbers, strict=True)]
+    return replace(listing, images=tuple(images))
+
+
+def load_listing(
+    listing: Listing,
+    decoding: Decoding,
+    plan: Plan,
+    *,
+    on_error: Literal["raise", "skip"],
+    name: str,
+    seed: int,
+    labels_per_class: int | None,
+) -> Dataset:
+    """Decode what was listed, or find it in the cache, and make a dataset of it.
+
+    Raises
+    ------
+    DataError
+        If files cannot be read, there are too few images, or the cache cannot be written.
+    InvalidInputError
+        If an option makes no sense.
+    """
+    check_choice("on_error", on_error, ("raise", "skip"))
+    splits.check_seed(seed)
     if labels_per_class is not None:
         splits.check_labels_per_class(labels_per_class)
-    listing = list_images(Path(path).expanduser())
-    _check_plan(listing, plan)
+    check_plan(listing, plan)
     target = files.cache_home() / "folders" / _store_key(listing, decoding, plan)
     try:
-        store = _read_store(target, decoding)
+        store = read_kept(target)
         if store is None:
-            with files.lock(target):
-                store = _read_store(target, decoding)
+            what = f"the decoded images of {show_path(listing.root)}"
+            with files.lock(target, what=what, timeout_seconds=files.LONG_WAIT_SECONDS):
+                store = read_kept(target)
                 if store is None:
                     files.remove_leftovers(target)
                     _write_store(target, listing, decoding, plan, on_error=on_error)
-                    store = _read_store(target, decoding)
+                    store = read_kept(target)
     except TransferKitError:
         raise
     except OSError as error:
@@ -150,14 +231,10 @@ def load_image_folder(
         ) from error
     if store is None:
         raise DataError(f"{target} was changed while it was read. Run it again.")
-    return _make_dataset(
-        listing,
-        store,
-        on_error=on_error,
-        name=name or listing.root.name,
-        seed=plan.seed,
-        labels_per_class=labels_per_class,
-    )
+    if store.skipped and on_error == "raise":
+        raise DataError(_describe_failures(store.skipped, len(listing.images)))
+    dataset = _make_dataset(listing, decoding, store, name=name, plan=plan)
+    return dataset if labels_per_class is None else dataset.subset(labels_per_class, seed=seed)
 
 
 def load_image(
@@ -166,6 +243,7 @@ def load_image(
     image_size: int | tuple[int, int],
     color_mode: ColorMode = "rgb",
     fit: Fit = "stretch",
+    bit_depth: int = 16,
     max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """Load one image, decoded as `load_image_folder` decodes those of a folder, to predict it.
@@ -173,12 +251,14 @@ def load_image(
     Parameters
     ----------
     path : path-like
-        A JPEG, PNG, BMP, GIF or WebP file.
+        A file of a format that Pillow reads.
     image_size : int or tuple of int
         Height and width, as `load_image_folder` was given them; one number for squares.
     color_mode : {"rgb", "grayscale"}, default "rgb"
         As `load_image_folder` was given it.
     fit : {"stretch", "crop", "pad"}, default "stretch"
+        As `load_image_folder` was given it.
+    bit_depth : int, default 16
         As `load_image_folder` was given it.
     max_pixels : int, default 89,478,485
         Larger images are refused before they are decompressed.
@@ -204,28 +284,38 @@ def load_image(
     >>> image.shape, image[0, 0].tolist()
     ((32, 32, 3), [0, 0, 128])
     """
-    decoding = _check_decoding(image_size, color_mode, fit, max_pixels)
-    file = Path(path).expanduser()
+    decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
+    file = files.as_path(path, "path")
     try:
-        return decode_image(file, decoding)
+        return decode_image(file, decoding).array
     except DataError as error:
         raise DataError(f"{file} cannot be read: {error}") from None
 
 
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+FITS: Final = get_args(Fit)
+
+
+def check_choice(name: str, value: Any, allowed: Sequence[object]) -> Any:
+    """Return `value` if it is one of `allowed`, or raise `InvalidInputError`."""
     if value not in allowed:
         raise InvalidInputError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
+    return value
 
 
-def _check_decoding(image_size: object, color_mode: Any, fit: Any, max_pixels: object) -> Decoding:
+def check_decoding(
+    image_size: object, color_mode: Any, fit: Any, max_pixels: object = MAX_PIXELS, bit_depth: object = 16
+) -> Decoding:
+    """Return how files are decoded, or raise `InvalidInputError` for an option that makes no sense."""
     pair = image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
     if len(pair) != 2 or not all(splits.is_int(side) and 1 <= side <= 16_384 for side in pair):
         raise InvalidInputError(f"image_size must be an int, or (height, width), from 1 to 16384; got {image_size!r}.")
-    _check_choice("color_mode", color_mode, ("rgb", "grayscale"))
-    _check_choice("fit", fit, ("stretch", "crop", "pad"))
+    check_choice("color_mode", color_mode, ("rgb", "grayscale"))
+    check_choice("fit", fit, FITS)
     if not splits.is_int(max_pixels) or max_pixels < 1:
         raise InvalidInputError(f"max_pixels must be an int of 1 or more; got {max_pixels!r}.")
-    return Decoding(int(pair[0]), int(pair[1]), color_mode, fit, int(max_pixels))
+    if not splits.is_int(bit_depth) or not 8 <= bit_depth <= 16:
+        raise InvalidInputError(f"bit_depth must be an int from 8 to 16; got {bit_depth!r}.")
+    return Decoding(int(pair[0]), int(pair[1]), color_mode, fit, int(max_pixels), int(bit_depth))
 
 
 # The store in the cache
@@ -240,7 +330,8 @@ def _store_key(listing: Listing, decoding: Decoding, plan: Plan) -> str:
             status = (listing.root / image.path).stat()
         except OSError:  # a broken link; decoding it names the file
             return (image.path, None)
-        return (image.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        facts = (image.path, image.label, image.split, image.group)
+        return (*facts, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     facts = [_SCHEMA, pillow_version, str(listing.root), listing.class_names, asdict(decoding), asdict(plan)]
     text = json.dumps(
@@ -249,72 +340,37 @@ def _store_key(listing: Listing, decoding: Decoding, plan: Plan) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class Store:
-    """Decoded images in split order, and the record of how they came about."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    split_sizes: tuple[int, int, int]
-    skipped: dict[str, str]
-    conflicts: tuple[str, ...]
-
-
-def _read_store(target: Path, decoding: Decoding) -> Store | None:
-    """Return what the cache holds, or None if it is not there or damaged."""
-    try:
-        index = files.read_json(target / "index.json")
-        images = np.load(target / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(target / "labels.npy", allow_pickle=False)
-        store = Store(images, labels, tuple(index["split_sizes"]), index["skipped"], tuple(index["conflicts"]))
-        complete = (
-            images.shape == (len(labels), *decoding.shape)
-            and images.dtype == np.uint8
-            and sum(store.split_sizes) == len(labels)
-            and files.sha256_arrays(labels) == index["labels_sha256"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return store if complete else None
-
-
 def _write_store(
     target: Path, listing: Listing, decoding: Decoding, plan: Plan, *, on_error: Literal["raise", "skip"]
 ) -> None:
     _check_space(target, len(listing.images), decoding)
-    with files.atomic_folder(target, replace=True) as folder:
+    with files.atomic_folder(target, replace=True, what="the decoded images") as folder:
         decoded_path = folder / "decoded.tmp"
         with decoded_path.open("wb") as stream:
-            digests, failures = decode_all(listing, decoding, stream)
+            digests, failures, bits = decode_all(listing, decoding, stream)
         if failures and on_error == "raise":
             raise DataError(_describe_failures(failures, len(listing.images)))
         good = [(file, digest) for file, digest in zip(listing.images, digests, strict=True) if digest]
         if not good:
             raise DataError(_describe_failures(failures, len(listing.images)))
         members = [file for file, _ in good]
-        groups = checks.group_equal([digest for _, digest in good])
-        parts = _divide(members, listing, plan, groups)
-        order = np.concatenate(parts)
-        labels = np.array([file.label for file in members], dtype=np.int64)[order]
-        decoded = np.memmap(decoded_path, dtype=np.uint8, mode="r", shape=(len(members), *decoding.shape))
-        with (folder / "images.npy").open("wb") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(order), *decoding.shape)}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for start in range(0, len(order), _BATCH):
-                stream.write(decoded[order[start : start + _BATCH]].data)
-        del decoded  # Windows deletes no file that is mapped
+        equal = checks.group_equal([digest for _, digest in good])
+        parts = divide(members, listing, plan, equal)
+        write_kept(
+            folder,
+            decoded_path,
+            (len(members), *decoding.shape),
+            parts,
+            np.array([file.label for file in members], dtype=np.int64),
+            paths=[show_path(members[position].path) for position in np.concatenate(parts)],
+            skipped={show_path(path): reason for path, reason in failures.items()},
+            conflicts=find_conflicts(members, equal),
+            groups=[members[position].group for position in np.concatenate(parts)]
+            if members[0].group is not None
+            else None,
+            bits=[len(bits), max(bits)] if bits else None,
+        )
         decoded_path.unlink()
-        np.save(folder / "labels.npy", labels, allow_pickle=False)
-        index = {
-            "schema": _SCHEMA,
-            "class_names": listing.class_names,
-            "split_sizes": [len(part) for part in parts],
-            "files": [show_path(members[position].path) for position in order],
-            "skipped": {show_path(path): reason for path, reason in failures.items()},
-            "conflicts": _find_conflicts(members, groups),
-            "labels_sha256": files.sha256_arrays(labels),
-        }
-        files.write_json(folder / "index.json", index)
 
 
 def _check_space(target: Path, num_images: int, decoding: Decoding) -> None:
@@ -333,126 +389,59 @@ def _describe_failures(failures: dict[str, str], total: int) -> str:
     return f"{len(failures)} of {total} image files cannot be read:\n{listed}\nRepair or remove them, or pass on_error='skip'."
 
 
-# The splits
+# The dataset
 
 
-def _check_plan(listing: Listing, plan: Plan) -> None:
-    """Refuse split sizes that cannot work, before anything is decoded."""
-    explicit = {image.split for image in listing.images} - {None}
-    counts = np.bincount(
-        [image.label for image in listing.images if image.split in (None, "train")], minlength=len(listing.class_names)
-    )
-    empty = [name for name, count in zip(listing.class_names, counts, strict=True) if not count]
-    if empty:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise DataError(
-            f"no images of class {list_some(map(repr, empty))} in {show_path(listing.root)} (looked for {kinds})."
-        )
-    total = int(counts.sum())
-    num_held = 0
-    for name, size in (("test", plan.test), ("validation", plan.validation)):
-        count = splits.resolve_size(size, total, name=name)
-        if name in explicit:
-            continue
-        if not count and (name == "test" or size):
-            raise DataError(
-                f"{name}={size} of {total} images makes no {name} image. Add images, or choose a larger share."
-            )
-        num_held += count
-    if num_held > total - len(listing.class_names):
-        raise DataError(
-            f"too few images: {total} in {len(listing.class_names)} classes, {num_held} of them to hold out for validation"
-            " and test, which leaves no training image for some class. Add images, or choose smaller splits."
-        )
-
-
-def _divide(
-    members: Sequence[ImageFile], listing: Listing, plan: Plan, groups: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of the training, validation and test images."""
-    labels = np.array([file.label for file in members], dtype=np.int64)
-    explicit = {image.split for image in listing.images} - {None}
-    place = {
-        name: np.array([i for i, file in enumerate(members) if file.split == name], dtype=np.int64)
-        for name in ("validation", "test")
-    }
-    train = np.array([i for i, file in enumerate(members) if file.split in (None, "train")], dtype=np.int64)
-    if groups is not None and not plan.allow_overlap:
-        _refuse_overlap(members, groups, {"train": train, **place})
-    total = len(train)
-    for name, size in (("test", plan.test), ("validation", plan.validation)):
-        if name not in explicit:
-            count = splits.resolve_size(size, total, name=name)
-            within = None if groups is None else np.unique(groups[train], return_inverse=True)[1]
-            kept, held = splits.split_holdout(labels[train], min(count, len(train)), seed=plan.seed, groups=within)
-            train, place[name] = train[kept], train[held]
-            splits.check_held_out(len(held), count, name=f"{name}={size}")
-    missing = set(range(len(listing.class_names))) - set(labels[train].tolist())
-    if missing:
-        names = list_some(repr(listing.class_names[label]) for label in sorted(missing))
-        raise DataError(f"no training image is left for class {names}. Add images, or choose smaller splits.")
-    return train, place["validation"], place["test"]
-
-
-def _refuse_overlap(
-    members: Sequence[ImageFile], groups: NDArray[np.int64], place: dict[str, NDArray[np.int64]]
-) -> None:
-    """Raise `DataError` if equal images lie in the folders of two splits."""
-    for name, other in (("test", "train"), ("validation", "train"), ("test", "validation")):
-        first = {int(groups[position]): int(position) for position in reversed(place[other])}
-        pairs = [(int(i), first[int(groups[i])]) for i in place[name] if int(groups[i]) in first]
-        if pairs:
-            listed = list_some(f"{show_path(members[i].path)} = {show_path(members[j].path)}" for i, j in pairs[:5])
-            raise DataError(
-                f"{len(pairs)} of {len(place[name])} {name} images are also {other} images ({listed}{', ...' * (len(pairs) > 5)}),"
-                " so the result would be too good. Remove them from one side, or pass allow_overlap=True."
-            )
-
-
-def _find_conflicts(members: Sequence[ImageFile], groups: NDArray[np.int64] | None) -> list[str]:
-    """Return "path = path" for each image that lies in more than one class."""
-    if groups is None:
-        return []
-    first: dict[int, ImageFile] = {}
-    conflicts = []
-    for file, group in zip(members, groups.tolist(), strict=True):
-        other = first.setdefault(group, file)
-        if other.label != file.label:
-            conflicts.append(f"{show_path(other.path)} = {show_path(file.path)}")
-    return conflicts
-
-
-def _make_dataset(
-    listing: Listing,
-    store: Store,
-    *,
-    on_error: Literal["raise", "skip"],
-    name: str,
-    seed: int,
-    labels_per_class: int | None,
-) -> Dataset:
-    total = len(listing.images)
-    if store.skipped:
-        if on_error == "raise":
-            raise DataError(_describe_failures(store.skipped, total))
-        listed = list_some(f"{path} ({reason})" for path, reason in store.skipped.items())
-        warn(f"skipped {len(store.skipped)} of {total} image files that cannot be read: {listed}.")
-    if store.conflicts:
-        warn(
-            f"{len(store.conflicts)} images lie in more than one class, so some labels are wrong:"
-            f" {list_some(store.conflicts)}. Remove the wrong copies."
-        )
-    store.labels.flags.writeable = False
+def _make_dataset(listing: Listing, decoding: Decoding, store: KeptImages, *, name: str, plan: Plan) -> Dataset:
     ends = np.cumsum(store.split_sizes)
     parts = [
-        Split(store.images[end - size : end], store.labels[end - size : end])
+        Split(
+            store.images[end - size : end],
+            store.labels[end - size : end],
+            store.paths[end - size : end],
+            None if store.groups is None else store.groups[end - size : end],
+        )
         for end, size in zip(ends, store.split_sizes, strict=True)
     ]
-    for split, split_name in zip(parts[1:], ("validation", "test"), strict=True):
-        checks.check_classes_present(split.labels, listing.class_names, name=split_name, required=False)
+    remarks = [*listing.remarks, *_describe_store(store, listing, parts)]
+    repeated = None if plan.allow_overlap else checks.describe_duplicates(checks.group_equal_images(parts[2].images))
+    say(f"{show_path(listing.root)}: ", remarks if repeated is None else [*remarks, repeated])
     source = (
-        f"folder {name!r}: {len(store.labels)} images, {len(store.skipped)} skipped, {listing.num_ignored} other files"
+        f"folder {name!r}: {len(store.labels)} images, {len(store.skipped)} skipped, {listing.num_ignored} other files,"
+        f" {listing.num_hidden} hidden"
     )
     train, validation, test = parts
-    dataset = Dataset(name, listing.class_names, train, validation, test, source=source, split_seed=seed)
-    return dataset if labels_per_class is None else dataset.subset(labels_per_class, seed=seed)
+    dataset = Dataset(
+        name,
+        listing.class_names,
+        train,
+        validation,
+        test,
+        source=source,
+        split_seed=plan.seed,
+        decoding=decoding.describe(),
+    )
+    dataset._known.update(store.fingerprints)  # just computed, of a file that only transferkit writes
+    return dataset
+
+
+def _describe_store(store: KeptImages, listing: Listing, parts: Sequence[Split]) -> Iterator[str]:
+    """Yield what a user should know of decoded images."""
+    if store.skipped:
+        listed = list_some(f"{path} ({reason})" for path, reason in store.skipped.items())
+        yield f"skipped {len(store.skipped)} of {len(listing.images)} image files that cannot be read: {listed}"
+    if store.conflicts:
+        count = len(store.conflicts)
+        yield (
+            f"{count} image{' lies' if count == 1 else 's lie'} in more than one class, so some labels are wrong:"
+            f" {list_some(store.conflicts)}. Remove the wrong copies"
+        )
+    if store.bits is not None and store.bits[1] <= _FEW_BITS:
+        yield (
+            f"{store.bits[0]} images have 16 bits a pixel and use only {store.bits[1]} of them, so they come out dark. If your"
+            f" camera has 12 bits, pass bit_depth=12 (grey files), or save them with 8 bits"
+        )
+    for split, split_name in zip(parts[1:], ("validation", "test"), strict=True):
+        missing = checks.describe_missing_classes(split.labels, listing.class_names, name=split_name)
+        if missing:
+            yield missing

@@ -1,9 +1,10 @@
 """Stratified, seeded splits and nested subsets, as indices into a label vector."""
 
+import warnings
 from typing import TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import DataError, InvalidInputError
 
@@ -12,6 +13,8 @@ Indices = NDArray[np.int64]
 # One stream of random numbers per purpose, so that the same seed does not pick the same images twice over.
 _HOLDOUT_STREAM = 0
 _SUBSET_STREAM = 1
+_TIE_STREAM = 2
+_GROUP_STREAM = 3
 
 
 def is_int(value: object) -> TypeGuard[int]:
@@ -80,18 +83,27 @@ def permute_classes(labels: NDArray[np.integer], *, seed: int, stream: int) -> d
     return order
 
 
-def _allot(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Share `size` among classes in proportion to `counts` by largest remainders, leaving each class one if possible."""
+def _allot(counts: NDArray[np.int64], size: int, *, reserve: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Share `size` among classes in proportion to `counts`, by largest remainders; chance decides between equals.
+
+    A class gets at least one where it has more than `reserve`, and leaves `reserve` behind, as far as `size` permits.
+    """
     exact = counts * (size / counts.sum())
-    quota = np.floor(exact).astype(np.int64)
-    for spare in (1, 0):  # first leave one image of each class behind; only an extreme size takes those too
-        ceiling = counts - spare
-        quota = np.minimum(quota, ceiling)
+    chance = rng.permutation(len(counts))
+    quota = np.minimum(np.maximum(np.floor(exact).astype(np.int64), 1), np.maximum(counts - reserve, 0))
+    while (
+        excess := int(quota.sum()) - size
+    ) > 0:  # more classes than images, or small ones that got more than their share
+        several = np.flatnonzero(quota > 1) if (quota > 1).any() else np.flatnonzero(quota)
+        by_surplus = several[np.lexsort((chance[several], exact[several] - quota[several]))]
+        quota[by_surplus[:excess]] -= 1
+    for spare in (reserve, 1, 0):  # only an extreme size takes what a class should leave behind
+        ceiling = np.maximum(counts - spare, 0)
         while (missing := size - int(quota.sum())) > 0:
             open_classes = np.flatnonzero(quota < ceiling)
             if not len(open_classes):
                 break
-            by_need = open_classes[np.argsort(quota[open_classes] - exact[open_classes], kind="stable")]
+            by_need = open_classes[np.lexsort((chance[open_classes], quota[open_classes] - exact[open_classes]))]
             quota[by_need[:missing]] += 1
     return quota
 
@@ -109,16 +121,91 @@ def _take_whole_groups(members: Indices, count: int, groups: NDArray[np.integer]
     return np.array(taken, dtype=np.int64)
 
 
+def number_groups(groups: ArrayLike, length: int) -> Indices:
+    """Return numbers from 0 for groups that are named by anything, in order of first appearance.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is not one group for each of `length` images, or a group is missing.
+    """
+    import pandas as pd
+
+    named = np.asarray(groups)
+    if named.shape != (length,):
+        raise InvalidInputError(f"groups must be one for each of the {length:,} images; got shape {named.shape}.")
+    codes, _ = pd.factorize(named)
+    if len(codes) and codes.min() < 0:
+        raise InvalidInputError(
+            f"groups: image {int(np.flatnonzero(codes < 0)[0])} has none (NaN or None). Give each image a group."
+        )
+    return codes.astype(np.int64)
+
+
+def merge_groups(length: int, *partitions: NDArray[np.integer] | None) -> Indices:
+    """Return numbers from 0 for what hangs together by any of several partitions; None stands for one that joins nothing.
+
+    Examples
+    --------
+    >>> merge_groups(4, np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]))
+    array([0, 1, 1, 1])
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    known = [np.unique(groups, return_inverse=True)[1].astype(np.int64) for groups in partitions if groups is not None]
+    if not known or not length:
+        return np.arange(length, dtype=np.int64)
+    offsets = length + np.cumsum([0, *(groups.max() + 1 for groups in known)])
+    rows = np.tile(np.arange(length), len(known))
+    columns = np.concatenate([groups + offset for groups, offset in zip(known, offsets[:-1], strict=True)])
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(offsets[-1], offsets[-1]))
+    _, found = connected_components(graph, directed=False)
+    _, first, inverse = np.unique(found[:length], return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
+
+
+_FOLDS = 20  # a part held out by groups is made of twentieths
+
+
+def _hold_out_groups(labels: NDArray[np.integer], size: int, *, seed: int, groups: NDArray[np.integer]) -> Indices:
+    """Return the indices of about `size` images, whole groups, with the classes in their proportions where groups permit."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = min(_FOLDS, len(np.unique(groups)), int(np.bincount(labels).max()))
+    if folds < 2:
+        raise DataError(
+            f"all {len(labels)} images belong to one group, so none can be held out. Give more groups, or groups=None."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds
+        state = int(np.random.default_rng([seed, _GROUP_STREAM]).integers(2**32))  # scikit-learn takes no larger seed
+        divided = StratifiedGroupKFold(folds, shuffle=True, random_state=state).split(labels, labels, groups)
+        parts = [held for _, held in divided]
+    # Folds are only roughly equal: the next one joins while that brings the part nearer to its size.
+    held = parts[0]
+    for part in parts[1:]:
+        if abs(len(held) + len(part) - size) < abs(len(held) - size):
+            held = np.concatenate([held, part])
+    return np.sort(held).astype(np.int64)
+
+
 def split_holdout(
-    labels: NDArray[np.integer], size: int, *, seed: int, groups: NDArray[np.integer] | None = None
+    labels: NDArray[np.integer],
+    size: int,
+    *,
+    seed: int,
+    equal: NDArray[np.integer] | None = None,
+    groups: NDArray[np.integer] | None = None,
+    reserve: int = 1,
 ) -> tuple[Indices, Indices]:
     """Hold out a stratified part.
 
-    Each class gives its share (largest remainders), and keeps at least one image wherever `size` permits. With the same
-    seed and equal class shares, a smaller part lies inside a larger one.
+    Each class gives its share (largest remainders; at least one image where it has enough, and `size` permits), and keeps
+    `reserve` images. With the same seed and equal class shares, a smaller part lies inside a larger one.
 
-    Groups of equal images are held out together or not at all, and groups that span classes never are. The part held
-    out may then be smaller than asked for.
+    Equal images are held out together or not at all, and those that span classes never are. Groups are held out whole
+    too, by scikit-learn's ``StratifiedGroupKFold``. The part held out may then be smaller or larger than asked for.
 
     Parameters
     ----------
@@ -128,8 +215,12 @@ def split_holdout(
         How many to hold out, 0 to n.
     seed : int
         Decides which ones.
+    equal : ndarray of int, shape (n,), optional
+        Equal numbers from 0 mark images that are equal. Each image by itself if None.
     groups : ndarray of int, shape (n,), optional
-        Equal numbers from 0 mark images that belong together. Each image by itself if None.
+        Equal numbers mark images that belong together, also of several classes.
+    reserve : int, default 1
+        How many images of each class the rest must have.
 
     Returns
     -------
@@ -146,16 +237,30 @@ def split_holdout(
     """
     if size < 0 or size > len(labels):
         raise InvalidInputError(f"cannot hold out {size} of {len(labels)} images.")
-    order = permute_classes(labels, seed=seed, stream=_HOLDOUT_STREAM)
     held_mask = np.zeros(len(labels), dtype=bool)
-    if size:
-        quota = _allot(np.array([len(members) for members in order.values()], dtype=np.int64), size)
+    if size and groups is not None:
+        joined = merge_groups(len(labels), equal, groups)
+        fit = np.flatnonzero(~np.isin(joined, joined[_spans_classes(labels, equal)]))
+        held_mask[fit[_hold_out_groups(labels[fit], min(size, len(fit)), seed=seed, groups=joined[fit])]] = True
+    elif size:
+        order = permute_classes(labels, seed=seed, stream=_HOLDOUT_STREAM)
+        counts = np.array([len(members) for members in order.values()], dtype=np.int64)
+        quota = _allot(counts, size, reserve=reserve, rng=np.random.default_rng([seed, _TIE_STREAM]))
         for members, count in zip(order.values(), quota, strict=True):
-            if groups is None:
+            if equal is None:
                 held_mask[members[:count]] = True
             else:
-                held_mask[_take_whole_groups(members, int(count), groups, np.bincount(groups))] = True
+                held_mask[_take_whole_groups(members, int(count), equal, np.bincount(equal))] = True
     return np.flatnonzero(~held_mask), np.flatnonzero(held_mask)
+
+
+def _spans_classes(labels: NDArray[np.integer], equal: NDArray[np.integer] | None) -> NDArray[np.bool_]:
+    """Return which images also lie in another class."""
+    if equal is None:
+        return np.zeros(len(labels), dtype=bool)
+    pairs = np.unique(np.stack([equal, labels]), axis=1)
+    values, counts = np.unique(pairs[0], return_counts=True)
+    return np.isin(equal, values[counts > 1])
 
 
 def check_labels_per_class(labels_per_class: object) -> int:

@@ -71,6 +71,11 @@ class Prefix:
         return str(self._last.operation.name)
 
     @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape of a batch of features."""
+        return (None, *self._last.shape)
+
+    @property
     def gives_vectors(self) -> bool:
         """Whether the features of an image are a vector, not a map."""
         return len(self._last.shape) == 1

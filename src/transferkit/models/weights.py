@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import keras
 
 from transferkit.errors import DownloadError, WeightsError
-from transferkit.files import download, keras_home, lock, sha256_file
+from transferkit.files import as_path, download, keras_home, lock, sha256_file
 from transferkit.models import offline
 from transferkit.models.backbones import Backbone, WeightFile
 from transferkit.models.hdf5 import BadFileError, check_hdf5, extract_weights, list_arrays, load_weights, most_bytes
@@ -235,7 +235,7 @@ def load_path(
     WeightsError
         If the file is missing, damaged, dangerous, or of another architecture; the message names it.
     """
-    file = Path(path).expanduser()
+    file = as_path(path, "the path of the weights")
     load_file(network, file, backbone=backbone, width=width)
     return WeightsProvenance(
         source="path",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Protocol
 
 from transferkit.plots.style import color_of, marker_of, new_axes, plot_texts, quiet_frame
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,13 +81,13 @@ def plot_label_efficiency(curve: Curve, *, ax: "Axes | None" = None, language: s
     'log'
     """
     arms = list(dict.fromkeys(curve.table["arm"]))
-    with plot_texts(language, arms) as labels:
+    with plot_texts(language, arms) as say:
         target = new_axes(6.4, 4.4) if ax is None else ax
-        _draw(target, curve, arms, labels)
+        _draw(target, curve, arms, say)
     return target
 
 
-def _draw(ax: Any, curve: Curve, arms: list[str], labels: dict[str, str]) -> None:
+def _draw(ax: Any, curve: Curve, arms: list[str], say: Translator) -> None:
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     ax.set_xscale("log")
@@ -107,7 +108,7 @@ def _draw(ax: Any, curve: Curve, arms: list[str], labels: dict[str, str]) -> Non
     room = 0.35 * (max(highs) - min(lows)) + 0.02
     ax.set_ylim(max(0.0, min(lows) - room), min(1.0, max(highs) + room))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    ax.set_xlabel(labels["labels_per_class"])
-    ax.set_ylabel(labels["accuracy_of_seeds"])
+    ax.set_xlabel(say("Labels per class"))
+    ax.set_ylabel(say("Test accuracy: seeds, mean and 95% interval"))
     ax.legend(loc="best", fontsize="small", frameon=False)
     quiet_frame(ax, grid="y")

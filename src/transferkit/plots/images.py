@@ -9,6 +9,7 @@ from transferkit import files
 from transferkit.data.checks import check_images
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, InvalidInputError, RunError
+from transferkit.plots.style import columns_of
 from transferkit.runs.run import Run
 
 TILE_WIDTH: Final = 1.3  # inches
@@ -63,6 +64,21 @@ def match_images(run: Run, images: Dataset | ArrayLike) -> NDArray[np.uint8]:
             " dataset that it was trained with, or the images of its test split in their order."
         )
     return array
+
+
+def name_file(run: Run, place: int) -> str:
+    """Return a line with the name of a test image's file, its end if it is long; nothing if the image is from no file."""
+    files = run.dataset.get("test_files")
+    if not files:
+        return ""
+    name = files[place].rpartition("/")[2]
+    short = name if columns_of(name) <= NAME_COLUMNS + 3 else f"…{name[-NAME_COLUMNS:]}"
+    return "\n" + short.replace("$", r"\$")
+
+
+def text_height(run: Run) -> float:
+    """Return the height in inches of the lines above and below an image."""
+    return TILE_TEXT + (0.15 if run.dataset.get("test_files") else 0.0)
 
 
 def draw_tile(ax: Any, image: NDArray[np.uint8], above: str, below: str, *, columns: int) -> None:

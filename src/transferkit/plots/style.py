@@ -2,19 +2,24 @@
 
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
 from transferkit.errors import InvalidInputError, MissingDependencyError, TransferKitWarning
-from transferkit.plots.texts import LABELS, check_language
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
+from transferkit.translation import Translator, mark, translator
 
 # Okabe & Ito (2008), "Color Universal Design", without black and yellow, which vanish on dark and on white paper.
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS: Final = ("o", "s", "^", "v", "P", "X", "*")
+
+STATUS: Final = {"diverged": mark("diverged"), "interrupted": mark("interrupted")}
+"""How a training ended that has no result."""
 
 _HANGUL_FONTS: Final = (
     "Noto Sans CJK KR",
@@ -73,9 +78,8 @@ def shorten(text: str, columns: int) -> str:
     """Return a text that takes no more than this many columns."""
     if columns_of(text) <= columns:
         return text
-    while columns_of(text) >= columns and len(text) > 1:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+    taken = list(accumulate(map(columns_of, text)))
+    return f"{text[: max(bisect_left(taken, columns), 1)].rstrip()}…"
 
 
 def wrap(text: str, columns: int) -> str:
@@ -89,12 +93,12 @@ def wrap(text: str, columns: int) -> str:
 
 
 @contextmanager
-def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[dict[str, str]]:
-    """Yield the labels in `language`, with a font that can draw them and `texts`, for as long as the plot is made.
+def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[Translator]:
+    """Yield what speaks `language`, with a font that can draw them and `texts`, for as long as the plot is made.
 
-    Without such a font, warn and yield the English ones.
+    Without such a font, warn and speak English.
     """
-    check_language(language)
+    say = translator(language)
     try:
         import matplotlib as mpl
     except ImportError:
@@ -112,11 +116,28 @@ def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[dict[str, s
                 TransferKitWarning,
                 stacklevel=4,
             )
-            language = "en"
+            say = translator("en")
         else:
             families = [font, *families] if language == "ko" else [*families, font]
-    with mpl.rc_context({"font.family": families}):
-        yield LABELS[language]
+    with rc_settings({"font.family": families}):
+        yield say
+
+
+@contextmanager
+def rc_settings(values: Mapping[str, Any]) -> Iterator[None]:
+    """Set some of matplotlib's settings for a while.
+
+    Not `matplotlib.rc_context`: it puts back every setting, with them what a notebook's backend, loaded meanwhile, has set,
+    and no picture appears from then on.
+    """
+    from matplotlib import rcParams
+
+    before = {name: rcParams[name] for name in values}
+    rcParams.update(values)
+    try:
+        yield
+    finally:
+        rcParams.update(before)
 
 
 def new_axes(width: float, height: float) -> Any:

@@ -22,7 +22,6 @@ from transferkit.training.identity import same_probe, say_unknown
 from transferkit.training.options import Keeping
 from transferkit.training.record import record_run
 
-_LOCK_SECONDS = 86_400.0  # another process may be training the very same run: wait for it
 _BUSY: dict[int, str] = {}
 _ONE_AT_A_TIME = threading.Lock()
 _PROCESS = os.getpid()
@@ -165,7 +164,7 @@ def _save(run: Run, place: Path) -> Run:
 
 def run_folder(folder: str | Path, name: str) -> Path:
     """Return the folder of the run of this name."""
-    return Path(folder).expanduser() / (re.sub(r"\W+", "-", name.lower()).strip("-") or "run")
+    return files.as_path(folder, "folder") / (re.sub(r"\W+", "-", name.lower()).strip("-") or "run")
 
 
 def beside(place: Path, suffix: str) -> Path:
@@ -182,7 +181,7 @@ def say(message: str, *, verbose: bool) -> None:
 def _locked(place: Path | None) -> AbstractContextManager[Any]:
     if place is None:
         return nullcontext()
-    return files.lock(beside(place, ""), timeout_seconds=_LOCK_SECONDS)
+    return files.lock(beside(place, ""), what=f"run {place.name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 import rich
 import tensorflow as tf
 
+from transferkit import files
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import (
@@ -178,7 +179,7 @@ def run_tasks(
         If some failed, after all others are finished. If all failed for one and the same reason, that error itself.
     """
     _check_folders(tasks)
-    place = None if folder is None else Path(folder).expanduser().absolute()  # a worker may be somewhere else
+    place = None if folder is None else files.as_path(folder, "folder").absolute()  # a worker may be somewhere else
     expected = resolve_data(data, tasks[0].seed).fingerprints["test"]
     backend, _ = joblib.parallel.get_active_backend()
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if backend.supports_return_generator else "list")

@@ -1,0 +1,1 @@
+"""Using a trained model: named predictions, and files for other programs."""

@@ -1,0 +1,113 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import transferkit as tk
+from transferkit.errors import DataError, InvalidInputError, TransferKitWarning, UnknownNameError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Write 40 images into one folder; return it and a table of them."""
+    root = tmp_path / "photos"
+    (root / "sub").mkdir(parents=True)
+    rows = []
+    for number in range(40):
+        name = f"{'sub/' * (number % 2)}{number:02}.png"
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / name)
+        rows.append({"file": name, "kind": ("cat", "dog")[number // 20], "owner": f"o{number % 10}"})
+    return root, pd.DataFrame(rows)
+
+
+def load(table, **options):
+    return tk.load_image_table(table, **{"path": "file", "label": "kind", "image_size": 8, **options})
+
+
+def contents(split):
+    return {image.tobytes() for image in split.images}
+
+
+def test_table_and_its_csv_file_give_the_same_dataset(photos):
+    root, table = photos
+    data = load(table, root=root)
+    assert repr(data) == "Dataset('table', 2 classes, 8x8x3, train 28, validation 6, test 6)"
+    for split in data:
+        for image, label, path in zip(*split, split.paths, strict=True):
+            assert np.array_equal(tk.load_image(root / path, image_size=8), image)
+            assert table.set_index("file").loc[path, "kind"] == data.class_names[label]
+    for separator, encoding in ((",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")):
+        table.to_csv(root / "labels.csv", sep=separator, encoding=encoding, index=False)
+        again = load(root / "labels.csv")
+        assert (again.name, again.fingerprint) == ("labels", data.fingerprint)
+
+
+def test_absolute_and_windows_paths_are_found(photos):
+    root, table = photos
+    expected = load(table, root=root).fingerprint
+    assert load(table.assign(file=[str(root / name) for name in table["file"]]), root=root).fingerprint == expected
+    assert load(table.assign(file=table["file"].str.replace("/", "\\")), root=root).fingerprint == expected
+
+
+@pytest.mark.parametrize("kind", [int, float, "category", "string", bool])
+def test_labels_of_every_type_become_classes(photos, kind):
+    root, table = photos
+    labels = table["kind"] if kind in ("category", "string") else (table["kind"] == "dog").astype(int) * 7 + 3
+    data = load(table.assign(kind=(labels == 10 if kind is bool else labels).astype(kind)), root=root)
+    names = {"category": ("cat", "dog"), "string": ("cat", "dog"), bool: ("False", "True")}.get(kind, ("3", "10"))
+    assert data.class_names == names
+
+
+def test_splits_and_groups_are_columns(photos):
+    root, table = photos
+    parts = np.where(np.arange(40) % 5 == 0, "test", np.where(np.arange(40) % 5 == 1, "dev", "Train"))
+    data = load(table.assign(part=parts), root=root, split="part")
+    assert [len(split.labels) for split in data] == [24, 8, 8]
+    assert set(data.test.paths) == set(table["file"][::5])
+    data = load(table, root=root, groups="owner", test=0.2, validation=0.2)
+    owners = [set(table.set_index("file").loc[list(split.paths), "owner"]) for split in data]
+    assert not owners[0] & owners[2]
+    assert not owners[1] & owners[2]
+    assert not owners[0] & owners[1]
+    assert [len(split.labels) for split in data] == [24, 8, 8]
+
+
+def test_rows_that_repeat_a_file_count_once(photos):
+    root, table = photos
+    with pytest.warns(TransferKitWarning, match="3 rows repeat a file"):
+        data = load(pd.concat([table, table[:3]]), root=root)
+    assert sum(len(split.labels) for split in data) == 40
+
+
+TABLES = {
+    "missing label": (lambda t: t.assign(kind=t["kind"].where(t.index > 1)), {}, DataError, r"2 of 40 are missing.*dropna"),
+    "two labels": (lambda t: pd.concat([t, t[:1].assign(kind="dog")]), {}, DataError,
+                   "1 files have several labels .*00.png is cat and dog.*Multi-label data are not supported"),
+    "lists": (lambda t: t.assign(kind=[["a"], ["a", "b"]] * 20), {}, DataError, "look multi-label"),
+    "regression": (lambda t: t.assign(kind=np.arange(40) / 7), {}, DataError, "look like regression targets"),
+    "one class": (lambda t: t.assign(kind="cat"), {}, DataError, "one class only"),
+    "no rows": (lambda t: t[:0], {}, DataError, "no rows"),
+    "no such column": (lambda t: t, {"label": "knd"}, UnknownNameError, "unknown column 'knd'. Did you mean 'kind'"),
+    "other folder": (lambda t: t, {"root": "."}, DataError, r"none of the files .*root="),
+    "no suffix": (lambda t: t.assign(file=t["file"].str.removesuffix(".png")), {}, DataError, r"table\['file'\] \+ '.png'"),
+    "unknown split": (lambda t: t.assign(part="elsewhere"), {"split": "part"}, DataError, "'elsewhere' is the name of no split"),
+    "some files missing": (lambda t: t.assign(file=t["file"].where(t.index > 0, "x.png")), {}, DataError, "1 of 40 image files"),
+    "missing group": (lambda t: t.assign(owner=t["owner"].where(t.index > 0)), {"groups": "owner"}, InvalidInputError, "has none"),
+    "not a table": (lambda t: t.to_dict(), {}, InvalidInputError, "must be a DataFrame or the path of a CSV file; got dict"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_tables_that_cannot_be_used_are_refused(photos, what):
+    root, table = photos
+    change, options, error, message = TABLES[what]
+    with pytest.raises(error, match=message):
+        load(change(table), **{"root": root, **options})
+
+
+def test_file_in_another_encoding_is_refused_with_the_cure(photos):
+    root, table = photos
+    table.assign(kind=table["kind"].replace("cat", "고양이")).to_csv(root / "labels.csv", encoding="cp949", index=False)
+    with pytest.raises(DataError, match="is not UTF-8.*encoding='cp949'"):
+        load(root / "labels.csv")

@@ -1,0 +1,201 @@
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from tests.deploy.conftest import make_backbone
+
+import transferkit as tk
+from transferkit.deploy import exporting
+from transferkit.errors import ExportError, InvalidInputError, MissingDependencyError, UnknownNameError
+
+FILES = {"keras": "m.keras", "litert": "m.tflite", "onnx": "m.onnx", "saved_model": "m"}
+
+
+def write(model, tmp_path, form, **options):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="the onnx extra is not installed")
+        pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+    return tk.export(model, tmp_path / FILES[form], **options)
+
+
+def small_model(preprocessing="tf"):
+    """Return a network whose answers are far from uniform, so that a wrong scaling is seen."""
+    keras.utils.set_random_seed(3)
+    model = tk.build_transfer_model(
+        make_backbone(), input_shape=(16, 16, 3), num_classes=3, preprocessing=preprocessing, learning_rate=0.1
+    )
+    head = model.layers[-1]
+    head.set_weights([weight * 4 for weight in head.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_exported_file_predicts_as_the_run_does_with_names_and_decoding(run, data, photos, tmp_path, form):
+    exported = write(run, tmp_path, form)
+    assert exported.difference < 1e-5
+    assert exported.num_images == 32
+    assert (exported.format, exported.path) == (form, tmp_path / FILES[form])
+    expected = tk.predict(run, photos, top=2)
+    answers = tk.predict(exported, photos, top=2)
+    assert list(answers.index) == list(expected.index)
+    assert (answers["predicted"] == expected["predicted"]).all()
+    np.testing.assert_allclose(answers["probability"], expected["probability"], atol=1e-5)
+    classifier = tk.ImageClassifier(exported.path)
+    assert classifier.class_names == data.class_names
+    assert classifier.decoding.describe() == data.decoding
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "form"),
+    [
+        ("caffe", "onnx"),
+        ("torch", "onnx"),
+        ("caffe", "litert"),
+        *(
+            pytest.param(mode, form, marks=pytest.mark.slow)
+            for mode in ("tf", "unit", "none")
+            for form in ("onnx", "litert")
+        ),
+        *(pytest.param(mode, "saved_model", marks=pytest.mark.slow) for mode in ("caffe", "torch")),
+        pytest.param("torch", "litert", marks=pytest.mark.slow),
+    ],
+)
+def test_every_preprocessing_survives(tmp_path, preprocessing, form):
+    exported = write(small_model(preprocessing), tmp_path, form)
+    assert exported.difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("policy", "form"),
+    [
+        ("mixed_float16", "onnx"),
+        ("mixed_bfloat16", "litert"),
+        *(pytest.param("mixed_bfloat16", form, marks=pytest.mark.slow) for form in ("keras", "onnx", "saved_model")),
+        *(pytest.param("mixed_float16", form, marks=pytest.mark.slow) for form in ("keras", "litert", "saved_model")),
+    ],
+)
+def test_mixed_precision_is_exported_in_float32(tmp_path, policy, form):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_model("caffe")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("backbone").compute_dtype != "float32"
+    exported = write(model, tmp_path, form)
+    assert exported.difference < 1e-4  # from the same network in float32
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    answers = tk.predict(exported, images, probabilities=True).filter(like="p(")
+    np.testing.assert_allclose(answers, model.predict(images, verbose=0), atol=0.05)
+
+
+def test_names_are_where_each_format_keeps_them(run, data, tmp_path):
+    names = list(data.class_names)
+    lines = "".join(f"{name}\n" for name in names)
+    for form in ("keras", "litert"):
+        with zipfile.ZipFile(write(run, tmp_path, form).path) as archive:
+            assert archive.read("labels.txt").decode("utf-8") == lines
+    folder = write(run, tmp_path, "saved_model").path
+    assert (folder / "assets.extra" / "labels.txt").read_text(encoding="utf-8") == lines
+    write(run, tmp_path, "onnx")
+    import onnxruntime
+
+    properties = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(properties["class_names"]) == names
+
+
+def test_keras_loads_the_file_as_if_nothing_were_added(run, data, tmp_path):
+    path = write(run, tmp_path, "keras").path
+    model = keras.models.load_model(path)
+    again = tmp_path / "again.keras"
+    model.save(again)
+    np.testing.assert_array_equal(
+        model.predict(data.test.images, verbose=0), run.model.predict(data.test.images, verbose=0)
+    )
+    assert tk.ImageClassifier(again).class_names is None  # Keras keeps what it knows
+
+
+def test_saved_run_is_exported_without_its_model_in_memory(run, data, tmp_path):
+    folder = run.save(tmp_path / "run")
+    exported = tk.export(tk.load_run(folder), tmp_path / "m.keras", images=data.test.images)
+    assert exported.num_images == len(data.test.labels)
+    assert tk.predict(exported, data.test.images).equals(tk.predict(folder, data.test.images))
+
+
+def test_bare_model_takes_what_its_dataset_knows(run, data, tmp_path):
+    exported = tk.export(run.model, tmp_path / "m.keras", data=data)
+    assert tk.ImageClassifier(exported).class_names == data.class_names
+    named = tk.export(run.model, tmp_path / "n.keras", class_names=["a", "b", "c"])
+    assert tk.ImageClassifier(named).class_names == ("a", "b", "c")
+
+
+def test_file_that_answers_otherwise_is_not_kept(run, tmp_path, monkeypatch):
+    def write_another(model, file, metadata):
+        changed = keras.models.clone_model(model)  # new weights
+        changed.save(file)
+
+    monkeypatch.setitem(exporting._WRITERS, "keras", write_another)
+    (tmp_path / "m.keras").write_bytes(b"what was there before")
+    with pytest.raises(ExportError, match=r"probabilities differ by up to 0\.\d+ \(allowed 0\.001\) on 32 images"):
+        tk.export(run, tmp_path / "m.keras")
+    assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]
+    assert (tmp_path / "m.keras").read_bytes() == b"what was there before"
+
+
+def test_model_that_a_format_cannot_hold_is_refused_with_another_format(tmp_path):
+    pytest.importorskip("tf2onnx", reason="the onnx extra is not installed")
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(6, 7, groups=6, padding="same", activation="gelu")(layers.Conv2D(6, 1)(inputs))
+    outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(ExportError, match="Export it as 'litert' or 'keras' instead"):
+        tk.export(keras.Model(inputs, outputs), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_packages_are_named(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tf2onnx", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'transferkit\[onnx\]'"):
+        tk.export(run, tmp_path / "m.onnx")
+
+
+def test_what_cannot_be_exported_is_refused(run, data, tmp_path):
+    with pytest.raises(UnknownNameError, match="unknown format 'tflite'"):
+        tk.export(run, tmp_path / "m.tflite", "tflite")
+    with pytest.raises(InvalidInputError, match=r"a file of format 'onnx' ends in '\.onnx'; got 'm\.tflite'"):
+        tk.export(run, tmp_path / "m.tflite", "onnx")
+    with pytest.raises(InvalidInputError, match="only Keras models can be exported; got"):
+        tk.export(tk.build_baseline("naive_bayes"), tmp_path / "m.onnx")
+    with pytest.raises(InvalidInputError, match="the model has 3 outputs, but there are 2 class names"):
+        tk.export(run.model, tmp_path / "m.keras", class_names=["a", "b"])
+    (tmp_path / "diary").mkdir()
+    (tmp_path / "diary" / "monday.txt").write_text("rain", encoding="utf-8")
+    with pytest.raises(InvalidInputError, match="holds something else, and is left alone"):
+        tk.export(run, tmp_path / "diary")
+
+
+def test_saved_model_is_replaced_by_a_newer_one(run, tmp_path):
+    first = write(run, tmp_path, "saved_model").path
+    (first / "old").write_text("x", encoding="utf-8")
+    write(run, tmp_path, "saved_model")
+    assert not (first / "old").exists()
+
+
+def test_exporting_leaves_the_model_as_it_was(tmp_path):
+    pytest.importorskip("tf2onnx", reason="the onnx extra is not installed")
+    model = small_model("torch")
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    before = model.predict(images, verbose=0)
+    kinds = {layer.name: type(layer.mean) for layer in model.layers if isinstance(layer, layers.Normalization)}
+    tk.export(model, tmp_path / "m.onnx")
+    assert {layer.name: type(layer.mean) for layer in model.layers if layer.name in kinds} == kinds
+    np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_v2_b0", "resnet50", "densenet121"])
+@pytest.mark.parametrize("form", ["litert", "onnx"])
+def test_real_architectures_are_exported(tmp_path, backbone, form):
+    model = tk.build_transfer_model(backbone, pretrained=False, num_classes=3, input_shape=(64, 64, 3), image_size=64)
+    assert write(model, tmp_path, form).difference < 1e-4

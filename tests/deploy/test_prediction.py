@@ -1,0 +1,190 @@
+import io
+import textwrap
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tests.deploy.conftest import COLOURS, paint
+
+import transferkit as tk
+from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
+
+NAMES = list(COLOURS)
+
+
+def test_predictions_are_those_of_the_run(run, data):
+    frame = tk.predict(run, data.test.images, top=3, probabilities=True)
+    expected = run.test_probabilities
+    np.testing.assert_allclose(frame[[f"p({name})" for name in NAMES]], expected, atol=1e-6)
+    assert frame["predicted"].tolist() == [NAMES[place] for place in expected.argmax(axis=1)]
+    assert (frame["probability"] >= frame["probability_2"]).all()
+    assert (frame["probability_2"] >= frame["probability_3"]).all()
+    assert all(len({*row}) == 3 for row in frame[["predicted", "predicted_2", "predicted_3"]].to_numpy())
+    assert list(tk.predict(run, data.test.images)) == ["predicted", "probability"]
+
+
+def test_files_are_decoded_as_the_training_folder_was(run, data, photos):
+    frame = tk.predict(run, photos, probabilities=True)
+    assert frame.index.name == "file"
+    assert len(frame) == 60
+    for split in (data.train, data.validation, data.test):
+        arrays = tk.predict(run, split.images, probabilities=True)
+        np.testing.assert_allclose(
+            frame.loc[list(split.paths)].drop(columns="predicted").to_numpy(float),
+            arrays.drop(columns="predicted").to_numpy(float),
+            atol=1e-6,
+        )
+
+
+def test_fit_of_the_folder_counts(tmp_path, run):
+    picture = paint(COLOURS["green"], 1, size=(60, 20))
+    picture.paste(COLOURS["blue"], (0, 0, 20, 20))
+    picture.paste(COLOURS["blue"], (40, 0, 60, 20))
+    picture.save(tmp_path / "wide.png")
+    cut = tk.predict(run, tmp_path / "wide.png", probabilities=True)
+    whole = tk.predict(run, tmp_path / "wide.png", fit="stretch", probabilities=True)
+    assert cut["predicted"].tolist() == ["green"]
+    assert whole.loc[str(tmp_path / "wide.png"), "p(blue)"] > cut.loc[str(tmp_path / "wide.png"), "p(blue)"]
+
+
+def test_everything_that_holds_a_picture_is_taken(run, photos):
+    file = photos / "green" / "00.png"
+    content = file.read_bytes()
+    expected = tk.predict(run, file)["probability"].item()
+    with Image.open(file) as picture, file.open("rb") as stream:
+        for given in (
+            str(file),
+            [file],
+            [str(file)],
+            content,
+            [content],
+            io.BytesIO(content),
+            stream,
+            picture,
+            [picture],
+        ):
+            frame = tk.predict(run, given)
+            assert frame["predicted"].tolist() == ["green"]
+            assert frame["probability"].item() == pytest.approx(expected)
+
+
+def test_table_is_written_and_read_back(run, photos, tmp_path):
+    frame = tk.predict(run, photos / "blue", top=2)
+    frame.to_csv(tmp_path / "answers.csv")
+    again = pd.read_csv(tmp_path / "answers.csv", index_col="file")
+    assert again["predicted"].tolist() == frame["predicted"].tolist()
+    assert again.index[0] == "00.png"
+
+
+def test_mirror_images_are_averaged(run, data):
+    images = data.test.images
+    both = [run.model.predict(piece, verbose=0) for piece in (images, images[:, :, ::-1])]
+    frame = tk.predict(run, images, flips=True, probabilities=True)
+    np.testing.assert_allclose(frame[[f"p({name})" for name in NAMES]], np.mean(both, axis=0), atol=1e-6)
+
+
+def test_classifier_of_scikit_learn_predicts(data):
+    run = tk.train(tk.build_baseline("naive_bayes"), data, verbose=False)
+    frame = tk.predict(run, data.test.images)
+    assert (frame["predicted"].to_numpy() == np.array(NAMES)[run.test_predictions]).all()
+
+
+def test_bare_model_needs_to_be_told(run, data, photos):
+    assert tk.predict(run.model, data.test.images)["predicted"].isin(["0", "1", "2"]).all()
+    assert tk.predict(run.model, photos, data=data).equals(tk.predict(run, photos))
+    named = tk.predict(run.model, data.test.images, class_names=["a", "b", "c"])
+    assert set(named["predicted"]) == {"a", "b", "c"}
+    with pytest.warns(TransferKitWarning, match="nothing says how the training images were fitted.*stretched"):
+        tk.predict(run.model, photos / "blue")
+
+
+def test_saved_run_and_classifier_predict_the_same(run, photos, tmp_path):
+    folder = run.save(tmp_path / "run")
+    expected = tk.predict(run, photos)
+    assert tk.predict(folder, photos).equals(expected)
+    assert tk.predict(str(folder), photos).equals(expected)
+    assert tk.predict(tk.ImageClassifier(folder), photos).equals(expected)
+
+
+WRONG = {
+    "other size": (lambda d: np.zeros((2, 200, 200, 3), np.uint8), DataError, r"\(200, 200, 3\), but the model takes \(16, 16, 3\).*16x16"),
+    "no batch axis": (lambda d: d.test.images[0], DataError, r"For one colour image pass images\[None\]"),
+    "scaled": (lambda d: d.test.images / 255, DataError, "look already scaled"),
+    "grey": (lambda d: d.test.images[..., :1], DataError, r"\(16, 16, 1\), but the model takes"),
+    "missing file": (lambda d: "nowhere.png", DataError, "images cannot be read: nowhere.png.*on_error='skip'"),
+    "no image": (lambda d: b"hello", DataError, "not an image of a known format"),
+    "nothing": (lambda d: [], DataError, "images"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_images_are_refused_with_the_cure(run, data, what):
+    make, error, message = WRONG[what]
+    with pytest.raises(error, match=message):
+        tk.predict(run, make(data))
+
+
+def test_folder_without_images_is_refused(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match="holds no image files"):
+        tk.predict(run, tmp_path)
+
+
+def test_broken_files_are_skipped_on_demand(run, photos, tmp_path):
+    (tmp_path / "a.png").write_bytes((photos / "blue" / "00.png").read_bytes())
+    (tmp_path / "b.png").write_bytes(b"hello")
+    with pytest.raises(DataError, match="images cannot be read: b.png: it is not an image"):
+        tk.predict(run, tmp_path)
+    with pytest.warns(TransferKitWarning, match=r"skipped 1 of 2 images.*b\.png"):
+        frame = tk.predict(run, tmp_path, on_error="skip")
+    assert frame.index.tolist() == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"top": 0}, "top must be"), ({"top": 4}, "more than the 3 classes"), ({"on_error": "x"}, "on_error must be"),
+     ({"fit": "squash"}, "fit must be"), ({"class_names": ["a", "b"]}, "3 outputs, but there are 2 class names")],
+)  # fmt: skip
+def test_wrong_options_are_refused(run, data, options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        tk.predict(run, data.test.images, **options)
+
+
+def test_what_is_no_model_is_refused(run, data, tmp_path):
+    with pytest.raises(InvalidInputError, match="give a Run, a Keras model.*got int"):
+        tk.predict(3, data.test.images)
+    with pytest.raises(DataError, match="does not exist"):
+        tk.predict(tmp_path / "none.onnx", data.test.images)
+    with pytest.raises(DataError, match="is no saved run and no exported model"):
+        tk.predict(tmp_path, data.test.images)
+    logits = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.raises(InvalidInputError, match="the model's output"):
+        tk.predict(logits, data.test.images)
+    (tmp_path / "x.keras").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="x.keras"):
+        tk.predict(tmp_path / "x.keras", data.test.images)
+
+
+def test_from_a_folder_to_files_and_a_named_prediction_in_under_12_lines(photos, tmp_path, monkeypatch):
+    """The lines of the guide, as they stand."""
+    pytest.importorskip("tf2onnx", reason="the onnx extra is not installed")
+    pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+    (tmp_path / "photos").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)
+    lines = textwrap.dedent("""
+        import transferkit as tk
+        data = tk.load_image_folder("photos", image_size=32)
+        model = tk.build_cnn(input_shape=data.image_shape, num_classes=data.num_classes, filters=(4, 8))
+        run = tk.train(model, data, epochs=8, batch_size=8, name="colours", folder="runs", verbose=False)
+        tk.export(run, "colours.tflite")
+        tk.export(run, "colours.onnx")
+        for model in (run, "runs/colours", "colours.tflite", "colours.onnx"):
+            print(tk.predict(model, "photos/green/00.png", top=2))
+    """).strip()
+    assert len(lines.splitlines()) < 12
+    names = {}
+    exec(lines, names)
+    answers = [tk.predict(model, "photos/green/00.png") for model in (names["run"], "colours.tflite", "colours.onnx")]
+    assert {answer["predicted"].item() for answer in answers} == {"green"}
