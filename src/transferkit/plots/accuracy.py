@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame, shown_name
 from transferkit.runs.grouping import Runs, clusters_of, group_runs
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import accuracy_interval, decimals_for
@@ -115,7 +115,7 @@ def draw_accuracy(ax: Any, runs: list[Run], say: Translator, *, order: str = "gi
         draw_interval(ax, row, summary, color_of(place))
         count = say(" ({count} seeds)", count=len(summary[0])) if len(summary[0]) > 1 else ""
         write_beside(ax, row, summary[3], f"{summary[1]:.{decimals}%}{count}{_lost_text(lost)}")
-    listed = [groups[place][0] for place in places]
+    listed = [shown_name(groups[place][0]) for place in places]
     if names == "beside":
         ax.set_yticks(range(len(groups)), listed)
     else:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import InvalidInputError, MissingDependencyError, UnknownNameError
-from transferkit.plots.style import plot_texts
+from transferkit.plots.style import plot_texts, shown_name, shown_title
 from transferkit.runs.metrics import check_labels
 
 if TYPE_CHECKING:
@@ -134,13 +134,13 @@ def _draw_tiles(
             ax.axis("off")
         for ax, tile, name in zip(grid.flat, shown, names, strict=False):
             ax.imshow(tile, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
-            ax.set_title(name, fontsize="small")
+            ax.set_title(shown_name(name, 24), fontsize="small")
             ax.set_xticks([])
             ax.set_yticks([])
             ax.spines[:].set_color("#808080")  # a tile that is all white ends somewhere
             ax.spines[:].set_linewidth(0.5)
         if title:
-            figure.suptitle(title)
+            figure.suptitle(shown_title(title, int(13 * figure.get_figwidth())))
     return figure
 
 
@@ -224,7 +224,7 @@ def plot_feature_space(
     Raises
     ------
     InvalidInputError
-        If features and labels do not fit together, or there are fewer than five images.
+        If features and labels do not fit together, there are fewer than five images, or the features are the same for all of them.
     UnknownNameError
         If the method is not one of the above.
     MissingDependencyError
@@ -247,7 +247,14 @@ def plot_feature_space(
         raise InvalidInputError(
             f"features must have shape (n, features) with one label each and n of 5 or more; got {table.shape} and {len(classes)} labels."
         )
-    places = _embed(table, method, seed)
+    if not np.isfinite(table).all():
+        raise InvalidInputError("features must be finite numbers; got NaN or infinity.")
+    if np.ptp(table, axis=0).max(initial=0) <= 1e-7 * np.abs(table).max(initial=0):
+        raise InvalidInputError(
+            "features are the same for all images, so nothing tells them apart. Are they dead? See count_dead_features; a larger image_size "
+            "helps."
+        )
+    places = _embed(table / np.abs(table).max(), method, seed)
     with plot_texts("en", class_names):
         import matplotlib.pyplot as plt
 
@@ -256,7 +263,7 @@ def plot_feature_space(
         colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "turbo", len(class_names))
         for label in np.unique(classes):
             chosen = places[classes == label]
-            ax.scatter(chosen[:, 0], chosen[:, 1], s=6, color=colours(int(label)), label=class_names[label])
+            ax.scatter(chosen[:, 0], chosen[:, 1], s=6, color=colours(int(label)), label=shown_name(class_names[label]))
         ax.set_xticks([])
         ax.set_yticks([])
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2, fontsize="small")

@@ -15,6 +15,7 @@ from transferkit.plots.style import (
     new_axes,
     plot_texts,
     quiet_frame,
+    shown_name,
 )
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
@@ -162,7 +163,8 @@ def draw_curves(ax: Any, runs: list[Run], metric: str, say: Translator, *, legen
             curve = validation if validated else training
             ax.plot(epochs[starts], curve[starts], linestyle="", marker="D", markersize=6, color=color, zorder=3)
             drawn.add("next_phase")
-        label = name if len(seeds) == 1 else say("{name} ({count} seeds)", name=name, count=len(seeds))
+        shown = shown_name(name)
+        label = shown if len(seeds) == 1 else say("{name} ({count} seeds)", name=shown, count=len(seeds))
         handles.append(Line2D([], [], color=color, linewidth=1.8, label=label))
     neutral = {"color": ax.xaxis.label.get_color()}
     if "validation" in drawn:

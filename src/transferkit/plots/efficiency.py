@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from transferkit.plots.style import color_of, marker_of, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import color_of, marker_of, new_axes, plot_texts, quiet_frame, shown_name
 from transferkit.translation import Translator
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _draw(ax: Any, curve: Curve, arms: list[str], say: Translator) -> None:
         color, marker = color_of(place), marker_of(place)
         mean = curve.table[(curve.table["arm"] == arm) & curve.table["accuracy"].notna()]
         dots = curve.points[curve.points["arm"] == arm]
-        ax.plot(mean["labels_per_class"], mean["accuracy"], color=color, linewidth=1.8, label=arm)
+        ax.plot(mean["labels_per_class"], mean["accuracy"], color=color, linewidth=1.8, label=shown_name(arm))
         ax.fill_between(mean["labels_per_class"], mean["low"], mean["high"], color=color, alpha=0.18, linewidth=0)
         ax.plot(dots["labels_per_class"], dots["accuracy"], linestyle="", marker=marker, markersize=4, color=color)
         lows.append(dots["accuracy"].min())

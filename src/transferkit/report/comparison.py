@@ -214,7 +214,7 @@ class Comparison(ComparisonResults):
         say = translator(language)
         page = write_page(write_document(self, say), draw_figures(self, say, images))
         if path is not None:
-            files.write_text(Path(path).expanduser(), page)
+            files.write_text(files.as_path(path, "path"), page, what="the report")
         return page
 
     def to_latex(self, language: str = "en") -> str:

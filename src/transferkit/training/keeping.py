@@ -1,5 +1,6 @@
 """The one way through a training, for networks and classifiers alike: lock, find again, fit, record, save."""
 
+import hashlib
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ from transferkit.training.record import record_run
 _BUSY: dict[int, str] = {}
 _ONE_AT_A_TIME = threading.Lock()
 _PROCESS = os.getpid()
+_LONGEST_NAME = 160  # bytes of the 255 that a file name may have, since more is added to it
 
 
 def keep(training: Training, keeping: Keeping) -> Run:
@@ -61,7 +63,7 @@ def keep(training: Training, keeping: Keeping) -> Run:
 
 
 def _train(training: Training, keeping: Keeping, place: Path | None) -> Run:
-    checkpoint = None if place is None else beside(place, ".checkpoint.npz")
+    checkpoint = None if place is None else beside(place, ".checkpoint")
     try:
         outcome = training.fit(None if training.identity.unknown else checkpoint)
     except KeyboardInterrupt:
@@ -163,8 +165,12 @@ def _save(run: Run, place: Path) -> Run:
 
 
 def run_folder(folder: str | Path, name: str) -> Path:
-    """Return the folder of the run of this name."""
-    return files.as_path(folder, "folder") / (re.sub(r"\W+", "-", name.lower()).strip("-") or "run")
+    """Return the folder of the run of this name; one too long for a file system is cut, and told apart by a hash."""
+    slug = re.sub(r"\W+", "-", name.lower()).strip("-") or "run"
+    if len(slug.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        slug = f"{slug.encode()[:_LONGEST_NAME].decode('utf-8', 'ignore')}-{digest}"
+    return files.as_path(folder, "folder") / slug
 
 
 def beside(place: Path, suffix: str) -> Path:
