@@ -88,6 +88,8 @@ class Comparison(ComparisonResults):
     ['good', 'poor', 'a better']
     >>> comparison.class_tests("good")["difference"].to_dict()
     {'cat': 0.0, 'dog': 0.2}
+    >>> print(comparison.to_text("ko").splitlines()[0])
+    이름 없는 데이터: 모델 2개 비교
     >>> report = comparison.to_markdown("ko")
     >>> page = comparison.to_html("report.html")
     >>> table = comparison.to_latex()
@@ -154,6 +156,26 @@ class Comparison(ComparisonResults):
             if not list_banners(self, say):
                 return simplify(write_pair_verdict(self, first, second, say))
         return simplify("\n".join(list_verdicts(self, say)))
+
+    def to_text(self, language: str = "en") -> str:
+        """Return what can be said and the tables as plain text, in signs that the console knows; printing says it in English.
+
+        Parameters
+        ----------
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            The answers first.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+        """
+        return write_text(write_opening(self, translator(language)))
 
     def to_markdown(self, language: str = "en") -> str:
         """Return a report that can be pasted into a GitHub issue.
@@ -266,7 +288,7 @@ class Comparison(ComparisonResults):
         return write_fragment(write_opening(self, translator("en")))
 
     def __repr__(self) -> str:
-        return write_text(write_opening(self, translator("en")))
+        return self.to_text()
 
 
 def compare_runs(
@@ -299,7 +321,8 @@ def compare_runs(
     Returns
     -------
     Comparison
-        With ``table``, ``tests``, ``verdict``, ``sentence()``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
+        With ``table``, ``tests``, ``verdict``, ``sentence()``, ``plot()``, ``to_text()``, ``to_markdown()``, ``to_html()`` and
+        ``to_latex()``.
 
     Raises
     ------
