@@ -145,7 +145,7 @@ class Comparison(ComparisonResults):
         >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[truth * (np.arange(200) < 150)], **common)
         >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[truth * (np.arange(200) < 190)], **common)
         >>> tk.compare_runs([poor, good]).sentence("poor", "good", language="ko")[:17]
-        '“good” 모델이 “poor” 모델'
+        '“good” 모델이 “poor”'
         """
         if name is None and other is not None:
             raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
@@ -346,11 +346,12 @@ def compare_runs(
     Examples
     --------
     >>> import numpy as np
+    >>> import transferkit as tk
     >>> common = {"class_names": ("cat", "dog"), "test_labels": np.array([0, 1, 1, 0]), "seed": 0}
     >>> common["dataset"] = {"name": "pets", "test_fingerprint": "3fa9"}
-    >>> good = Run(name="good", test_probabilities=np.eye(2)[[0, 1, 1, 0]], **common)
-    >>> poor = Run(name="poor", test_probabilities=np.eye(2)[[0, 1, 0, 0]], **common)
-    >>> compare_runs([poor, good]).table["difference"].tolist()
+    >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[[0, 1, 1, 0]], **common)
+    >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[[0, 1, 0, 0]], **common)
+    >>> tk.compare_runs([poor, good]).table["difference"].tolist()
     [0.0, 0.25]
     """
     return Comparison.from_runs(runs, baseline=baseline, margin=margin, family=family, seed=seed)

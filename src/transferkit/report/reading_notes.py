@@ -172,6 +172,8 @@ def _notes_on_tests(results: ComparisonResults, say: Translator) -> Iterator[str
             "Pairs with several seeds: Student's t for what seeds would change (Welch) and for what test images would change, put "
             "together (Howe 1974)."
         )
+    if Method.CORRECTED_T in methods:
+        yield say("Cross-validated: each image is predicted by a model that was trained without its fold.")
     if "better" in results.tests and results.tests["better"].notna().any():
         yield say(
             "The exact permutation test, shown where it can reach 0.05 at all, and P hold for these test images only. P is the "
