@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from transferkit.runs.storage import load_run as load_run
     from transferkit.runs.storage import load_runs as load_runs
     from transferkit.runs.without import accuracy_without as accuracy_without
+    from transferkit.training.cross_validation import cross_validate as cross_validate
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
@@ -91,6 +92,7 @@ _EXPORTS = {
     "compare_runs": "report.comparison",
     "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
+    "cross_validate": "training.cross_validation",
     "efficiency_curve": "report.label_curve",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
