@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.published import plot_published as plot_published
     from transferkit.plots.reliability import plot_reliability as plot_reliability
+    from transferkit.plots.roc import plot_roc as plot_roc
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
     from transferkit.report.comparison import Comparison as Comparison
@@ -128,6 +129,7 @@ _EXPORTS = {
     "plot_occlusion": "plots.convolution",
     "plot_published": "plots.published",
     "plot_reliability": "plots.reliability",
+    "plot_roc": "plots.roc",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
     "published_results": "compare.published",
