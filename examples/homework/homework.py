@@ -208,7 +208,7 @@ for run in runs:
 # under *Not trained alike*.
 #
 # *How far does it reach?* Each network was trained once. The interval covers other test images, not other seeds, so the
-# result holds for *these two trained models*, as the report says. ``tk.repeat(build, data, seeds=range(3))`` would
+# result holds for *these trained models*, as the report says. ``tk.repeat(build, data, seeds=range(3))`` would
 # answer the other question. And with few training images pretraining has a better chance than with many: with 60,000 the
 # small CNN has much more to learn from.
 #
