@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.published import plot_published as plot_published
     from transferkit.plots.reliability import plot_reliability as plot_reliability
+    from transferkit.plots.roc import plot_roc as plot_roc
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
     from transferkit.report.comparison import Comparison as Comparison
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from transferkit.runs.run import Run as Run
     from transferkit.runs.without import accuracy_without as accuracy_without
     from transferkit.training.classifier import fit_classifier as fit_classifier
+    from transferkit.training.cross_validation import cross_validate as cross_validate
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
@@ -101,6 +103,7 @@ _EXPORTS = {
     "compare_runs": "report.comparison",
     "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
+    "cross_validate": "training.cross_validation",
     "efficiency_curve": "report.label_curve",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
@@ -140,6 +143,7 @@ _EXPORTS = {
     "plot_occlusion": "plots.convolution",
     "plot_published": "plots.published",
     "plot_reliability": "plots.reliability",
+    "plot_roc": "plots.roc",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
     "predict": "deploy.prediction",

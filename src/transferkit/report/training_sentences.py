@@ -7,8 +7,9 @@ from transferkit.compare.compared_model import ComparedModel
 from transferkit.compare.table import list_augmentations
 from transferkit.report.vocabulary import CHOICES, ORIGINS, PHASES, RECIPE
 from transferkit.runs.run import Run
-from transferkit.translation import Translator
+from transferkit.translation import Translator, mark
 
+_CHECKED: Final = mark(", official files, verified by SHA-256")
 _PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
 
 
@@ -58,7 +59,9 @@ def _describe_dataset(run: Run, say: Translator) -> str:
     if not validation:
         sentences.append(say("No image was held out for validation."))
     if data.get("source"):
-        sentences.append(say("Source: {source}.", source=data["source"]))
+        source = str(data["source"])
+        checked = source.removesuffix(_CHECKED)
+        sentences.append(say("Source: {source}.", source=source if checked == source else checked + say(_CHECKED)))
     return " ".join(sentences)
 
 
