@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,9 @@ from transferkit.files import sha256_arrays
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
 from transferkit.training.tasks import Build, Method, build_model, check_build, check_method
+
+if TYPE_CHECKING:
+    from transferkit.data.description import DatasetRecord
 
 _FEWEST: Final = 2
 
@@ -223,14 +226,14 @@ def _pool_runs(runs: Sequence[Run], pool: _Pool, folds: NDArray[np.int64], proba
         "test_size": len(pool.labels),
         "folds": folds.tolist(),
     }
+    described = {key: value for key, value in first.dataset.items() if key not in ("test_clusters", "test_files")}
     return replace(
         first,
         test_probabilities=probabilities,
         test_labels=pool.labels,
         validation_probabilities=np.empty((0, pool.data.num_classes), np.float32),
         validation_labels=np.empty(0, np.int64),
-        dataset={key: value for key, value in first.dataset.items() if key not in ("test_clusters", "test_files")}
-        | facts,
+        dataset=cast("DatasetRecord", described | facts),
         history=[],
         phases=[phase for run in runs for phase in run.phases],
         selected_epoch=None,
