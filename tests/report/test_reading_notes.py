@@ -79,8 +79,8 @@ def test_no_model_quicker_and_better_is_told(transfer_runs):
     comparison = compare_runs(transfer_runs)
     in_both(
         comparison,
-        "more accurate than any of these: “frozen”, “fine-tuned”.",
-        "더 정확한 모델이 없는 모델: “frozen”, “fine-tuned”.",
+        "and is more accurate: “frozen”, “fine-tuned”.",
+        "더 정확한 모델은 없습니다: “frozen”, “fine-tuned”.",
     )
 
 

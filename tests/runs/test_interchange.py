@@ -255,7 +255,7 @@ def test_a_file_that_is_no_log_is_refused(digits, tmp_path, content):
         ({"auc": [np.ma.masked]}, "'auc' must not be masked"),
         ({"auc": {1.0}}, "list with one number"),
         ({"auc": {"a": 1.0}}, "list with one number"),
-        ({"accuracy": [91.2]}, r"history\[0\]\['accuracy'\] must be a finite number from 0 to 1"),
+        ({"accuracy": [91.2]}, "'accuracy' must hold fractions from 0 to 1; got 91.2"),
         ({"loss": [1.0], "epoch": [np.nan]}, "epochs must be whole numbers"),
         ({"loss": [1.0], "epoch": [0.5]}, "epochs must be whole numbers"),
         ({"loss": [1.0], "epoch": [-1]}, r"\['epoch'\] must be a whole number of 1 or more; got 0"),

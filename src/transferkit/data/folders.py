@@ -149,7 +149,7 @@ def load_image_folder(
     daisy     14           3     3
     rose      14           3     3
     >>> data.test.paths[0]
-    'daisy/1.png'
+    'daisy/12.png'
     """
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
     listing = list_images(files.as_path(path, "path"), split_folders=split_folders)

@@ -122,7 +122,8 @@ def draw_accuracy(ax: Any, runs: list[Run], say: Translator, *, order: str = "gi
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         for row, name in enumerate(listed):
-            ax.annotate(name, (0.02, row - 0.24), xycoords=("axes fraction", "data"), va="bottom", fontsize="small")
+            corner, paper = (0.02, row - 0.24), {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1.0}
+            ax.annotate(name, corner, xycoords=("axes fraction", "data"), va="bottom", fontsize="small", bbox=paper)
     several = any(summary and len(summary[0]) > 1 for summary in summaries)
     longest = max((len(text.get_text()) for text in ax.texts if text.get_position() == (6, 0)), default=0)
     room = 0.16 * max(1.0, longest / 11)  # for the number beside the last interval

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import InvalidInputError, MissingDependencyError, UnknownNameError
-from transferkit.plots.style import plot_texts, shown_name, shown_title
+from transferkit.plots.style import new_axes, plot_texts, shown_name, shown_title
 from transferkit.runs.metrics import check_labels
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _draw_tiles(
     return figure
 
 
-def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = None) -> "Axes":
+def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
     """Draw an image, and over it how much the class loses where it is covered.
 
     Parameters
@@ -155,6 +155,8 @@ def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = Non
         From `occlusion_map`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if None.
+    language : {"en", "ko"}, default "en"
+        Language of the label.
 
     Returns
     -------
@@ -165,6 +167,13 @@ def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = Non
     ------
     InvalidInputError
         If the shapes are not as above.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the label is English then.
 
     Examples
     --------
@@ -175,18 +184,17 @@ def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = Non
         raise InvalidInputError(
             f"image must have shape (height, width, 1 or 3) and drop (rows, columns); got {pixels.shape} and {loss.shape}."
         )
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        ax = plt.subplots(figsize=(4.2, 3.4), layout="constrained")[1]
-    reach = float(np.abs(loss).max()) or 1.0
-    extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
-    ax.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
-    drawn = ax.imshow(loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.55, extent=extent, interpolation="bilinear")
-    ax.figure.colorbar(drawn, ax=ax, label="loss of probability when covered")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    return ax
+    with plot_texts(language) as say:
+        target = new_axes(4.2, 3.4) if ax is None else ax
+        reach = float(np.abs(loss).max()) or 1.0
+        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
+        target.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+        over: dict[str, Any] = {"cmap": "RdBu_r", "alpha": 0.55, "interpolation": "bilinear"}
+        drawn = target.imshow(loss, vmin=-reach, vmax=reach, extent=extent, **over)
+        target.figure.colorbar(drawn, ax=target, label=say("loss of probability when covered"))
+        target.set_xticks([])
+        target.set_yticks([])
+    return target
 
 
 def plot_feature_space(

@@ -138,7 +138,7 @@ def draw_cost(ax: Any, groups: Mapping[str, Sequence[Run]], cost: str, say: Tran
     _set_ticks(ax, cost, say)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
     ax.set_xlabel(say(COSTS[cost]))
-    ax.set_ylabel(say("Test accuracy"))
+    ax.set_ylabel(say("Test accuracy"), labelpad=7)
     quiet_frame(ax, grid="both")
     if missing:
         text = wrap(say("not recorded: {names}", names=", ".join(missing)), int(11 * ax.figure.get_figwidth()))

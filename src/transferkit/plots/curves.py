@@ -178,7 +178,7 @@ def draw_curves(ax: Any, runs: list[Run], metric: str, say: Translator, *, legen
     if "seed_band" in drawn:
         handles.append(Patch(alpha=0.18, linewidth=0, label=say("band: lowest to highest seed"), **neutral))
     ax.set_xlabel(say("Epoch"))
-    ax.set_ylabel(say(METRICS[metric]))
+    ax.set_ylabel(say(METRICS[metric]), labelpad=7)  # Hangul reaches below the line
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))

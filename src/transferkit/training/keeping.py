@@ -52,7 +52,7 @@ def keep(training: Training, keeping: Keeping) -> Run:
         If the same model is being trained by another thread, or this process was forked from one that trained.
     """
     place = None if keeping.folder is None else run_folder(keeping.folder, keeping.save_as or training.name)
-    with _alone(training), _locked(place):
+    with _alone(training), _locked(place, training.name):
         if place is not None:
             finished = None if keeping.overwrite else _find(place, training, keeping)
             if finished is not None:
@@ -184,10 +184,10 @@ def say(message: str, *, verbose: bool) -> None:
         rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
 
 
-def _locked(place: Path | None) -> AbstractContextManager[Any]:
+def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:
     if place is None:
         return nullcontext()
-    return files.lock(beside(place, ""), what=f"run {place.name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
+    return files.lock(beside(place, ""), what=f"run {name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
 
 
 @contextmanager
