@@ -44,7 +44,7 @@ start = time.perf_counter()
 tk.compare_runs(runs[:2])
 first = time.perf_counter() - start
 start = time.perf_counter()
-comparison = tk.compare_runs(runs)
+comparison = tk.compare_runs(runs, family="all")
 seconds = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 loaded = "yes" if "tensorflow" in sys.modules else "no"

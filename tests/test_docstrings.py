@@ -76,13 +76,29 @@ def documented_parameters(name):
     return [part.strip() for item in document(name)["Parameters"] for part in item.name.split(",")]
 
 
+def fields(module, node):
+    """Return the fields of a dataclass, those of the classes of the package that it stands on first."""
+    tree = ast.parse((SOURCE / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))
+    imports = {
+        alias.name: item.module.removeprefix("transferkit.")
+        for item in tree.body
+        if isinstance(item, ast.ImportFrom) and (item.module or "").startswith("transferkit.")
+        for alias in item.names
+    }
+    names = [ast.unparse(base) for base in node.bases]
+    inherited = [
+        field for base in names if base in imports for field in fields(imports[base], parse(imports[base])[base])
+    ]
+    return inherited + [item.target.id for item in node.body if isinstance(item, ast.AnnAssign)]
+
+
 def signature(name):
     """Return the parameters in order, without defaults: of a function those it takes, of a class its fields, or what makes it."""
     node = find(name)
     if isinstance(node, ast.ClassDef):
         own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in ("__new__", "__init__")]
         if not own:
-            return [item.target.id for item in node.body if isinstance(item, ast.AnnAssign)]
+            return fields(tk._EXPORTS[name], node)
         node = own[0]
     arguments = node.args
     names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]

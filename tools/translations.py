@@ -1,18 +1,26 @@
-"""Keep the Korean translation of the pages that must be complete in step with the English ones.
+"""Keep the Korean translation in step with the English texts: those of the package, and the pages that must be complete.
 
-python tools/translations.py update   # after `sphinx-build -b gettext`: new and changed sentences into docs/locale/ko
-python tools/translations.py check    # exit 1 if a sentence of these pages is missing or fuzzy
+python tools/translations.py update           # new and changed texts of the package into src/transferkit/locale
+python tools/translations.py check            # exit 1 if a text is missing, fuzzy, dead, or has other placeholders
+python tools/translations.py update --pages   # and the pages, into docs/locale/ko; after `sphinx-build -b gettext`
+python tools/translations.py check --pages
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
+from string import Formatter
 
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po, write_po
 
-TEMPLATES = Path("docs/_build/gettext")
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "transferkit"
+PAGES = Path("docs/_build/gettext")
 LOCALE = Path("docs/locale/ko/LC_MESSAGES")
+# transferkit.translation: say("..."), say.counted("one", "many", count), mark("..."), and how many texts each takes
+NAMES = {"say": 1, "mark": 1, "counted": 2}
 # The rest of the site falls back to English; the homework has a notebook that is written in Korean.
 COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index")
 # What sphinx-gallery writes on every page, and numbers.
@@ -24,52 +32,105 @@ ALIKE = {
     r":download:`Download Python source code: (.+)`": r":download:`파이썬 코드 내려받기: \1`",
     r":download:`Download zipped: (.+)`": r":download:`압축 파일 내려받기: \1`",
 }
+Part = tuple[Path, Catalog, Catalog]
 
 
-def catalogs() -> list[tuple[Path, Catalog, Catalog]]:
-    """Return the path of the translation, what it holds, and the template, for each page."""
+def read_translation(path: Path) -> Catalog:
+    """Return what a file of translations holds; a new one is empty."""
+    if path.exists():
+        with path.open("rb") as stream:
+            return read_po(stream, locale="ko")
+    return Catalog(locale="ko", project="transferkit", copyright_holder="The transferkit authors")
+
+
+def package_texts() -> list[Part]:
+    """Return the path of the package's translation, what it holds, and the texts that stand in the code."""
+    template = Catalog()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (count := NAMES.get(name_of(node.func))):
+                for texts in zip(*map(literals_of, node.args[:count]), strict=True):
+                    template.add(texts[0] if count == 1 else texts)
+    path = PACKAGE / "locale" / "ko.po"
+    return [(path, read_translation(path), template)]
+
+
+def literals_of(node: ast.expr) -> list[str]:
+    """Return the text that an expression is, both if it is a choice of two, none if it is found out later."""
+    if isinstance(node, ast.IfExp):
+        return literals_of(node.body) + literals_of(node.orelse)
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def name_of(function: ast.expr) -> str:
+    """Return by which name a function is called."""
+    return getattr(function, "attr", "") or getattr(function, "id", "")
+
+
+def page_texts() -> list[Part]:
+    """Return the same for each page of the documentation that must be complete."""
     found = []
-    for template_path in sorted({path for pattern in COMPLETE for path in TEMPLATES.glob(f"{pattern}.pot")}):
-        path = (LOCALE / template_path.relative_to(TEMPLATES)).with_suffix(".po")
-        translation = Catalog(locale="ko", project="transferkit", copyright_holder="The transferkit authors")
-        if path.exists():
-            with path.open("rb") as stream:
-                translation = read_po(stream, locale="ko")
+    for template_path in sorted({path for pattern in COMPLETE for path in PAGES.glob(f"{pattern}.pot")}):
+        path = (LOCALE / template_path.relative_to(PAGES)).with_suffix(".po")
         with template_path.open("rb") as stream:
-            found.append((path, translation, read_po(stream)))
+            found.append((path, read_translation(path), read_po(stream)))
     if not found:
-        sys.exit(f"no templates in {TEMPLATES}: run `make translations`")
+        sys.exit(f"no templates in {PAGES}: run `make translations`")
     return found
 
 
-def update() -> None:
-    """Write the sentences of the templates into the translations; what changed becomes fuzzy."""
-    for path, translation, template in catalogs():
+def update(parts: list[Part]) -> None:
+    """Write the texts of the templates into the translations; what changed becomes fuzzy."""
+    for path, translation, template in parts:
         translation.update(template, no_fuzzy_matching=not path.exists())
         for message in translation:
+            message.flags.discard("python-format")  # "95% interval" is none
             for pattern, korean in ALIKE.items():
-                if message.id and re.fullmatch(pattern, str(message.id)):
-                    message.string = re.sub(pattern, korean, str(message.id))
+                if isinstance(message.id, str) and message.id and re.fullmatch(pattern, message.id):
+                    message.string = re.sub(pattern, korean, message.id)
                     message.flags.discard("fuzzy")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
             write_po(stream, translation, width=120, ignore_obsolete=True, no_location=True, omit_header=False)
 
 
-def check() -> None:
-    """Exit with 1 and a list if anything is missing or fuzzy."""
-    wrong = []
-    for path, translation, template in catalogs():
-        for message in template:
-            if not message.id:
-                continue
-            found = translation.get(message.id)
-            if found is None or not found.string or found.fuzzy:
-                state = "fuzzy" if found is not None and found.fuzzy else "missing"
-                wrong.append(f"{path}: {state}: {str(message.id)[:100]}")
+def check(parts: list[Part]) -> None:
+    """Exit with 1 and a list if a text is missing, fuzzy or dead, or its translation has other placeholders."""
+    wrong = [fault for path, translation, template in parts for fault in list_faults(path, translation, template)]
     if wrong:
-        sys.exit("\n".join([*wrong, f"{len(wrong)} sentences need a translation (CONTRIBUTING.md, Translations)"]))
+        sys.exit("\n".join([*wrong, f"{len(wrong)} texts need a translation (CONTRIBUTING.md, Translations)"]))
+
+
+def list_faults(path: Path, translation: Catalog, template: Catalog) -> list[str]:
+    """Return what is wrong with a translation, a line each."""
+    wrong = [f"{path}: dead: {one.id}" for one in translation if one.id and template.get(_key(one)) is None]
+    for message in template:
+        found = translation.get(_key(message)) if message.id else message
+        if found is None or (message.id and not all(_texts(found.string))):
+            wrong.append(f"{path}: missing: {message.id}")
+        elif message.id and found.fuzzy:
+            wrong.append(f"{path}: fuzzy: {message.id}")
+        elif message.id and path.is_relative_to(PACKAGE):
+            expected = set.union(*map(placeholders, _texts(message.id)))
+            if any(placeholders(text) != expected for text in _texts(found.string)):
+                wrong.append(f"{path}: other placeholders: {message.id}")
+    return wrong
+
+
+def _key(message: Message) -> str:
+    return _texts(message.id)[0]
+
+
+def _texts(texts: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Return the forms of a text, of which one that is counted has several."""
+    return (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+def placeholders(text: str) -> set[str]:
+    """Return the names in braces in a text."""
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
 if __name__ == "__main__":
-    {"update": update, "check": check}[sys.argv[1]]()
+    chosen = package_texts() + (page_texts() if "--pages" in sys.argv else [])
+    {"update": update, "check": check}[sys.argv[1]](chosen)

@@ -4,10 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transferkit.compare.comparison import Comparison as Comparison
-    from transferkit.compare.comparison import compare_runs as compare_runs
-    from transferkit.compare.efficiency import EfficiencyCurve as EfficiencyCurve
-    from transferkit.compare.efficiency import efficiency_curve as efficiency_curve
+    from transferkit import errors as errors
     from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
@@ -53,8 +50,15 @@ if TYPE_CHECKING:
     from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.published import plot_published as plot_published
     from transferkit.plots.reliability import plot_reliability as plot_reliability
+    from transferkit.plots.roc import plot_roc as plot_roc
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
+    from transferkit.report.comparison import Comparison as Comparison
+    from transferkit.report.comparison import compare_runs as compare_runs
+    from transferkit.report.label_curve import EfficiencyCurve as EfficiencyCurve
+    from transferkit.report.label_curve import efficiency_curve as efficiency_curve
+    from transferkit.report.planning import Plan as Plan
+    from transferkit.report.planning import plan_comparison as plan_comparison
     from transferkit.runs.calibration import apply_temperature as apply_temperature
     from transferkit.runs.calibration import calibrate as calibrate
     from transferkit.runs.calibration import fit_temperature as fit_temperature
@@ -62,11 +66,14 @@ if TYPE_CHECKING:
     from transferkit.runs.loading import load_runs as load_runs
     from transferkit.runs.run import Run as Run
     from transferkit.runs.without import accuracy_without as accuracy_without
+    from transferkit.training.classifier import fit_classifier as fit_classifier
+    from transferkit.training.cross_validation import cross_validate as cross_validate
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
     from transferkit.training.label_budgets import Arm as Arm
     from transferkit.training.label_budgets import label_efficiency as label_efficiency
+    from transferkit.training.logistic_head import fit_head as fit_head
     from transferkit.training.repetition import repeat as repeat
 
 __version__ = "0.1.0"
@@ -75,12 +82,13 @@ __version__ = "0.1.0"
 # and saved runs can be compared without TensorFlow.
 _EXPORTS = {
     "Arm": "training.label_budgets",
-    "Comparison": "compare.comparison",
+    "Comparison": "report.comparison",
     "Dataset": "data.dataset",
     "Duplicates": "data.duplicates",
-    "EfficiencyCurve": "compare.efficiency",
+    "EfficiencyCurve": "report.label_curve",
     "Exported": "deploy.exporting",
     "ImageClassifier": "deploy.prediction",
+    "Plan": "report.planning",
     "Run": "runs.run",
     "Split": "data.dataset",
     "accuracy_without": "runs.without",
@@ -92,10 +100,11 @@ _EXPORTS = {
     "build_transfer_model": "models.transfer",
     "calibrate": "runs.calibration",
     "clear_cache": "features.cache",
-    "compare_runs": "compare.comparison",
+    "compare_runs": "report.comparison",
     "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
-    "efficiency_curve": "compare.efficiency",
+    "cross_validate": "training.cross_validation",
+    "efficiency_curve": "report.label_curve",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
     "export": "deploy.exporting",
@@ -103,6 +112,8 @@ _EXPORTS = {
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",
+    "fit_classifier": "training.classifier",
+    "fit_head": "training.logistic_head",
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
     "hand_designed_filters": "data.filters",
@@ -118,6 +129,7 @@ _EXPORTS = {
     "load_run": "runs.loading",
     "load_runs": "runs.loading",
     "occlusion_map": "features.inspection",
+    "plan_comparison": "report.planning",
     "plot_accuracy": "plots.accuracy",
     "plot_confused_pairs": "plots.confused_pairs",
     "plot_confusion": "plots.confusion",
@@ -131,6 +143,7 @@ _EXPORTS = {
     "plot_occlusion": "plots.convolution",
     "plot_published": "plots.published",
     "plot_reliability": "plots.reliability",
+    "plot_roc": "plots.roc",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
     "predict": "deploy.prediction",
@@ -144,6 +157,8 @@ __all__ = list(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module(f"{__name__}.errors")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
@@ -152,4 +167,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "errors", "__version__"})

@@ -4,7 +4,9 @@ TransferKitError
 ├── InvalidInputError (ValueError)       an argument has a wrong type, shape or value
 │   └── UnknownNameError                 a name is not registered; lists close matches
 ├── DataError (ValueError)               a file or an array holds something else than it should
-├── CacheError (OSError)                 computed features cannot be kept on disk
+├── StorageError (OSError)               a file cannot be written, or a lock is refused; what was finished is kept
+│   ├── CacheError                       computed features cannot be kept on disk
+│   └── LockTimeoutError (TimeoutError)  another process holds what is needed, for too long or without a sign of life
 ├── DownloadError (OSError)              no source could deliver a file
 ├── WeightsError (RuntimeError)          pretrained weights cannot be had, or do not fit
 ├── ExportError (RuntimeError)           a model cannot be written for another program
@@ -17,12 +19,15 @@ TransferKitError
 TransferKitWarning (UserWarning)         the result is usable, with a reservation
 """
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
+
+from typing_extensions import override
 
 
 class TransferKitError(Exception):
@@ -61,6 +66,7 @@ class UnknownNameError(InvalidInputError):
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.")
         self._kind = kind
 
+    @override
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._kind, self.name, self.known), self.__dict__  # so that it can cross processes
 
@@ -69,8 +75,19 @@ class DataError(TransferKitError, ValueError):
     """A file or an array holds something else than it should."""
 
 
-class CacheError(TransferKitError, OSError):
+class StorageError(TransferKitError, OSError):
+    """A file or folder cannot be written, or a lock is refused; nothing that was finished is lost.
+
+    Where the operating system refused, ``errno`` says why, as for any ``OSError``.
+    """
+
+
+class CacheError(StorageError):
     """Computed features cannot be kept on disk; what was kept before is not lost."""
+
+
+class LockTimeoutError(StorageError, TimeoutError):
+    """Another process holds what is needed, for too long or without a sign of life; the message says which one."""
 
 
 class DownloadError(TransferKitError, OSError):
@@ -134,10 +151,23 @@ class TransferKitWarning(UserWarning):
     """The result is usable, with a reservation that the message states."""
 
 
+def list_some(texts: Iterable[str], *, separator: str = ", ", most: int = 20) -> str:
+    """Join the first texts for a message, and say how many more there are.
+
+    Examples
+    --------
+    >>> list_some(["cat", "dog", "emu"], most=2)
+    'cat, dog, and 1 more'
+    """
+    texts = list(texts)
+    more = [f"and {len(texts) - most} more"] if len(texts) > most else []
+    return separator.join(texts[:most] + more)
+
+
 def warn(message: str) -> None:
     """Issue a `TransferKitWarning` that points at the line outside of transferkit that led to it."""
-    package = str(Path(__file__).parent)
+    between = (str(Path(__file__).parent), contextlib.__file__)  # our own context managers are entered from there
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(between):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, TransferKitWarning, stacklevel=level)

@@ -1,5 +1,6 @@
 """What long work shows while it runs."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,3 +20,8 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
             progress.update(task, advance=steps, total=total)
 
         yield advance
+
+
+def tell(message: str) -> None:
+    """Write one line for the user, beside the output proper."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, RunError, UnfairComparisonError, UnknownNameError
+from transferkit.report.comparison import compare_runs
 
 
 def other_data(run, **changes):

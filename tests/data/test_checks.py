@@ -46,8 +46,16 @@ WRONG_IMAGES = [
     (GOOD[:, :0], "no pixels"),
     (np.zeros((2, 0, 8, 3)), "no pixels"),
     ("images.png", "4 axes"),
+    (np.ma.masked_equal(GOOD, GOOD[0, 0, 0, 0]), r"masked array with .* masked values.*filled"),
     (None, "different sizes"),
 ]
+
+
+def test_masked_array_in_which_nothing_is_masked_is_its_values():
+    assert np.array_equal(check_images(np.ma.array(GOOD), name="images"), GOOD)
+    assert check_labels(np.ma.array([0, 1]), num_classes=2, name="labels").tolist() == [0, 1]
+    with pytest.raises(DataError, match=r"labels are a masked array with 1 masked values"):
+        check_labels(np.ma.masked_equal([0, 1], 1), num_classes=2, name="labels")
 
 
 @pytest.mark.parametrize("case", range(len(WRONG_IMAGES)))

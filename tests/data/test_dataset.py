@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
+from transferkit import files
 from transferkit.data.dataset import Dataset, Split
 from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
 
@@ -197,6 +198,46 @@ def test_validation_that_could_hold_out_nothing_is_refused():
         len(Dataset.from_arrays(train=(images, labels), test=test, validation=4, allow_overlap=True).validation.labels)
         == 4
     )
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("part", [0, 1])
+def test_fingerprint_is_that_of_what_the_arrays_hold_now(arrays, split, part):
+    (images, labels), test = (tuple(one.copy() for one in pair) for pair in arrays)
+    given = {"train": (images[:-9], labels[:-9]), "validation": (images[-9:], labels[-9:]), "test": test}
+    dataset = Dataset.from_arrays(**given, allow_overlap=True)
+    before, described = dataset.fingerprint, dataset.describe()
+    assert dataset.fingerprint == before
+    array = given[split][part]
+    array[0] ^= 1
+    assert dataset.fingerprint != before
+    assert dataset.fingerprints[split] != described[f"{split}_fingerprint"]
+    assert dataset.describe()["fingerprint"] == dataset.fingerprint
+    array[0] ^= 1
+    assert dataset.fingerprint == before
+    assert pickle.loads(pickle.dumps(dataset)).fingerprint == before
+
+
+def test_fingerprint_of_what_nobody_can_change_is_computed_once(arrays, monkeypatch):
+    train, test = arrays
+    dataset = Dataset.from_arrays(
+        train=train, test=test, validation=6, allow_overlap=True
+    )  # copies the training images
+    hashed = []
+    compute = files.sha256_arrays
+    monkeypatch.setattr(files, "sha256_arrays", lambda *split: hashed.append(split) or compute(*split))
+    assert dataset.fingerprint == dataset.fingerprint
+    assert len(hashed) == 3 + 1  # the caller's own test images each time
+
+
+def test_memory_map_that_can_be_written_is_hashed_at_each_use(arrays, tmp_path):
+    train, test = arrays
+    np.save(tmp_path / "x.npy", train[0])
+    dataset = Dataset.from_arrays((np.load(tmp_path / "x.npy", mmap_mode="r"), train[1]), test, allow_overlap=True)
+    before = dataset.fingerprint
+    changed = np.load(tmp_path / "x.npy", mmap_mode="r+")
+    changed[0] += 1
+    assert dataset.fingerprint != before
 
 
 def unequal(count, seed=0):

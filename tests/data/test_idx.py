@@ -87,8 +87,8 @@ def test_gzip_bomb_stops_at_the_bound(tmp_path):
 
 
 def test_missing_file_and_folder_are_data_errors(tmp_path):
-    for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(DataError, match="cannot be read"):
+    for path, message in ((tmp_path / "absent", "cannot be read"), (tmp_path, "is a folder")):
+        with pytest.raises(DataError, match=message):
             read_payload(path)
 
 

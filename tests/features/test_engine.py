@@ -1,9 +1,12 @@
 """LiteRT and Keras give the same features; where LiteRT cannot, Keras takes over and says so."""
 
+import hashlib
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from transferkit.errors import TransferKitWarning, UnknownNameError
 from transferkit.features import engine as engines
@@ -87,3 +90,32 @@ def test_accelerators_run_keras_and_processors_litert(monkeypatch, kinds, engine
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda: devices)
     assert engines.choose_engine("auto") == engine
     assert [engines.choose_engine(name) for name in ("keras", "litert")] == ["keras", "litert"]
+
+
+@pytest.mark.parametrize("kept", ["garbage", "another model's"])
+def test_converted_file_of_no_use_is_removed_with_a_warning(prefix, body, classifier, images, tmp_path, kept):
+    file = tmp_path / "prefix.tflite"
+    converted = b"TFL3" + bytes(range(256)) * 10
+    if kept != "garbage":
+        network = body()
+        network.trainable = False
+        engines.load_engine(find_prefix(classifier(network)), "litert", images, folder=tmp_path)
+        converted = file.read_bytes()[32:]
+    file.write_bytes(hashlib.sha256(converted).digest() + converted)
+    with pytest.warns(TransferKitWarning, match="cannot be used"):
+        compute = engines.load_engine(prefix, "litert", images, folder=tmp_path)
+    np.testing.assert_allclose(compute(images), engines.live_values(prefix, images), atol=1e-4)
+    assert file.read_bytes()[32:] != converted
+    engines.load_engine(prefix, "litert", images, folder=tmp_path)  # and warns no more
+
+
+def test_lower_precision_is_left_to_keras(images, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        inputs = keras.Input((16, 16, 1))
+        x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, trainable=False)(inputs))
+        prefix = find_prefix(keras.Model(inputs, keras.layers.Dense(2)(x)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert prefix.compute_dtype == "bfloat16"
+    assert engines.load_engine(prefix, "litert", images, folder=tmp_path) is None

@@ -86,7 +86,7 @@ def test_interrupted_extraction_goes_on_where_it_stopped(tmp_path):
 def test_damage_is_found_and_computed_again(tmp_path, damage):
     images, compute = make_images(20), Counting()
     ask(tmp_path, images, compute, chunk=5)
-    rows, index = tmp_path / "rows.f32", sorted(tmp_path.glob("index-*.npz"))[1]
+    rows, index = tmp_path / "rows.f32", sorted(tmp_path.glob("*.index"))[1]
     if damage == "flip a byte":
         content = bytearray(rows.read_bytes())
         content[5 * 12 + 7] ^= 1
@@ -101,6 +101,64 @@ def test_damage_is_found_and_computed_again(tmp_path, damage):
         rows.unlink()
     np.testing.assert_array_equal(ask(tmp_path, images, compute, chunk=5), features_of(images))
     assert compute.images == (40 if damage == "lose the rows" else 25)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_flipped_bits_anywhere_cost_a_computation_and_nothing_else(tmp_path_factory, data):
+    folder, images = tmp_path_factory.mktemp("store"), make_images(20)
+    ask(folder, images, features_of, chunk=5)
+    stored = sorted(file for file in folder.iterdir() if file.stat().st_size)
+    for file in data.draw(st.lists(st.sampled_from(stored), min_size=1, max_size=3, unique=True)):
+        content = bytearray(file.read_bytes())
+        for bit in data.draw(st.lists(st.integers(0, 8 * len(content) - 1), min_size=1, max_size=3, unique=True)):
+            content[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(content)
+    compute = Counting()
+    np.testing.assert_array_equal(ask(folder, images, compute, chunk=5), features_of(images))
+    assert 0 < compute.images <= 20
+    again = Counting()
+    np.testing.assert_array_equal(ask(folder, images, again), features_of(images))
+    assert again.images == 0
+
+
+def test_shuffled_digests_are_found(tmp_path):
+    images, compute = make_images(5), Counting()
+    ask(tmp_path, images, compute)
+    (index,) = tmp_path.glob("*.index")
+    content = index.read_bytes()
+    index.write_bytes(content[:-32] + content[-16:] + content[-32:-16])
+    np.testing.assert_array_equal(ask(tmp_path, images, compute), features_of(images))
+    assert compute.images == 10
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes in folders are POSIX's")
+@pytest.mark.parametrize("pattern", ["rows.f32", "*.index"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_removed_and_never_waited_for(tmp_path, pattern, make):
+    images, compute = make_images(5), Counting()
+    ask(tmp_path, images, compute)
+    (file,) = tmp_path.glob(pattern)
+    file.unlink()
+    make(file)
+    np.testing.assert_array_equal(ask(tmp_path, images, compute), features_of(images))
+    assert compute.images == 10
+
+
+def test_features_in_a_read_only_folder_are_read_and_others_are_a_clear_error(tmp_path, make_read_only):
+    folder, images, compute = tmp_path / "features", make_images(20), Counting()
+    ask(folder, images[:15], compute, chunk=5)
+    make_read_only(folder)
+    np.testing.assert_array_equal(ask(folder, images[:15], compute), features_of(images[:15]))
+    assert compute.images == 15
+    with pytest.raises(CacheError, match=r"may not be written to .* TRANSFERKIT_HOME"):
+        ask(folder, images, compute)
+    np.testing.assert_array_equal(ask(folder, images[:15], compute), features_of(images[:15]))
+
+
+def test_features_of_another_shape_than_the_folders_are_refused(tmp_path):
+    with pytest.raises(CacheError, match="do not fit"):
+        ask(tmp_path, make_images(5), lambda images: features_of(images)[:, :2])
 
 
 CHILD = textwrap.dedent(

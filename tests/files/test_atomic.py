@@ -6,13 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from transferkit import files
+from transferkit.errors import StorageError
 
 
 def leftovers(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def write_folder(path, text, **options):
+    with files.atomic_folder(path, **options) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "a.txt").write_text(text, encoding="utf-8")
+
+
+def read_folder(path):
+    return (path / "sub" / "a.txt").read_text(encoding="utf-8")
 
 
 def test_file_appears_complete_and_readable_by_all(tmp_path):
@@ -57,39 +70,91 @@ def test_killed_write_leaves_the_old_file(tmp_path):
     assert path.read_text(encoding="utf-8") == "newer"
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root ignores permissions")
-def test_read_only_folder_is_an_os_error(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError):
-        files.write_text(tmp_path / "x", "y")
-    tmp_path.chmod(0o700)
+@pytest.mark.parametrize("write", [files.write_text, files.write_json, write_folder])
+def test_folder_that_cannot_be_written_is_named_with_the_cure(tmp_path, make_read_only, write):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    make_read_only(folder)
+    for path in (folder / "x", folder / "new" / "x"):
+        with pytest.raises(
+            StorageError, match=r"the note cannot be kept: .* may not be written to .* call again"
+        ) as error:
+            write(path, "text", what="the note")
+        assert error.value.errno in (errno.EROFS, errno.EACCES)
+        assert isinstance(error.value, OSError)
+    assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
-def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch, number):
-    files.write_text(tmp_path / "x", "old")
+def test_full_disk_is_named_with_the_cure_and_leaves_the_old_file(small_disk):
+    files.write_text(small_disk / "x", "old")
+    with pytest.raises(StorageError, match=r"x cannot be kept: the disk that holds .* is full") as error:
+        files.write_text(small_disk / "x", "new" * 200_000)
+    assert error.value.errno == errno.ENOSPC
+    assert (small_disk / "x").read_text(encoding="utf-8") == "old"
+    assert leftovers(small_disk) == ["x"]
+    files.write_text(small_disk / "x", "new")
 
+
+def write_arrays(folder):
+    np.savez(folder / "a.npz", np.zeros(200_000))
+
+
+def write_hdf5(folder):
+    with h5py.File(folder / "a.h5", "w") as stream:
+        stream["a"] = np.random.default_rng(0).random(200_000)
+
+
+@pytest.mark.parametrize("fill", [write_arrays, write_hdf5])
+def test_full_disk_leaves_the_old_folder_whoever_writes_into_it(small_disk, fill):
+    write_folder(small_disk / "run", "old")
+
+    def write():
+        with files.atomic_folder(small_disk / "run", replace=True, what="run 'a'") as folder:
+            fill(folder)
+
+    with pytest.raises(StorageError, match="run 'a' cannot be kept") as error:
+        write()
+    assert error.value.errno == errno.ENOSPC
+    assert read_folder(small_disk / "run") == "old"
+    assert leftovers(small_disk) == ["run"]
+
+
+def test_error_in_the_cache_tells_how_to_free_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path))
+    fail_with(monkeypatch, errno.EDQUOT)
+    with pytest.raises(StorageError, match="clear_cache"):
+        files.write_text(tmp_path / "sub" / "x", "new")
+
+
+def fail_with(monkeypatch, number):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO])
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch, number):
+    files.write_text(tmp_path / "x", "old")
+    fail_with(monkeypatch, number)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as error:
         files.write_text(tmp_path / "x", "new")
+    assert error.value.errno == number
     assert (tmp_path / "x").read_text(encoding="utf-8") == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
 
 
+def test_error_of_the_callers_own_is_not_taken_for_the_disks(tmp_path):
+    def write():
+        with files.atomic_write(tmp_path / "x"):
+            (tmp_path / "absent").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as error:
+        write()
+    assert not isinstance(error.value, StorageError)
+
+
 # Folders
-
-
-def write_folder(path, text, **options):
-    with files.atomic_folder(path, **options) as folder:
-        (folder / "sub").mkdir()
-        (folder / "sub" / "a.txt").write_text(text, encoding="utf-8")
-
-
-def read_folder(path):
-    return (path / "sub" / "a.txt").read_text(encoding="utf-8")
 
 
 def test_folder_appears_whole_and_is_not_replaced_unasked(tmp_path):
@@ -132,18 +197,23 @@ def test_folder_made_by_another_in_the_meantime_is_kept(tmp_path):
     assert leftovers(tmp_path) == ["run"]
 
 
-def test_failed_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
+@pytest.mark.parametrize("times", [1, 2])
+def test_failed_swap_puts_the_old_folder_back_or_keeps_it_aside(tmp_path, monkeypatch, times):
     path = tmp_path / "run"
     write_folder(path, "old")
-    replace = Path.replace
+    replace, failures = Path.replace, []
 
     def fail(self, target):
-        if self.name.endswith(".tmp"):
-            raise PermissionError("in use")
+        if len(failures) < times and (self.name.endswith(".tmp") or failures):
+            failures.append(self)
+            raise PermissionError(errno.EACCES, "in use")
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match="in use"):
         write_folder(path, "new", replace=True)
-    assert read_folder(path) == "old"
-    assert leftovers(tmp_path) == ["run"]
+    if times == 1:
+        assert read_folder(path) == "old"
+        assert leftovers(tmp_path) == ["run"]
+    else:  # the disk went away amid it
+        assert [read_folder(folder / "run") for folder in tmp_path.iterdir()] == ["old"]

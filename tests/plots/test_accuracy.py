@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.plots.accuracy import plot_accuracy
 from transferkit.plots.confusion import plot_confusion
-from transferkit.runs.metrics import confusion_matrix, wilson_interval
+from transferkit.report.comparison import compare_runs
+from transferkit.runs.metrics import confusion_matrix
+from transferkit.statistics.intervals import wilson_interval
 
 
 def row_names(ax):

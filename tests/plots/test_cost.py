@@ -6,7 +6,7 @@ import pytest
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.cost import plot_cost
-from transferkit.runs.metrics import wilson_interval
+from transferkit.statistics.intervals import wilson_interval
 
 
 @pytest.fixture

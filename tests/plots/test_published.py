@@ -34,7 +34,7 @@ def test_a_method_of_the_same_name_shares_the_row(fine, coarse):
     crosses = [line for line in ax.lines if line.get_marker() == "x"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in crosses] == [(0.9965, 3)]
     legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert legend == ["measured, with 95% interval", "published", "published, not credible"]
+    assert legend == ["measured, with 95% interval", "published result", "published, not credible"]
 
 
 def test_order_by_accuracy_takes_the_measured_one_where_there_is_one(fine, coarse, diverged):

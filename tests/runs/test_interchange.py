@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError, RunError, UnknownNameError
+from transferkit.errors import InvalidInputError, RunError, TransferKitWarning, UnknownNameError
+from transferkit.runs.metrics import log_loss
 
 COLUMNS = {"loss": [2.0, 1.0], "accuracy": [0.3, 0.6], "val_loss": [1.9, 1.2], "val_accuracy": [0.2, 0.5]}
 
@@ -89,7 +90,7 @@ def test_columns_of_a_csv_log_are_a_history(digits, tmp_path):
 
 @settings(max_examples=30)
 @given(
-    st.dictionaries(st.sampled_from(["loss", "accuracy", "val_loss", "auc"]), st.none(), min_size=1),
+    st.dictionaries(st.sampled_from(["loss", "val_loss", "auc", "learning_rate"]), st.none(), min_size=1),
     st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=1, max_size=8),
     st.integers(0, 50),
 )
@@ -99,7 +100,8 @@ def test_history_frame_gives_back_what_went_in(digits, names, values, first):
     frame = own_run(digits, History(columns, epochs)).history_frame()
     assert frame["epoch"].tolist() == [epoch + 1 for epoch in epochs]
     for name, column in columns.items():
-        np.testing.assert_array_equal(frame[name].to_numpy(float), column)
+        kept = [value if np.isfinite(value) else np.nan for value in column]  # JSON has no word for infinity
+        np.testing.assert_array_equal(frame[name].to_numpy(float), kept)
 
 
 def test_history_frame_of_a_run_without_history_is_empty():
@@ -143,6 +145,96 @@ def test_validation_on_the_test_images_is_found_out(digits):
     assert own_run(digits, leaked, selection="test").selection == "test"
 
 
+@settings(max_examples=40)
+@given(
+    epochs=st.integers(1, 6),
+    place=st.integers(0, 5),
+    selection=st.sampled_from(["last", "validation", "none", "test"]),
+    noise=st.floats(-1e-6, 1e-6),
+)
+def test_an_epoch_chosen_on_the_test_images_is_found_whatever_selection_says(digits, epochs, place, selection, noise):
+    place = min(place, epochs - 1)
+    loss = own_run(digits).metrics["loss"]
+    columns = {"loss": [1.0] * epochs, "val_loss": [loss + 0.1 * (i - place) for i in range(epochs)]}
+    columns["val_loss"][place] *= 1 + noise
+    contradicts = selection == "validation" or (selection in ("last", "none") and place < epochs - 1)
+    if contradicts:
+        with pytest.raises(InvalidInputError, match=rf"epoch {place + 1}.*test images.*selection='test'"):
+            own_run(digits, columns, selection=selection)
+    else:
+        assert own_run(digits, columns, selection=selection).selection == selection
+
+
+def test_watching_the_test_loss_without_choosing_by_it_is_no_selection(digits):
+    run = own_run(digits)
+    watched = COLUMNS | {"val_loss": [run.metrics["loss"]] * 2, "val_accuracy": [run.metrics["accuracy"]] * 2}
+    assert own_run(digits, watched).selected_epoch == 2
+
+
+def test_an_accuracy_like_the_test_images_is_told_unless_the_validation_images_explain_it(digits):
+    run = own_run(digits)
+    alike = COLUMNS | {"val_accuracy": [run.metrics["accuracy"], 0.5]}
+    with pytest.warns(TransferKitWarning, match="val_accuracy of epoch 1 is the accuracy on the test images"):
+        own_run(digits, alike)
+    validation = probabilities(digits, "validation")
+    loss = log_loss(digits.validation.labels, validation)
+    explained = alike | {"val_loss": [loss, 3.0]}
+    found = own_run(digits, explained, selection="validation", selected_epoch=1, validation_probabilities=validation)
+    assert found.selected_epoch == 1
+    with pytest.raises(InvalidInputError, match="of epoch 1, not of the last, 2. Say selection='validation'"):
+        own_run(digits, explained, validation_probabilities=validation)
+
+
+def test_columns_may_be_whatever_holds_numbers(digits):
+    import tensorflow as tf
+
+    values = np.array([2.0, 1.0], np.float32)
+    expected = own_run(digits, {"loss": [2.0, 1.0]}).history
+    holders = [tuple(values), values, np.ma.array(values), pd.Series(values, index=[7, 8]), tf.constant(values)]
+    holders += [[tf.constant(2.0), tf.constant(1.0)], [np.float16(2), np.array(1)], ["2.0", "1.0"]]
+    for holder in holders:
+        assert own_run(digits, {"loss": holder}).history == expected
+    frame = pd.DataFrame({"Unnamed: 0": [0, 1], "loss": values})
+    assert own_run(digits, frame).history == expected
+
+
+def test_a_metric_with_one_value_for_each_class_is_kept(digits):
+    history = {
+        "loss": [2.0, 1.0],
+        "f1_score": [np.array([0.5, np.nan]), [0.75, 1.0]],
+        "learning_rate": np.array([0.1, 0.01]),
+    }
+    history["auc"] = [None, 0.5]  # missing
+    run = own_run(digits, history)
+    assert [row["auc"] for row in run.history] == [None, 0.5]
+    assert [row["f1_score"] for row in run.history] == [[0.5, None], [0.75, 1.0]]
+    assert [row["learning_rate"] for row in run.history] == [0.1, 0.01]
+    assert run.history_frame()["f1_score"][1] == [0.75, 1.0]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_file_of_a_csv_logger_is_a_history(digits, tmp_path, separator):
+    lines = ["epoch,accuracy,loss,val_loss", "0,0.5,2.5,NA", "1,0.75,1.5,2.0"]
+    file = tmp_path / "log.csv"
+    file.write_text("\n".join(line.replace(",", separator) for line in lines), encoding="utf-8")
+    for history in (file, str(file)):
+        assert own_run(digits, history).history == [
+            {"epoch": 1, "phase": "train", "accuracy": 0.5, "loss": 2.5, "val_loss": None},
+            {"epoch": 2, "phase": "train", "accuracy": 0.75, "loss": 1.5, "val_loss": 2.0},
+        ]
+    file.write_text(file.read_text(encoding="utf-8") + f"\n0{separator}0.5{separator}2.5{separator}2", encoding="utf-8")
+    with pytest.raises(InvalidInputError, match="epoch 1 follows epoch 2. Give the rows of one training"):
+        own_run(digits, file)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'a,b\n1,2,3\n"'])
+def test_a_file_that_is_no_log_is_refused(digits, tmp_path, content):
+    (tmp_path / "log.csv").write_bytes(content)
+    for path in (tmp_path / "log.csv", tmp_path / "none.csv", tmp_path):
+        with pytest.raises(InvalidInputError, match=r"(log\.csv|none\.csv|is no file|history)"):
+            own_run(digits, path)
+
+
 @pytest.mark.parametrize(
     ("history", "says"),
     [
@@ -155,6 +247,20 @@ def test_validation_on_the_test_images_is_found_out(digits):
         ({"loss": "12"}, "list with one number"),
         ({"loss": ["high"]}, "'loss' must hold numbers"),
         ({"loss": [[1.0, 2.0]]}, "'loss' must hold numbers"),
+        ({"auc": [[[1.0]]]}, "'auc' must hold numbers"),
+        ({"auc": [1j]}, "'auc' must hold numbers"),
+        ({"auc": [pd.NA]}, "'auc' must hold numbers"),
+        ({"auc": [np.datetime64("2026-01-01")]}, "'auc' must hold numbers"),
+        ({"auc": np.ma.array([1.0, 2.0], mask=[0, 1])}, "'auc' must not be masked"),
+        ({"auc": [np.ma.masked]}, "'auc' must not be masked"),
+        ({"auc": {1.0}}, "list with one number"),
+        ({"auc": {"a": 1.0}}, "list with one number"),
+        ({"accuracy": [91.2]}, "'accuracy' must hold fractions from 0 to 1; got 91.2"),
+        ({"loss": [1.0], "epoch": [np.nan]}, "epochs must be whole numbers"),
+        ({"loss": [1.0], "epoch": [0.5]}, "epochs must be whole numbers"),
+        ({"loss": [1.0], "epoch": [-1]}, r"\['epoch'\] must be a whole number of 1 or more; got 0"),
+        ({"loss": [1.0, 1.0], "epoch": [1, 1]}, "epoch 2 follows epoch 2"),
+        ("no-such-file.csv", "no-such-file.csv is no file"),
         (pd.DataFrame({"phase": ["train"], "loss": [1.0]}), "'phase' must hold numbers"),
         (History({"loss": [1.0, 2.0]}, [0]), "one number for each of the 2 epochs"),
     ],
@@ -176,6 +282,12 @@ def test_what_is_no_history_is_refused(digits, history, says):
         ({"selected_epoch": 3}, InvalidInputError, r"one of the history's epochs, \[1, 2\]"),
         ({"train_seconds": 0.0}, InvalidInputError, "train_seconds"),
         ({"train_seconds": np.inf}, InvalidInputError, "train_seconds"),
+        ({"train_seconds": "ten"}, InvalidInputError, "train_seconds"),
+        ({"selected_epoch": 1.5}, InvalidInputError, "selected_epoch"),
+        ({"selected_epoch": True}, InvalidInputError, "selected_epoch"),
+        ({"recipe": 5}, InvalidInputError, "recipe must be a dict"),
+        ({"recipe": {"batch_size": "large"}}, InvalidInputError, r"recipe\['batch_size'\] must be a whole number"),
+        ({"test_probabilities": [[0.5], [0.5, 0.5]]}, InvalidInputError, "test_probabilities must be an array"),
         ({"seed": -1}, InvalidInputError, "seed"),
         ({"name": ""}, InvalidInputError, "name"),
     ],

@@ -1,5 +1,8 @@
 """The Run record."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -60,10 +63,10 @@ def test_probabilities_that_are_none_are_refused_and_the_run_is_named(name):
 def test_descriptions_hold_no_numpy_and_no_nan_so_that_they_compare_as_saved_ones_do(tmp_path):
     recipe = {"weights": np.array([1.0, np.nan]), "rate": np.float32(0.5), "decay": float("nan"), "augment": ("flip",)}
     run = make(recipe=recipe, dataset={"labels_per_class": np.int64(10)})
-    assert run.recipe == {"weights": [1.0, None], "rate": 0.5, "decay": None, "augment": ("flip",)}
+    assert run.recipe == {"weights": [1.0, None], "rate": 0.5, "decay": None, "augment": ["flip"]}
     assert type(run.dataset["labels_per_class"]) is int
     saved = load_run(run.save(tmp_path / "run"))
-    assert saved.recipe == run.recipe | {"augment": ["flip"]}
+    assert saved.recipe == run.recipe
 
 
 @pytest.mark.parametrize(
@@ -170,3 +173,55 @@ def test_what_could_not_be_read_again_is_refused(options, says):
 def test_whole_numbers_of_numpy_become_plain_ones():
     run = make(seed=np.int64(2), selected_epoch=np.int32(3))
     assert (type(run.seed), type(run.selected_epoch)) == (int, int)
+
+
+def test_a_run_gets_its_model_and_its_place_by_replacing(tmp_path):
+    run = make()
+    model = object()
+    placed = replace(run, model=model, path=run.save(tmp_path / "run"))
+    assert placed.model is model
+    assert placed.path == tmp_path / "run"
+    assert (run.model, run.path) == (None, None)
+    assert placed.metrics == run.metrics
+
+
+def test_weights_file_is_there_or_none(tmp_path):
+    class PlainModel:
+        def to_json(self):
+            return "{}"
+
+        def save_weights(self, path):
+            Path(path).write_bytes(b"weights")
+
+    assert make().weights_file is None
+    run = load_run(make(model=PlainModel()).save(tmp_path / "run"))
+    assert run.weights_file == tmp_path / "run" / "model.weights.h5"
+    run.weights_file.unlink()
+    assert load_run(tmp_path / "run").weights_file is None
+
+
+def test_a_run_whose_predictions_are_no_probabilities_is_not_saved(tmp_path):
+    with pytest.raises(InvalidInputError, match="test probabilities of run 'toy' must be finite"):
+        make(test_probabilities=np.full((3, 2), np.nan)).save(tmp_path / "run")
+    odd = make(validation_probabilities=[[0.5, 0.9]], validation_labels=[0])
+    with pytest.raises(InvalidInputError, match="validation probabilities of run 'toy' must have the sum 1"):
+        odd.save(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_masked_probabilities_and_labels_are_refused():
+    with pytest.raises(InvalidInputError, match="test_probabilities must not be masked"):
+        make(test_probabilities=np.ma.array(np.full((3, 2), 0.5), mask=[[0, 0], [0, 0], [1, 0]]))
+    with pytest.raises(InvalidInputError, match="test_labels must not be masked"):
+        make(test_labels=np.ma.array([0, 1, 1], mask=[0, 1, 0]))
+
+
+def test_loops_and_depths_in_a_recipe_end():
+    recipe = {"self": None}
+    recipe["self"] = recipe
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    run = make(recipe=recipe | {"deep": deep, "huge": 10**5000})
+    assert run.recipe["self"] == {"self": "..."}
+    assert run.recipe["huge"].startswith("0x")

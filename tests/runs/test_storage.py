@@ -1,8 +1,6 @@
 """Saved runs: what is read is what was written, or an error."""
 
 import json
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferkit import files
-from transferkit.errors import RunError, TransferKitWarning
+from transferkit.errors import RunError
 from transferkit.runs import storage
-from transferkit.runs.loading import load_run, load_runs
+from transferkit.runs.loading import load_run
 from transferkit.runs.run import Run
 
 
@@ -79,32 +77,32 @@ json_values = st.recursive(
 @settings(deadline=None, max_examples=20)
 @given(
     name=texts,
-    values=st.lists(st.floats(width=32), min_size=4, max_size=4),
-    recipe=st.dictionaries(st.text(), json_values, max_size=4),
+    values=st.lists(st.floats(0, 1, width=32), min_size=2, max_size=2),
+    extra=st.dictionaries(st.text().map("own {}".format), json_values, max_size=4),
     seed=st.integers(0, 2**64),
 )
-def test_any_floats_names_and_recipes_survive(name, values, recipe, seed):
-    run = make(
-        name, test_probabilities=np.array(values).reshape(2, 2), test_labels=np.array([0, 1]), recipe=recipe, seed=seed
-    )
+def test_any_floats_names_and_recipes_survive(name, values, extra, seed):
+    probabilities = np.array([[p, 1 - np.float32(p)] for p in values], np.float32)
+    run = make(name, test_probabilities=probabilities, test_labels=np.array([0, 1]), recipe=extra, seed=seed)
     with tempfile.TemporaryDirectory(prefix="a b ü 한글 ") as folder:
         read = load_run(run.save(Path(folder, "run 1")))
     np.testing.assert_array_equal(read.test_probabilities, run.test_probabilities)
-    assert (read.name, read.recipe, read.seed) == (run.name, recipe, seed)
+    assert (read.name, read.recipe, read.seed) == (run.name, extra, seed)
 
 
 def test_odd_objects_in_a_record_never_lose_a_training(tmp_path):
     recipe = {
         "rate": np.float32(0.5),
-        "steps": np.arange(2),
+        "shape": np.arange(2),
         "path": Path("a"),
         "nan": float("nan"),
         "object": Ellipsis,
         1: {2},
         "broken": "\ud800",
     }
-    read = load_run(make(recipe=recipe).save(tmp_path / "odd"))
-    expected = {"rate": 0.5, "steps": [0, 1], "path": "a", "nan": None, "object": "Ellipsis", "1": [2], "broken": "?"}
+    read = load_run(make(recipe=recipe, class_names=("cat", "\ud800")).save(tmp_path / "odd"))
+    assert read.class_names == ("cat", "?")
+    expected = {"rate": 0.5, "shape": [0, 1], "path": "a", "nan": None, "object": "Ellipsis", "1": [2], "broken": "?"}
     assert read.recipe == expected
 
 
@@ -238,12 +236,7 @@ def change_record(folder, **changes):
         ({"schema": 2}, "schema 2"),
         ({"schema": True}, "schema True"),
         ({"seed": ...}, "lacks seed"),
-        ({"seed": "zero"}, "seed should be int"),
-        ({"seed": True}, "seed should be int"),
-        ({"history": {}}, "history should be list"),
-        ({"history": [1]}, "list of objects"),
-        ({"class_names": ["cat"]}, "does not describe a run"),
-        ({"status": "fine"}, "unknown status"),
+        ({"class_names": ["cat"]}, "does not hold a run: test_probabilities must have shape"),
         ({"train_accuracy": float("nan")}, "NaN"),
     ],
 )
@@ -269,58 +262,6 @@ def test_pickled_arrays_are_never_loaded(saved):
         load_run(saved)
 
 
-def test_missing_and_foreign_folders_are_named(tmp_path):
-    with pytest.raises(RunError, match="does not exist"):
-        load_run(tmp_path / "nothing")
-    (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(RunError, match="is a file"):
-        load_run(tmp_path / "file")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(RunError, match="not a saved run"):
-        load_run(tmp_path / "folder")
-
-
-def test_all_runs_of_a_folder_are_loaded_in_order(tmp_path):
-    for name in ("b", "a", "한글 이름"):
-        make(name).save(tmp_path / "runs" / name)
-    assert [run.name for run in load_runs(tmp_path / "runs")] == ["a", "b", "한글 이름"]
-
-
-def test_a_damaged_run_is_not_left_out(tmp_path):
-    for name in ("a", "b"):
-        make(name).save(tmp_path / "runs" / name)
-    (tmp_path / "runs" / "b" / "predictions.npz").write_bytes(b"")
-    with pytest.raises(RunError, match=r"predictions\.npz"):
-        load_runs(tmp_path / "runs")
-    shutil.rmtree(tmp_path / "runs" / "b")
-    (tmp_path / "runs" / "b").mkdir()
-    make("b").save(tmp_path / "runs" / "b")
-    (tmp_path / "runs" / "b" / "manifest.json").unlink()
-    with pytest.raises(RunError, match=r"manifest\.json"):
-        load_runs(tmp_path / "runs")
-
-
-def test_what_is_left_out_is_said(tmp_path):
-    make("a").save(tmp_path / "runs" / "a")
-    (tmp_path / "runs" / "plots").mkdir()
-    (tmp_path / "runs" / ".git").mkdir()
-    (tmp_path / "runs" / ".b.x1y2.tmp").mkdir()
-    with pytest.warns(TransferKitWarning) as caught:
-        assert [run.name for run in load_runs(tmp_path / "runs")] == ["a"]
-    assert ["plots" in str(w.message) for w in caught] == [False, True]
-    assert "interrupted" in str(caught[0].message)
-
-
-def test_folders_without_runs_are_refused(tmp_path, saved):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="holds no saved run"):
-        load_runs(tmp_path / "empty")
-    with pytest.raises(RunError, match="is one run"):
-        load_runs(saved)
-    with pytest.raises(RunError, match="does not exist"):
-        load_runs(tmp_path / "nothing")
-
-
 def test_a_real_keras_model_is_saved_with_its_run(tmp_path):
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="predictions")])
@@ -328,11 +269,3 @@ def test_a_real_keras_model_is_saved_with_its_run(tmp_path):
     assert load_run(folder).name == "toy"
     assert (folder / storage.WEIGHTS).stat().st_size > 0
     assert json.loads((folder / storage.MODEL).read_text(encoding="utf-8"))["class_name"] == "Sequential"
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_place_is_an_os_error(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(OSError, match="denied"):
-        make().save(tmp_path / "x" / "toy")
-    tmp_path.chmod(0o700)

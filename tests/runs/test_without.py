@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from transferkit.data.dataset import Dataset
 from transferkit.data.duplicates import find_duplicates
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
-from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
 from transferkit.runs.without import accuracy_without
+from transferkit.statistics.intervals import wilson_interval
 
 
 def make_run(right, **options):

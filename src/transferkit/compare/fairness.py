@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from transferkit.compare.model_runs import ModelRuns
+from transferkit.compare.compared_model import ComparedModel
 from transferkit.errors import InvalidInputError, UnfairComparisonError, UnknownNameError
 from transferkit.files import sha256_arrays
 from transferkit.runs.grouping import HOW_TO_GIVE, Runs, group_runs
@@ -142,12 +142,12 @@ def _quoted(names: Any) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def choose_baseline(models: Sequence[ModelRuns], baseline: str | None) -> str | None:
+def choose_baseline(models: Sequence[ComparedModel], baseline: str | None) -> str | None:
     """Return the name of the model that the others are measured against.
 
     Parameters
     ----------
-    models : sequence of ModelRuns
+    models : sequence of ComparedModel
         The models listed.
     baseline : str, optional
         A name; the first one with a completed run if None.
@@ -196,3 +196,18 @@ def trained_on_test(runs: Sequence[Run]) -> list[str]:
             and run.dataset["train_fingerprint"] == run.dataset.get("test_fingerprint")
         )
     )
+
+
+def refuse_barred(runs: Sequence[Run]) -> None:
+    """Refuse a verdict on models that were selected or trained on the test images.
+
+    Raises
+    ------
+    UnfairComparisonError
+        If there are any; the message names them.
+    """
+    barred = dict.fromkeys([*selected_on_test(runs), *trained_on_test(runs)])
+    if barred:
+        raise UnfairComparisonError(
+            f"{_quoted(barred)}: selected or trained on the test images, so accuracies say nothing. Train again."
+        )

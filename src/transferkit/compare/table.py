@@ -1,14 +1,13 @@
-"""From runs to the comparison table: plain numbers first, formatted cells second."""
+"""The comparison's table: one row a model, plain numbers."""
 
 import math
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from transferkit.compare.model_runs import ModelRuns
-from transferkit.compare.texts import texts_in
+from transferkit.compare.compared_model import ComparedModel
 from transferkit.runs.run import Run
-from transferkit.runs.spread import accuracy_interval, decimals_for, interval
+from transferkit.statistics.intervals import accuracy_interval
+from transferkit.statistics.seeds_and_images import spread_of_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,12 +58,12 @@ def list_augmentations(run: Run) -> str:
     return value if isinstance(value, str) else ", ".join(str(item) for item in value)
 
 
-def build_table(models: Sequence[ModelRuns], baseline: str | None) -> "pd.DataFrame":
+def build_table(models: Sequence[ComparedModel], baseline: str | None) -> "pd.DataFrame":
     """Return one row a model with plain numbers: fractions from 0 to 1, seconds, counts; NaN where unknown.
 
     Parameters
     ----------
-    models : sequence of ModelRuns
+    models : sequence of ComparedModel
         Models whose runs `check_fair` let pass.
     baseline : str or None
         The model from which differences are taken.
@@ -81,11 +80,12 @@ def build_table(models: Sequence[ModelRuns], baseline: str | None) -> "pd.DataFr
     return pd.DataFrame(rows, index=pd.Index([model.name for model in models], name="name"))
 
 
-def _results(model: ModelRuns, reference: float) -> dict[str, Any]:
+def _results(model: ComparedModel, reference: float) -> dict[str, Any]:
     row: dict[str, Any] = {
         "status": model.status,
         "seeds": len(model.completed),
         "unfinished": len(model.runs) - len(model.completed),
+        "added_seeds": len(model.added_seeds),
     }
     if model.completed:
         row |= _accuracy(model)
@@ -93,6 +93,7 @@ def _results(model: ModelRuns, reference: float) -> dict[str, Any]:
             "difference": row["accuracy"] - reference,
             "loss": model.mean("loss"),
             "f1_macro": model.mean("f1_macro"),
+            "balanced_accuracy": float(model.scores("balanced_accuracy").mean()),
         }
     else:
         names = (
@@ -105,6 +106,7 @@ def _results(model: ModelRuns, reference: float) -> dict[str, Any]:
             "difference",
             "loss",
             "f1_macro",
+            "balanced_accuracy",
         )
         row |= dict.fromkeys(names, math.nan)
     runs = model.completed or model.runs[:1]
@@ -113,14 +115,13 @@ def _results(model: ModelRuns, reference: float) -> dict[str, Any]:
     return row
 
 
-def _accuracy(model: ModelRuns) -> dict[str, float]:
+def _accuracy(model: ComparedModel) -> dict[str, float]:
     """Return accuracy with its interval, and what comes from the seeds alone where there are several."""
-    low, high = accuracy_interval(model.correct)
+    low, high = accuracy_interval(model.correct, model.clusters)
     row = {"accuracy": model.mean("accuracy"), "accuracy_low": low, "accuracy_high": high}
     row |= dict.fromkeys(("accuracy_sd", "seed_low", "seed_high"), math.nan)
     if len(model.completed) > 1:
-        count = len(model.completed)
-        seed_low, seed_high = interval(row["accuracy"], model.accuracies.var(ddof=1) / count, count - 1)
+        seed_low, seed_high = spread_of_mean(model.correct).seed_interval(row["accuracy"])
         row["seed_low"], row["seed_high"] = max(seed_low, 0.0), min(seed_high, 1.0)
         row["accuracy_sd"] = float(model.accuracies.std(ddof=1))
     return row
@@ -160,145 +161,3 @@ def differing_conditions(runs: Sequence[Run]) -> list[str]:
 def differing_settings(runs: Sequence[Run]) -> list[str]:
     """Return in which settings of stepwise training the runs that have them are not all alike."""
     return [name for name in SETTINGS if len({repr(run.recipe[name]) for run in runs if name in run.recipe}) > 1]
-
-
-def format_duration(seconds: float, texts: dict[str, str]) -> str:
-    """Return a duration in words.
-
-    Examples
-    --------
-    >>> format_duration(250, texts_in("en"))
-    '4 min 10 s'
-    """
-    if round(seconds, 1) < 60:
-        return texts["seconds"].format(seconds=seconds)
-    whole = round(seconds)
-    if whole < 3600:
-        return texts["minutes"].format(minutes=whole // 60, seconds=whole % 60)
-    minutes = round(seconds / 60)
-    return texts["hours"].format(hours=minutes // 60, minutes=minutes % 60)
-
-
-def format_points(fraction: float, decimals: int) -> str:
-    """Return a signed difference in percentage points.
-
-    Examples
-    --------
-    >>> format_points(-0.0331, 2)
-    '−3.31'
-    """
-    text = f"{100 * fraction:+.{decimals}f}"
-    if not float(text):
-        text = text.lstrip("+-")  # neither +0.00 nor -0.00
-    return text.replace("-", "−")
-
-
-def format_cells(
-    models: Sequence[ModelRuns], table: "pd.DataFrame", baseline: str | None, language: str
-) -> list[list[str]]:
-    """Return the printed table: the heading first, then one row a model.
-
-    Parameters
-    ----------
-    models : sequence of ModelRuns
-        The models of the table, in its order.
-    table : DataFrame
-        What `build_table` returned.
-    baseline : str or None
-        The model marked as baseline.
-    language : {"en", "ko"}
-        Language of the heading and units.
-
-    Returns
-    -------
-    list of list of str
-        Cells; conditions in which all models agree are left out, and what concerns seeds if each has one.
-    """
-    texts = texts_in(language)
-    decimals = decimals_for(max(len(run.test_labels) for model in models for run in model.runs))
-    seeds = SEEDS if any(len(model.runs) > 1 for model in models) else ()
-    columns = [RESULTS[0], *seeds, *RESULTS[1:], *differing_conditions([model.example for model in models])]
-    if len(models) == 1:
-        columns.remove("difference")
-    heading = [texts["column_name"], *(texts[f"column_{name}"] for name in columns)]
-    rows = [heading]
-    for model, row in zip(models, table.to_dict(orient="records"), strict=True):
-        values = {str(name): value for name, value in row.items()}
-        cells = [_format_cell(name, values, model.name == baseline, texts, decimals) for name in columns]
-        rows.append([model.name, *cells])
-    return rows
-
-
-def _format_cell(name: str, row: dict[str, Any], is_baseline: bool, texts: dict[str, str], decimals: int) -> str:
-    if name == "accuracy":
-        if row["status"] != "completed":
-            return texts["not_comparable"].format(reason=texts[row["status"]])
-        low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
-        return f"{row[name]:.{decimals}%} [{low:.{decimals}f}, {high:.{decimals}f}]"
-    if name == "seeds":
-        total = row["seeds"] + row["unfinished"]
-        return texts["seeds_of"].format(seeds=row["seeds"], total=total) if row["unfinished"] else str(row["seeds"])
-    if name == "seed_interval":
-        low, high = 100 * row["seed_low"], 100 * row["seed_high"]
-        return "–" if math.isnan(low) else f"[{low:.{decimals}f}, {high:.{decimals}f}]"
-    value = row[name]
-    if name == "difference" and is_baseline:
-        return texts["baseline"]
-    if name == "augment":
-        return str(value) or texts["none"]
-    if name == "labels_per_class" and _is_missing(value):
-        return texts["all"]
-    if _is_missing(value):
-        return "–"
-    return _FORMATS[name](value, texts, decimals)
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-_Format = Callable[[Any, dict[str, str], int], str]
-_COUNT: Final[_Format] = lambda value, _texts, _decimals: f"{int(value):,}"
-_FORMATS: Final[dict[str, _Format]] = {
-    "accuracy_sd": lambda value, _, decimals: f"{100 * value:.{decimals}f}",
-    "difference": lambda value, _, decimals: format_points(value, decimals),
-    "loss": lambda value, *_: f"{value:.4f}",
-    "f1_macro": lambda value, *_: f"{value:.4f}",
-    "parameters": _COUNT,
-    "trainable_parameters": _COUNT,
-    "train_seconds": lambda value, texts, _: format_duration(value, texts),
-    "images_per_second": lambda value, *_: f"{value:,.0f}",
-    "overfit_gap": lambda value, _, decimals: format_points(value, decimals),
-    "train_size": _COUNT,
-    "validation_size": _COUNT,
-    "labels_per_class": _COUNT,
-    "image_size": lambda value, *_: f"{int(value)} px",
-    "epochs": _COUNT,
-    "tuning_trials": _COUNT,
-    "selection": lambda value, texts, _: texts[f"selected_{value}"],
-}
-
-
-def align_text(rows: Sequence[Sequence[str]]) -> str:
-    """Return the cells as lines of plain text, the first column left and the others right aligned.
-
-    Examples
-    --------
-    >>> print(align_text([["Model", "Loss"], ["cnn", "0.31"]]))
-    Model  Loss
-    cnn    0.31
-    """
-    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell + " " * (width - _width(cell)) if place == 0 else " " * (width - _width(cell)) + cell
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return "\n".join(lines)
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes; Hangul takes two each."""
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else not unicodedata.combining(sign) for sign in text)

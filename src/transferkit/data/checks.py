@@ -7,24 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.errors import DataError, warn
+from transferkit.errors import DataError, list_some, warn
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-_LISTED = 5
 _PIXELS = "pass uint8 pixels 0..255; the model rescales by itself"
-
-
-def _list(values: Iterable[object]) -> str:
-    """Write the first few values, and that there are more."""
-    texts = [str(value) for value in values]
-    return ", ".join(texts[:_LISTED]) + (", ..." if len(texts) > _LISTED else "")
 
 
 def _as_array(values: Any, *, name: str) -> NDArray[Any]:
     if isinstance(values, np.memmap):  # stays one, to be read piece by piece
         return values
+    if np.ma.is_masked(values):
+        raise DataError(
+            f"{name} are a masked array with {int(np.ma.getmaskarray(values).sum()):,} masked values, and a mask says nothing to a model. Leave those"
+            " images out, or pass the array's .filled(value)."
+        )
     try:
         return np.asarray(values)
     except ValueError:  # rows of unequal shape
@@ -304,9 +302,13 @@ def check_class_names(class_names: Iterable[Any]) -> tuple[str, ...]:
         raise DataError(f"class_names must be non-empty strings; got {wrong[0]!r}.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"class_names hold {_list(map(repr, twice))} more than once. Give each class its own name.")
+        raise DataError(
+            f"class_names hold {list_some(map(repr, twice), most=5)} more than once. Give each class its own name."
+        )
     if len(names) < 2:
-        raise DataError(f"there is one class only ({_list(names) or 'none'}); classification needs at least two.")
+        raise DataError(
+            f"there is one class only ({list_some(names, most=5) or 'none'}); classification needs at least two."
+        )
     return names
 
 
@@ -343,7 +345,11 @@ def describe_missing_classes(labels: Labels, class_names: Sequence[str], *, name
         return None
     counts = np.bincount(labels, minlength=len(class_names))
     empty = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
-    return f"the {name} split has no image of class {_list(empty)}, so nothing is measured for it" if empty else None
+    return (
+        f"the {name} split has no image of class {list_some(empty, most=5)}, so nothing is measured for it"
+        if empty
+        else None
+    )
 
 
 def digest_image(image: Images) -> bytes:
@@ -400,7 +406,7 @@ def check_no_overlap(images: Images, reference: Images, *, name: str, reference_
         whole = f" All of the {name} split lies in the {reference_name} split: was the same array given twice?"
     else:
         whole = ""
-    listed = _list(f"{name}[{index}] = {reference_name}[{other}]" for index, other in pairs)
+    listed = list_some((f"{name}[{index}] = {reference_name}[{other}]" for index, other in pairs), most=5)
     raise DataError(
         f"{len(pairs):,} of {len(images):,} {name} images are also {reference_name} images ({listed}), so the result would"
         f" be too good.{whole} Remove them from one side, or pass allow_overlap=True."

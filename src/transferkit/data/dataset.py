@@ -3,9 +3,9 @@
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -101,11 +101,24 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def _never_changes(array: NDArray[Any]) -> bool:
+    """Whether the memory of an array can be written through no other one: the caller may keep what a view is of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return not array.flags.writeable and isinstance(array.base, bytes | NoneType)
+
+
+def _own_copy(array: NDArray[Any], indices: NDArray[np.integer]) -> NDArray[Any]:
+    copy = array[indices]
+    copy.flags.writeable = False
+    return copy
+
+
 def take(split: Split, indices: NDArray[np.integer]) -> Split:
     """Return the images, labels, paths and groups at `indices`, copied into memory."""
     return Split(
-        _read_only(split.images[indices]),
-        _read_only(split.labels[indices]),
+        _own_copy(split.images, indices),
+        _own_copy(split.labels, indices),
         None if split.paths is None else [split.paths[index] for index in indices],
         None if split.groups is None else split.groups[indices],
     )
@@ -163,9 +176,13 @@ class Dataset:
     source: str = ""
     split_seed: int = 0
     decoding: DecodingRecord | None = None
+    _known: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __iter__(self) -> Iterator[Split]:
         return iter((self.train, self.validation, self.test))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # what is known is not known of arrays that anybody can write again
+        return type(self), tuple(getattr(self, one.name) for one in fields(self) if one.init)
 
     def __repr__(self) -> str:
         height, width, channels = self.image_shape
@@ -213,17 +230,31 @@ class Dataset:
         height, width, channels = self.train.images.shape[1:]
         return int(height), int(width), int(channels)
 
-    @cached_property
+    @property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the images and labels of each split, in order."""
-        names = ("train", "validation", "test")
-        return {name: files.sha256_arrays(*split) for name, split in zip(names, self, strict=True)}
+        """SHA-256 of the images and labels of each split, in order; of what they hold now, if they are yours to change."""
+        return {
+            name: self._of_content(name, split, lambda split: files.sha256_arrays(*split))
+            for name, split in zip(("train", "validation", "test"), self, strict=True)
+        }
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over the class names and all three splits; the same data has the same one wherever it came from."""
-        content = json.dumps([self.class_names, self.fingerprints], ensure_ascii=False, sort_keys=True)
+        return self._combine(self.fingerprints)
+
+    def _combine(self, fingerprints: dict[str, str]) -> str:
+        content = json.dumps([self.class_names, fingerprints], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+    def _of_content(self, name: str, split: Split, compute: Callable[[Split], Any]) -> Any:
+        """Return what is computed of a split, once where nobody can change it, else at each use."""
+        if name in self._known:
+            return self._known[name]
+        value = compute(split)
+        if _never_changes(split.images) and _never_changes(split.labels):
+            self._known[name] = value
+        return value
 
     def describe(self) -> DatasetRecord:
         """Return the facts that a `transferkit.Run` records about its data, as plain JSON values.
@@ -234,13 +265,14 @@ class Dataset:
             Name, source, fingerprints, sizes, label budget, seed and image shape. Of images from files also ``decoding``,
             ``validation_files`` and ``test_files``; where images of the test split belong together ``test_clusters``.
         """
+        fingerprints = self.fingerprints
         facts: DatasetRecord = {
             "name": self.name,
             "source": self.source,
-            "fingerprint": self.fingerprint,
-            "train_fingerprint": self.fingerprints["train"],
-            "validation_fingerprint": self.fingerprints["validation"],
-            "test_fingerprint": self.fingerprints["test"],
+            "fingerprint": self._combine(fingerprints),
+            "train_fingerprint": fingerprints["train"],
+            "validation_fingerprint": fingerprints["validation"],
+            "test_fingerprint": fingerprints["test"],
             "train_size": len(self.train.labels),
             "validation_size": len(self.validation.labels),
             "test_size": len(self.test.labels),
@@ -259,10 +291,10 @@ class Dataset:
             facts = facts | {"test_clusters": clusters.tolist()}
         return facts
 
-    @cached_property
+    @property
     def test_clusters(self) -> NDArray[np.int64]:
         """A number for each test image, the same for images that belong together or are equal; see `Split.clusters`."""
-        return self.test.clusters()
+        return self._of_content("test_clusters", self.test, Split.clusters)
 
     def subset(self, labels_per_class: int, *, seed: int = 0) -> "Dataset":
         """Keep the same number of training images of each class; validation and test stay as they are.

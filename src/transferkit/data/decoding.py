@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from transferkit.data import checks
 from transferkit.data.description import DecodingRecord
 from transferkit.data.formats import formats_of
-from transferkit.data.idx import describe_content
 from transferkit.data.listing import ImageFile, Listing
 from transferkit.errors import DataError
+from transferkit.files import describe_content, open_file
 from transferkit.progress import progress_bar
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn of a decompression bomb
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258  # TIFF tags
 _BATCH = 32
+MEMORY_BYTES = 3 << 30  # of all decoded images under way; even one of 16,384 x 16,384 pixels stays below
+_COPIES = 3  # Pillow resizes, pads and hands over
 
 ColorMode = Literal["rgb", "grayscale"]
 Fit = Literal["stretch", "crop", "pad"]
@@ -106,8 +108,7 @@ def decode_image(source: Path | bytes, decoding: Decoding) -> Decoded:
         raise
     except UnidentifiedImageError:
         with _open(source) as stream:
-            head = stream.read(64)
-        what = describe_content(head) or ("not an image of a known format" if head else "an empty file")
+            what = describe_content(stream.read(64)) or "not an image of a known format"
         raise DataError(f"it is {what}") from None
     except Image.DecompressionBombError:
         raise DataError(f"it has more pixels than Pillow allows, and than max_pixels={decoding.max_pixels:,}") from None
@@ -117,7 +118,7 @@ def decode_image(source: Path | bytes, decoding: Decoding) -> Decoded:
 
 
 def _open(source: Path | bytes) -> IO[bytes]:
-    return source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
+    return open_file(source) if isinstance(source, Path) else io.BytesIO(source)
 
 
 def decode_opened(image: Any, decoding: Decoding) -> NDArray[np.uint8]:
@@ -264,7 +265,7 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
 
 def _decode_batch(
     root: Path, batch: Sequence[ImageFile], decoding: Decoding
-) -> tuple[NDArray[np.uint8], list[bytes], dict[str, str], list[int]]:
+) -> tuple[list[NDArray[np.uint8]], list[bytes], dict[str, str], list[int]]:
     """Return the images that could be decoded, a digest of each (empty for a failure), the failures, and bits of values."""
     arrays, digests, failures, bits = [], [], {}, []
     for file in batch:
@@ -277,13 +278,23 @@ def _decode_batch(
             arrays.append(decoded.array)
             digests.append(checks.digest_image(decoded.array))
             bits += [] if decoded.bits is None else [decoded.bits]
-    return np.array(arrays, dtype=np.uint8).reshape(-1, *decoding.shape), digests, failures, bits
+    return arrays, digests, failures, bits
+
+
+def _share_memory(image_bytes: int, num_cores: int) -> tuple[int, int, int]:
+    """Return how many threads decode, how many images are a batch, and how many batches wait to be written at most."""
+    most_images = max(1, MEMORY_BYTES // (_COPIES * image_bytes))
+    num_workers = min(num_cores, most_images)
+    size = min(_BATCH, max(1, most_images // (2 * num_workers)))
+    return num_workers, size, max(1, min(2 * num_workers, most_images // size))
 
 
 def decode_all(
     listing: Listing, decoding: Decoding, stream: IO[bytes]
 ) -> tuple[list[bytes], dict[str, str], list[int]]:
     """Decode all files on all cores and write the images to `stream` in the order of the listing.
+
+    The decoded images under way take up to `MEMORY_BYTES`: large ones are decoded on fewer cores, at worst one at a time.
 
     Returns
     -------
@@ -297,23 +308,24 @@ def decode_all(
     import joblib
     from PIL import Image
 
-    batches = [listing.images[start : start + _BATCH] for start in range(0, len(listing.images), _BATCH)]
-    num_workers = joblib.cpu_count()
+    num_workers, size, most_waiting = _share_memory(int(np.prod(decoding.shape)), joblib.cpu_count())
+    batches = [listing.images[start : start + size] for start in range(0, len(listing.images), size)]
     digests: list[bytes] = []
     failures: dict[str, str] = {}
     bits: list[int] = []
-    waiting: deque[Future[tuple[NDArray[np.uint8], list[bytes], dict[str, str], list[int]]]] = deque()
+    waiting: deque[Future[tuple[list[NDArray[np.uint8]], list[bytes], dict[str, str], list[int]]]] = deque()
     with warnings.catch_warnings(), progress_bar("Decoding images") as advance:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd EXIF data and palettes
         executor = ThreadPoolExecutor(num_workers)
         try:
-            for batch in [*batches, *[None] * 2 * num_workers]:  # the tail only waits for what is under way
+            for batch in [*batches, *[None] * most_waiting]:  # the tail only waits for what is under way
                 if batch is not None:
                     waiting.append(executor.submit(_decode_batch, listing.root, batch, decoding))
-                if waiting and (batch is None or len(waiting) > 2 * num_workers):
+                if waiting and (batch is None or len(waiting) >= most_waiting):
                     arrays, batch_digests, batch_failures, batch_bits = waiting.popleft().result()
-                    stream.write(arrays.data)
+                    for array in arrays:
+                        stream.write(array.data)
                     digests += batch_digests
                     failures |= batch_failures
                     bits += batch_bits

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.data import splits
-from transferkit.data.listing import ImageFile, Listing, list_some, show_path
-from transferkit.errors import DataError
+from transferkit.data.listing import ImageFile, Listing, show_path
+from transferkit.errors import DataError, list_some
 
 
 @dataclass(frozen=True)

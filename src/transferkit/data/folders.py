@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -18,12 +18,12 @@ from transferkit.data.dataset import Dataset, Split
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, decode_all, decode_image
 from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
 from transferkit.data.formats import decoder_versions
-from transferkit.data.listing import ImageFile, Listing, list_images, list_some, show_path
+from transferkit.data.kept import KeptImages, read_kept, write_kept
+from transferkit.data.listing import ImageFile, Listing, list_images, show_path
 from transferkit.data.notices import say
-from transferkit.errors import DataError, InvalidInputError, TransferKitError
+from transferkit.errors import DataError, InvalidInputError, TransferKitError, list_some
 
-_SCHEMA = 2
-_BATCH = 32
+_SCHEMA = 3
 _FEW_BITS = 14  # of 16 that all images of a folder together use: cameras have 10, 12 or 14
 
 
@@ -153,7 +153,7 @@ def load_image_folder(
     'daisy/12.png'
     """
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
-    listing = list_images(Path(path).expanduser(), split_folders=split_folders)
+    listing = list_images(files.as_path(path, "path"), split_folders=split_folders)
     if groups is not None:
         listing = _with_groups(listing, groups)
     return load_listing(
@@ -214,14 +214,15 @@ def load_listing(
     check_plan(listing, plan)
     target = files.cache_home() / "folders" / _store_key(listing, decoding, plan)
     try:
-        store = _read_store(target, decoding)
+        store = read_kept(target)
         if store is None:
-            with files.lock(target):
-                store = _read_store(target, decoding)
+            what = f"the decoded images of {show_path(listing.root)}"
+            with files.lock(target, what=what, timeout_seconds=files.LONG_WAIT_SECONDS):
+                store = read_kept(target)
                 if store is None:
                     files.remove_leftovers(target)
                     _write_store(target, listing, decoding, plan, on_error=on_error)
-                    store = _read_store(target, decoding)
+                    store = read_kept(target)
     except TransferKitError:
         raise
     except OSError as error:
@@ -285,7 +286,7 @@ def load_image(
     ((32, 32, 3), [0, 0, 128])
     """
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
-    file = Path(path).expanduser()
+    file = files.as_path(path, "path")
     try:
         return decode_image(file, decoding).array
     except DataError as error:
@@ -339,54 +340,11 @@ def _store_key(listing: Listing, decoding: Decoding, plan: Plan) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class Store:
-    """Decoded images in split order, and the record of how they came about."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    split_sizes: tuple[int, int, int]
-    skipped: dict[str, str]
-    conflicts: tuple[str, ...]
-    paths: tuple[str, ...]
-    groups: NDArray[np.int64] | None
-    bits: tuple[int, int] | None  # how many images have room for more than 8 bits, and how many bits they use
-
-
-def _read_store(target: Path, decoding: Decoding) -> Store | None:
-    """Return what the cache holds, or None if it is not there or damaged."""
-    try:
-        index = files.read_json(target / "index.json")
-        images = np.load(target / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(target / "labels.npy", allow_pickle=False)
-        groups = None if index["groups"] is None else np.array(index["groups"], dtype=np.int64)
-        store = Store(
-            images,
-            labels,
-            tuple(index["split_sizes"]),
-            index["skipped"],
-            tuple(index["conflicts"]),
-            tuple(index["files"]),
-            groups,
-            None if index["bits"] is None else (int(index["bits"][0]), int(index["bits"][1])),
-        )
-        complete = (
-            len(store.paths) == len(labels) == (len(labels) if groups is None else len(groups))
-            and images.shape == (len(labels), *decoding.shape)
-            and images.dtype == np.uint8
-            and sum(store.split_sizes) == len(labels)
-            and files.sha256_arrays(labels) == index["labels_sha256"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return store if complete else None
-
-
 def _write_store(
     target: Path, listing: Listing, decoding: Decoding, plan: Plan, *, on_error: Literal["raise", "skip"]
 ) -> None:
     _check_space(target, len(listing.images), decoding)
-    with files.atomic_folder(target, replace=True) as folder:
+    with files.atomic_folder(target, replace=True, what="the decoded images") as folder:
         decoded_path = folder / "decoded.tmp"
         with decoded_path.open("wb") as stream:
             digests, failures, bits = decode_all(listing, decoding, stream)
@@ -398,29 +356,21 @@ def _write_store(
         members = [file for file, _ in good]
         equal = checks.group_equal([digest for _, digest in good])
         parts = divide(members, listing, plan, equal)
-        order = np.concatenate(parts)
-        labels = np.array([file.label for file in members], dtype=np.int64)[order]
-        decoded = np.memmap(decoded_path, dtype=np.uint8, mode="r", shape=(len(members), *decoding.shape))
-        with (folder / "images.npy").open("wb") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(order), *decoding.shape)}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for start in range(0, len(order), _BATCH):
-                stream.write(decoded[order[start : start + _BATCH]].data)
-        del decoded  # Windows deletes no file that is mapped
+        write_kept(
+            folder,
+            decoded_path,
+            (len(members), *decoding.shape),
+            parts,
+            np.array([file.label for file in members], dtype=np.int64),
+            paths=[show_path(members[position].path) for position in np.concatenate(parts)],
+            skipped={show_path(path): reason for path, reason in failures.items()},
+            conflicts=find_conflicts(members, equal),
+            groups=[members[position].group for position in np.concatenate(parts)]
+            if members[0].group is not None
+            else None,
+            bits=[len(bits), max(bits)] if bits else None,
+        )
         decoded_path.unlink()
-        np.save(folder / "labels.npy", labels, allow_pickle=False)
-        index = {
-            "schema": _SCHEMA,
-            "class_names": listing.class_names,
-            "split_sizes": [len(part) for part in parts],
-            "files": [show_path(members[position].path) for position in order],
-            "skipped": {show_path(path): reason for path, reason in failures.items()},
-            "conflicts": find_conflicts(members, equal),
-            "groups": [members[position].group for position in order] if members[0].group is not None else None,
-            "bits": [len(bits), max(bits)] if bits else None,
-            "labels_sha256": files.sha256_arrays(labels),
-        }
-        files.write_json(folder / "index.json", index)
 
 
 def _check_space(target: Path, num_images: int, decoding: Decoding) -> None:
@@ -442,8 +392,7 @@ def _describe_failures(failures: dict[str, str], total: int) -> str:
 # The dataset
 
 
-def _make_dataset(listing: Listing, decoding: Decoding, store: Store, *, name: str, plan: Plan) -> Dataset:
-    store.labels.flags.writeable = False
+def _make_dataset(listing: Listing, decoding: Decoding, store: KeptImages, *, name: str, plan: Plan) -> Dataset:
     ends = np.cumsum(store.split_sizes)
     parts = [
         Split(
@@ -462,7 +411,7 @@ def _make_dataset(listing: Listing, decoding: Decoding, store: Store, *, name: s
         f" {listing.num_hidden} hidden"
     )
     train, validation, test = parts
-    return Dataset(
+    dataset = Dataset(
         name,
         listing.class_names,
         train,
@@ -472,9 +421,11 @@ def _make_dataset(listing: Listing, decoding: Decoding, store: Store, *, name: s
         split_seed=plan.seed,
         decoding=decoding.describe(),
     )
+    dataset._known.update(store.fingerprints)  # just computed, of a file that only transferkit writes
+    return dataset
 
 
-def _describe_store(store: Store, listing: Listing, parts: Sequence[Split]) -> Iterator[str]:
+def _describe_store(store: KeptImages, listing: Listing, parts: Sequence[Split]) -> Iterator[str]:
     """Yield what a user should know of decoded images."""
     if store.skipped:
         listed = list_some(f"{path} ({reason})" for path, reason in store.skipped.items())

@@ -9,30 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.errors import DataError
+from transferkit.files import describe_content, open_file
 
 MAX_PAYLOAD_BYTES = 1 << 30
 _GZIP_MAGIC = b"\x1f\x8b"
 _UINT8_TYPE = 0x08
-_SIGNATURES = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the data: run `git lfs pull`"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x93NUMPY", "a NumPy .npy file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (_GZIP_MAGIC, "gzip inside gzip"),
-)
-
-
-def describe_content(head: bytes) -> str | None:
-    """Say what a file that starts with `head` really is, if it is one of the usual mistakes.
-
-    Examples
-    --------
-    >>> describe_content(b"<!DOCTYPE html><html>")
-    'a web page, not data: the server sent an error or a login page'
-    """
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "a web page, not data: the server sent an error or a login page"
-    return next((what for magic, what in _SIGNATURES if head.startswith(magic)), None)
 
 
 def read_payload(path: Path, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
@@ -53,10 +34,10 @@ def read_payload(path: Path, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     Raises
     ------
     DataError
-        If the file is missing, unreadable, damaged or too large.
+        If the file is missing, unreadable, damaged or too large, or is a pipe, a device or a folder.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             compressed = stream.read(2) == _GZIP_MAGIC
             stream.seek(0)
             if compressed:
@@ -100,7 +81,7 @@ def parse_idx(payload: bytes, *, name: str) -> NDArray[np.uint8]:
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), name="labels")
     array([7, 8, 9], dtype=uint8)
     """
-    if what := describe_content(payload[:64]):
+    if payload and (what := describe_content(payload[:64])):
         raise DataError(f"{name} is {what}.")
     if len(payload) < 4 or payload[:2] != b"\0\0":
         raise DataError(f"{name} is not an IDX file: it starts with {payload[:4].hex() or 'nothing'}, not 0000.")

@@ -3,13 +3,13 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from transferkit.data import checks
 from transferkit.data.formats import UNREADABLE_SUFFIXES, image_suffixes, looks_like_image
-from transferkit.errors import DataError
+from transferkit.errors import DataError, list_some
 
 # What systems and programs leave in folders: thumbnails, bins, indexes.
 _LEFTOVERS = frozenset(
@@ -45,7 +45,6 @@ _FILLERS = (
     "셋",
     "용",
 )
-_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,6 @@ def show_path(path: object) -> str:
 def count(number: int, noun: str) -> str:
     """Write how many of something there are."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def list_some(texts: Iterable[str], *, separator: str = ", ", most: int = _LISTED) -> str:
-    """Join the first texts, and say how many more there are."""
-    texts = list(texts)
-    more = [f"and {len(texts) - most} more"] if len(texts) > most else []
-    return separator.join(texts[:most] + more)
 
 
 def _is_hidden(name: str) -> bool:

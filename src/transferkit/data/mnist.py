@@ -14,7 +14,7 @@ from transferkit import files
 from transferkit.data.dataset import Dataset, Split, hold_out_validation
 from transferkit.data.idx import encode_idx, parse_idx, read_payload
 from transferkit.data.splits import check_labels_per_class, check_seed, resolve_size
-from transferkit.errors import DataError, DownloadError, TransferKitError, warn
+from transferkit.errors import DataError, DownloadError, LockTimeoutError, StorageError, warn
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
@@ -239,7 +239,7 @@ def load_collection(
     if labels_per_class is not None:
         check_labels_per_class(labels_per_class)
     validation_size = resolve_size(validation, collection.files[1].shape[0], name="validation")  # before any long work
-    place = None if path is None else Path(path).expanduser()
+    place = None if path is None else files.as_path(path, "path")
     if place is not None and not place.exists():
         raise DataError(f"path={str(place)!r} does not exist. Give a folder with the four IDX files, or an .npz file.")
     arrays = [parse_idx(load_payload(collection, file, place), name=file.stem) for file in collection.files]
@@ -274,16 +274,16 @@ def load_payload(collection: Collection, file: IdxFile, path: Path | None) -> by
     if (kept := read_kept(file, target)) is not None:
         return kept
     try:
-        with files.lock(target):
+        with files.lock(target, what=collection.title):
             if (kept := read_kept(file, target)) is not None:
                 return kept
             files.remove_leftovers(target)
             payload = find_payload(collection, file, target.with_name(f".{file.stem}.download"))
             _keep(payload, target)
             return payload
-    except TransferKitError:
+    except LockTimeoutError:
         raise
-    except OSError as error:  # no lock where nothing can be written
+    except StorageError as error:  # neither a lock nor a file where nothing can be written
         _warn_unkept(target, error)
         with tempfile.TemporaryDirectory() as folder:
             return find_payload(collection, file, Path(folder) / "download")
@@ -302,15 +302,15 @@ def read_kept(file: IdxFile, target: Path) -> bytes | None:
 
 def _keep(payload: bytes, target: Path) -> None:
     try:
-        with files.atomic_write(target) as stream:
+        with files.atomic_write(target, what="the dataset") as stream:
             stream.write(payload)
-    except OSError as error:
+    except StorageError as error:
         _warn_unkept(target, error)
 
 
-def _warn_unkept(target: Path, error: OSError) -> None:
+def _warn_unkept(target: Path, error: StorageError) -> None:
     warn(
-        f"the dataset cannot be kept in {target.parent} ({error.strerror or error}), so each load takes the long way."
+        f"the dataset cannot be kept in {target.parent} ({os.strerror(error.errno or 0)}), so each load takes the long way."
         " Set TRANSFERKIT_HOME to a folder that can be written."
     )
 
@@ -369,6 +369,7 @@ def read_local(collection: Collection, file: IdxFile, path: Path) -> bytes:
         payload = read_payload(place, max_bytes=max(file.payload_bytes, 1 << 26))
         verify_payload(payload, collection, file, name=str(place))
         return payload
+    files.check_file(path)
     if not zipfile.is_zipfile(path):
         raise DataError(
             f"{path} is not an .npz file. Give the folder that holds the four IDX files, or an .npz file with x_train,"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from transferkit import files
 from transferkit.data import checks, splits
 from transferkit.data.dataset import Dataset
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Fit
 from transferkit.data.dividing import Plan
 from transferkit.data.folders import check_decoding, load_listing
-from transferkit.data.listing import ImageFile, Listing, list_some, show_path, split_of
-from transferkit.errors import DataError, InvalidInputError, UnknownNameError
+from transferkit.data.listing import ImageFile, Listing, show_path, split_of
+from transferkit.errors import DataError, InvalidInputError, UnknownNameError, list_some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ def load_image_table(
     for column in (path, label, split, groups):
         if column is not None and column not in frame.columns:
             raise UnknownNameError("column", column, map(str, frame.columns))
-    folder = (home if root is None else Path(root).expanduser()).resolve()
+    folder = (home if root is None else files.as_path(root, "root")).resolve()
     class_names, numbers = _read_labels(frame[label])
     rows = zip(
         _read_paths(frame[path], folder),
@@ -136,8 +137,9 @@ def _read_table(table: Any) -> tuple["pd.DataFrame", Path, str]:
     if isinstance(table, pd.DataFrame):
         frame, home, title = table, Path.cwd(), "table"
     elif isinstance(table, str | os.PathLike):
-        file = Path(table).expanduser()
+        file = files.as_path(table, "table")
         try:
+            files.check_file(file)
             with file.open(encoding="utf-8-sig") as stream:
                 header = stream.readline()
             frame = pd.read_csv(file, encoding="utf-8-sig", sep=max(",;\t", key=header.count))

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from transferkit import files
 from transferkit.deploy.metadata import EXTRA, NAME, ModelMetadata, metadata_of, parse_metadata, read_archive
 from transferkit.errors import DataError, InvalidInputError, MissingDependencyError, TransferKitError
 
@@ -59,7 +60,7 @@ def open_engine(source: Any) -> Engine:
         model = model_of(source)
         return open_engine(model)._replace(metadata=metadata_of(source))
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source).expanduser())
+        return _open_path(files.as_path(source, "source"))
     if hasattr(source, "predict_proba") and hasattr(source, "classes_"):
         return _open_classifier(source)
     if hasattr(source, "input_shape") and hasattr(source, "predict_on_batch"):

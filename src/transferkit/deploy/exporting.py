@@ -134,7 +134,7 @@ def export(
     >>> tk.predict(exported.path, data.test.images[:3]).shape
     (3, 2)
     """
-    target = Path(path).expanduser()
+    target = files.as_path(path, "path")
     form = guess_format(target) if format is None else format
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)

@@ -14,12 +14,12 @@ from transferkit.data.checks import check_class_names, check_images
 from transferkit.data.decoding import Decoding, Fit, decode_image, decode_opened
 from transferkit.data.folders import FITS, check_choice, check_decoding
 from transferkit.data.formats import looks_like_image
-from transferkit.data.listing import Walk, list_some, show_path
+from transferkit.data.listing import Walk, show_path
 from transferkit.data.notices import say
 from transferkit.data.splits import is_int
 from transferkit.deploy.engines import Engine, open_engine
 from transferkit.deploy.metadata import metadata_of
-from transferkit.errors import DataError, InvalidInputError, warn
+from transferkit.errors import DataError, InvalidInputError, list_some, warn
 from transferkit.runs.metrics import check_probabilities
 
 if TYPE_CHECKING:

@@ -47,7 +47,8 @@ class Prefix:
     def __call__(self, images: Any) -> Any:
         """Return the features of a batch of raw images."""
         pixels = keras.ops.cast(images, self.model.inputs[0].dtype)
-        return run(self.steps, pixels, start=0, end=self.cut, training=False)
+        with keras.name_scope("prefix"):  # within one, TensorFlow takes names such as _mylayer
+            return run(self.steps, pixels, start=0, end=self.cut, training=False)
 
     def finish(self, features: Any, *, training: bool | None = None) -> Any:
         """Return the model's output from the features."""
@@ -68,6 +69,11 @@ class Prefix:
     def last_layer(self) -> str:
         """The name of the last frozen layer."""
         return str(self._last.operation.name)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape of a batch of features."""
+        return (None, *self._last.shape)
 
     @property
     def gives_vectors(self) -> bool:
@@ -194,7 +200,7 @@ class _Trace:
         self._values = {0: images}
         for step in self._graph.steps:
             if step.inputs and self._values.keys() >= set(step.inputs) and not _learns(step, self._trains):
-                with recorded_operations() as operations:
+                with keras.name_scope("prefix"), recorded_operations() as operations:
                     try:
                         self._run_step(step)
                     except Exception:  # noqa: BLE001, S112 - whatever a user's layer raises; in training it will be raised again

@@ -1,35 +1,36 @@
 """Rows of features on disk, each found by the content of the image that it belongs to.
 
 A store is one folder for one prefix and engine: ``rows.f32``, to which rows are appended chunk by chunk, and for each chunk
-an index file with the images' digests and the rows' checksum. An index file appears, atomically, after its rows are on disk:
-rows without one were never written.
+a sealed index with the images' digests and the rows' checksum. An index appears, atomically, after its rows are on disk:
+rows without one were never written. Whatever is damaged, in the rows or the index, is forgotten and computed anew.
 """
 
 import hashlib
-import io
 import os
-import zipfile
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.errors import CacheError
+from transferkit.data.checks import digest_image
+from transferkit.errors import CacheError, DataError
 
 Rows = NDArray[np.int64]
 _ROWS = "rows.f32"
+_INDEX = ".index"
 _DIGEST_BYTES = 16
+_HEAD_BYTES = 40  # the first row's number and the rows' SHA-256
 _CHUNK_IMAGES = 512  # a killed extraction loses at most as many
 _CHUNK_BYTES = 1 << 26
 _REMOVED = (
     "kept features were removed, by clear_cache() or another process, while they were in use. Run this again; what was trained "
     "with folder= goes on where it stopped."
 )
-_LOCK_SECONDS = 86_400.0  # another process is computing these very features: waiting is faster than computing again
 
 
 class FeatureStore:
@@ -68,7 +69,7 @@ class FeatureStore:
         digests: list[bytes] = []
         pieces = iter(pieces)
         for piece in pieces:
-            found = [_digest(image) for image in piece]
+            found = [digest_image(image) for image in piece]
             if all(digest in self._known for digest in found):
                 digests += found
                 continue
@@ -78,7 +79,7 @@ class FeatureStore:
                 pending.add(piece, found)
                 digests += found
                 for later in pieces:
-                    found = [_digest(image) for image in later]
+                    found = [digest_image(image) for image in later]
                     pending.add(later, found)
                     digests += found
                 pending.flush()
@@ -113,6 +114,9 @@ class FeatureStore:
             found = self._file.stat()
         except FileNotFoundError:
             return None
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            files.remove(self._file)
+            return None
         return found.st_dev, found.st_ino
 
     def knows(self, digest: bytes) -> bool:
@@ -126,32 +130,44 @@ class FeatureStore:
             if self._map is not None:  # rows were handed out that are not those of the new file
                 raise CacheError(_REMOVED)
             self._known, self._read, self._identity = {}, set(), identity
-        for file in sorted(self._folder.glob("index-*.npz")):
-            if file.name not in self._read:
-                entry = _read_index(file)
-                if entry is None or self._checksum(entry[1], len(entry[0])) != entry[2]:
-                    files.remove(file)
-                    continue
-                digests, start, _ = entry
-                self._read.add(file.name)
-                self._known |= {bytes(digest): start + row for row, digest in enumerate(digests)}
+        for file in sorted(self._folder.glob(f"*{_INDEX}")):
+            if file.name in self._read:
+                continue
+            try:
+                index = _Index.of(files.read_sealed(file))
+            except DataError:
+                files.remove(file)
+                continue
+            if self._checksum(index.start, len(index.digests)) != index.checksum:
+                files.remove(file)
+                continue
+            self._remember(file.name, index)
+
+    def _remember(self, name: str, index: "_Index") -> None:
+        self._read.add(name)
+        self._known |= {digest: index.start + row for row, digest in enumerate(index.digests)}
 
     def _checksum(self, start: int, count: int) -> bytes:
         size = 4 * self._width
-        if not self._file.is_file():
+        try:
+            with files.open_file(self._file) as stream:
+                stream.seek(start * size)
+                return hashlib.sha256(stream.read(count * size)).digest()
+        except (FileNotFoundError, DataError):
             return b""
-        with self._file.open("rb") as stream:
-            stream.seek(start * size)
-            return hashlib.sha256(stream.read(count * size)).digest()
 
     @contextmanager
     def _appending(self) -> Iterator[Callable[[NDArray[np.float32], list[bytes]], None]]:
         with (
-            files.lock(self._folder / _ROWS, timeout_seconds=_LOCK_SECONDS),
-            files.open_for_appending(self._file) as stream,
+            files.lock(self._folder / _ROWS, what="these features", timeout_seconds=files.LONG_WAIT_SECONDS),
+            files.open_for_appending(self._file, what="features") as stream,
         ):
 
             def append(features: NDArray[np.float32], digests: list[bytes]) -> None:
+                if features.shape != (len(digests), *self.shape):
+                    raise CacheError(
+                        f"features of shape {features.shape[1:]} do not fit {self._folder}, where they have {self.shape}."
+                    )
                 size = 4 * self._width
                 start = -(-stream.seek(0, os.SEEK_END) // size)  # a torn row may stand at the end
                 stream.seek(start * size)
@@ -159,18 +175,10 @@ class FeatureStore:
                 stream.write(data.data)
                 stream.flush()
                 os.fsync(stream.fileno())
-                index = io.BytesIO()
-                np.savez(
-                    index,
-                    digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST_BYTES),
-                    start=np.int64(start),
-                    checksum=np.frombuffer(hashlib.sha256(data.data).digest(), np.uint8),
-                )
-                file = self._folder / f"index-{start:012d}.npz"
-                with files.atomic_write(file) as target:
-                    target.write(index.getvalue())
-                self._read.add(file.name)
-                self._known |= {digest: start + row for row, digest in enumerate(digests)}
+                index = _Index(start, hashlib.sha256(data.data).digest(), digests)
+                file = self._folder / f"{start:012d}{_INDEX}"
+                files.write_sealed(file, index.encode(), what="features")
+                self._remember(file.name, index)
 
             yield append
 
@@ -195,13 +203,18 @@ class _Pending:
             self._images = {}
 
 
-def _digest(image: NDArray[Any]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=_DIGEST_BYTES).digest()
+class _Index(NamedTuple):
+    """Which images a chunk of rows belongs to."""
 
+    start: int
+    checksum: bytes
+    digests: list[bytes]
 
-def _read_index(file: Path) -> tuple[NDArray[np.uint8], int, bytes] | None:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return stored["digests"], int(stored["start"]), stored["checksum"].tobytes()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+    def encode(self) -> bytes:
+        return self.start.to_bytes(8, "little") + self.checksum + b"".join(self.digests)
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        digests = content[_HEAD_BYTES:]
+        pieces = [digests[place : place + _DIGEST_BYTES] for place in range(0, len(digests), _DIGEST_BYTES)]
+        return cls(int.from_bytes(content[:8], "little"), content[8:_HEAD_BYTES], pieces)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from transferkit.errors import DownloadError
+from transferkit.files.contents import describe_content
 from transferkit.files.places import is_offline
 from transferkit.progress import progress_bar
 
@@ -28,9 +29,9 @@ class _PoochBar:
 
 def _refuse_web_page(file: Path) -> None:
     with file.open("rb") as stream:
-        head = stream.read(256).lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        raise DownloadError("the server sent a web page (a login or error page?) instead of the file")
+        what = describe_content(stream.read(256))
+    if what and what.startswith("a web page"):
+        raise DownloadError(f"it is {what}")
 
 
 def download(

@@ -1,6 +1,5 @@
 """Files that grow piece by piece, and arrays that need more room than the memory has."""
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,40 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.errors import CacheError
+from transferkit.files.faults import explained
 from transferkit.files.places import cache_home
 
 
 @contextmanager
-def open_for_appending(path: Path) -> Iterator[IO[bytes]]:
+def open_for_appending(path: Path, *, what: str) -> Iterator[IO[bytes]]:
     """Open a file for reading and writing, created empty if it does not exist. Hold a lock around it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it holds, as the user knows it, for errors.
 
     Raises
     ------
     CacheError
-        If the disk is full. What was written before and flushed stays.
+        If the disk is full or read-only, or the folder forbidden. What was written before and flushed stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _explain_full_disk(path.parent):
+    with explained(path, what=what, kind=CacheError, all_of_them=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        with path.open("r+b") as stream:  # buffered: an unbuffered write may stop half-way without an error
-            yield stream
-
-
-@contextmanager
-def _explain_full_disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise CacheError(
-            f"the disk that holds {folder} is full; what is finished is kept there. Free some space, call "
-            "transferkit.clear_cache(), or set TRANSFERKIT_HOME to a folder on another disk."
-        ) from None
+    with explained(path, what=what, kind=CacheError), path.open("r+b") as stream:
+        yield stream  # buffered: an unbuffered write may stop half-way without an error
 
 
 def temporary_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """Return an array on the cache's disk that disappears with its last user.
+
+    Where the cache cannot be written, it lies where the system keeps temporary files.
 
     Raises
     ------
@@ -55,8 +51,17 @@ def temporary_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     if not all(shape):
         return np.empty(shape, dtype)
     folder = cache_home()
-    folder.mkdir(parents=True, exist_ok=True)
-    with _explain_full_disk(folder), tempfile.TemporaryFile(dir=folder) as stream:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        folder = Path(tempfile.gettempdir())
+    with (
+        explained(folder / "array", what="a temporary array", kind=CacheError, all_of_them=True),
+        tempfile.TemporaryFile(dir=folder) as stream,
+    ):
         if hasattr(os, "posix_fallocate"):
             # Without space of its own, a disk that fills up later would kill the process.
             os.posix_fallocate(stream.fileno(), 0, int(np.prod(shape)) * np.dtype(dtype).itemsize)

@@ -3,16 +3,19 @@
 import glob
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from transferkit.files.faults import explained
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that it holds; nothing happens if there is none."""
-    if path.is_dir():
+    """Remove a file or a folder with all that it holds, as far as that is allowed; nothing happens if there is none."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 @contextmanager
@@ -20,20 +23,23 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     """Yield `path` as an empty folder, removed afterwards with all that a killed process may have left in it.
 
     Its name is fixed, so hold a lock around it.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made.
     """
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True, exist_ok=True)
+    remove(path)
+    with explained(path, what="a temporary folder", all_of_them=True):
+        path.mkdir(parents=True, exist_ok=True)
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed writers of `path` left beside it. Hold a lock on `path`, so that none is at work."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
         if leftover.suffix in (".tmp", ".old"):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+            remove(leftover)

@@ -2,18 +2,24 @@
 
 import math
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import keras
+import numpy as np
 
 from transferkit.data.splits import is_int
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, UnknownNameError
+
+_LARGEST = 2**32 - 1  # what Keras can seed a generator with
 
 
 def positive_int(name: str, value: object, *, at_least: int = 1) -> int:
     """Return an integer of `at_least` or more as Python's, since Keras cannot save NumPy's; raise if it is none."""
     if not is_int(value) or value < at_least:
         raise InvalidInputError(f"{name} must be an integer of {at_least} or more; got {value!r}.")
+    if value > _LARGEST:
+        raise InvalidInputError(f"{name} must be below 2**32; got {value!r}.")
     return int(value)
 
 
@@ -25,10 +31,31 @@ def positive_ints(name: str, values: object) -> tuple[int, ...]:
     return tuple(positive_int(f"each of {name}", value) for value in listed)
 
 
-def check_fraction(name: str, value: object) -> None:
-    """Raise unless `value` is a number of [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+def choice(kind: str, value: object, known: Iterable[str]) -> None:
+    """Raise `UnknownNameError` unless `value` is one of some names."""
+    known = tuple(known)
+    if not isinstance(value, str) or value not in known:
+        raise UnknownNameError(kind, value, known)
+
+
+def python_bool(value: Any) -> Any:
+    """Return NumPy's True and False as Python's, and anything else as it is."""
+    return bool(value) if isinstance(value, np.bool_) else value
+
+
+def flag(name: str, value: object) -> bool:
+    """Return True or False as Python's; raise if `value` is neither."""
+    value = python_bool(value)
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{name} must be True or False; got {value!r}.")
+    return value
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return a number of [0, 1) as Python's; raise if it is none."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
         raise InvalidInputError(f"{name} must be a number of 0 or more and below 1; got {value!r}.")
+    return float(value)
 
 
 def check_input_shape(shape: object) -> None:
@@ -58,10 +85,11 @@ def _is_side(value: object) -> bool:
     return isinstance(value, int) and value > 0
 
 
-def check_rate(name: str, value: object) -> None:
-    """Raise unless `value` is a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+def rate(name: str, value: Any) -> float:
+    """Return a finite number above 0 as Python's; raise if it is none."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise InvalidInputError(f"{name} must be a finite number above 0; got {value!r}.")
+    return float(value)
 
 
 def compile_classifier(model: Any, learning_rate: float) -> None:

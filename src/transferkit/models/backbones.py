@@ -408,6 +408,7 @@ def backbone_info(name: str) -> Backbone:
     >>> info.features, info.default_size, info.resolutions
     (1024, 64, (128, 160, 192, 224))
     """
-    if name not in _BACKBONES:
+    found = _BACKBONES.get(str(name))
+    if found is None:
         raise UnknownNameError("backbone", name, sorted(_BACKBONES))
-    return _BACKBONES[name]
+    return found

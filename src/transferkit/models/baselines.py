@@ -181,9 +181,9 @@ def build_baseline(name: str, *, seed: int = 0, **options: Any) -> Any:
     """
     from sklearn.pipeline import Pipeline
 
-    if name not in _BASELINES:
+    baseline = _BASELINES.get(str(name))
+    if baseline is None:
         raise UnknownNameError("baseline", name, _BASELINES)
-    baseline = _BASELINES[name]
     seed = check_seed(seed)
     kind = baseline.find_class()
     known = [option for option in kind().get_params() if option not in baseline.refused]

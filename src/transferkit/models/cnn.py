@@ -6,15 +6,16 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.errors import InvalidInputError
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
-    check_fraction,
     check_input_shape,
-    check_rate,
+    choice,
     compile_classifier,
+    fraction,
     positive_int,
     positive_ints,
+    rate,
 )
 
 _PRESETS = ("course", "modern")
@@ -79,8 +80,7 @@ def build_cnn(
     >>> tk.build_cnn((32, 32, 3), num_classes=4, preset="modern", filters=(16, 32)).output_shape
     (None, 4)
     """
-    if preset not in _PRESETS:
-        raise UnknownNameError("preset", preset, _PRESETS)
+    choice("preset", preset, _PRESETS)
     widths = ((32, 64) if preset == "course" else (32, 64, 128)) if filters is None else filters
     check_input_shape(input_shape)
     num_classes = positive_int("num_classes", num_classes, at_least=2)
@@ -88,8 +88,8 @@ def build_cnn(
     widths = positive_ints("filters", widths)
     if dropout is None:
         dropout = 0.5 if preset == "course" else 0.3
-    check_fraction("dropout", dropout)
-    check_rate("learning_rate", learning_rate)
+    dropout = fraction("dropout", dropout)
+    learning_rate = rate("learning_rate", learning_rate)
     if preset == "course":
         _check_course_size(input_shape, len(widths))
         hidden = positive_int("dense_units", 128 if dense_units is None else dense_units)

@@ -9,6 +9,7 @@ import keras
 import rich
 
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.models.arguments import flag, python_bool, rate
 from transferkit.models.compiling import recompile
 
 
@@ -170,6 +171,8 @@ def find_backbone(model: Any) -> Any:
 
 def set_frozen(backbone: Any, until: bool | str, *, batch_norm: bool = True) -> None:
     """Freeze a backbone without compiling; the arguments are those of `freeze`."""
+    batch_norm = flag("batch_norm", batch_norm)
+    until = python_bool(until)
     if not isinstance(until, (bool, str)):
         raise InvalidInputError(f"freeze must be True, False or the name of a layer; got {until!r}.")
     if until is True:
@@ -245,8 +248,8 @@ def trainable_flags(model: Any) -> list[bool]:
 
 def restore_flags(model: Any, flags: Iterable[bool]) -> None:
     """Let each layer train or not, as `trainable_flags` found it."""
-    for layer, flag in zip(_with_networks(model), flags, strict=True):
-        layer.trainable = flag  # a network's passes on to its layers, which come later
+    for layer, trains in zip(_with_networks(model), flags, strict=True):
+        layer.trainable = trains  # a network's passes on to its layers, which come later
 
 
 def _with_networks(network: Any) -> Iterator[Any]:
@@ -270,6 +273,8 @@ def _span(backbone: Any, name: str) -> tuple[int, int]:
 
 
 def _finish(model: Any, learning_rate: float | None, *, verbose: bool) -> Any:
+    if learning_rate is not None and not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        learning_rate = rate("learning_rate", learning_rate)
     if getattr(model, "compiled", False):
         recompile(model, learning_rate=learning_rate)
     if verbose:

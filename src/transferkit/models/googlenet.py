@@ -8,11 +8,11 @@ from keras import layers
 from transferkit.errors import InvalidInputError
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
-    check_fraction,
     check_input_shape,
-    check_rate,
     compile_classifier,
+    fraction,
     positive_int,
+    rate,
 )
 
 # Table 1 of the paper: channels of 1x1, of the reduction before 3x3, 3x3, the reduction before 5x5, 5x5, and behind the pooling.
@@ -114,9 +114,11 @@ def build_googlenet(
     check_input_shape(input_shape)
     num_classes = positive_int("num_classes", num_classes, at_least=2)
     seed = positive_int("seed", seed, at_least=0)
-    check_rate("width", width)
-    check_fraction("dropout", dropout)
-    check_rate("learning_rate", learning_rate)
+    width = rate("width", width)
+    if width > 100:
+        raise InvalidInputError(f"width must be 100 or less; got {width!r}.")
+    dropout = fraction("dropout", dropout)
+    learning_rate = rate("learning_rate", learning_rate)
     if None in input_shape or min(input_shape[:2]) < _SMALLEST_SIDE:
         raise InvalidInputError(
             f"GoogLeNet needs images of a fixed size, {_SMALLEST_SIDE} pixels a side or more; got input_shape={input_shape}."

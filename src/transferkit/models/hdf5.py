@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from transferkit.errors import DataError
+from transferkit.files import describe_content, open_file
+
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURE = b"PK\x03\x04"
 KERAS_MEMBER = "model.weights.h5"
@@ -19,17 +22,15 @@ class BadFileError(ValueError):
 
 def check_signature(path: Path) -> None:
     """Refuse a file whose first bytes are not those of HDF5 (or of a ``.keras`` archive)."""
-    with path.open("rb") as stream:
-        head = stream.read(64)
-    if not head:
-        raise BadFileError("it is empty")
-    if head.startswith(b"version https://git-lfs"):
-        raise BadFileError("it is a Git LFS pointer, not the file itself; run 'git lfs pull' where it came from")
-    if head.lstrip()[:1] == b"<":
-        raise BadFileError("it is a web page, not a file of weights; download it again")
-    expected = ZIP_SIGNATURE if path.suffix == ".keras" else HDF5_SIGNATURE
+    try:
+        with open_file(path) as stream:
+            head = stream.read(64)
+    except DataError as error:
+        raise BadFileError(str(error)) from None
+    expected, kind = (ZIP_SIGNATURE, "a Keras archive") if path.suffix == ".keras" else (HDF5_SIGNATURE, "an HDF5 file")
     if not head.startswith(expected):
-        raise BadFileError(f"it is not {'a Keras archive' if path.suffix == '.keras' else 'an HDF5 file'}")
+        what = describe_content(head)
+        raise BadFileError(f"it is {what}" if what else f"it is not {kind}")
 
 
 def load_weights(model: Any, path: Path, label: str) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.checks import check_images
 from transferkit.errors import InvalidInputError
+from transferkit.models.arguments import positive_int
 
 
 class DeadFeatures(NamedTuple):
@@ -67,9 +68,12 @@ def count_dead_features(model: Any, images: NDArray[np.uint8], *, batch_size: in
     >>> found.fraction < 0.5  # at 64 pixels; with image_size=60 it is 0.92
     True
     """
-    names = [layer.name for layer in model.layers]
+    batch_size = positive_int("batch_size", batch_size)
+    names = [layer.name for layer in getattr(model, "layers", ())]
     if "pool" not in names:
-        raise InvalidInputError(f"the model {model.name!r} has no layer named 'pool' whose features could be counted.")
+        raise InvalidInputError(
+            f"the model {getattr(model, 'name', model)!r} has no layer named 'pool' whose features could be counted."
+        )
     pixels = check_images(images, name="images", input_shape=model.input_shape[1:])
     if len(pixels) < 2:
         raise InvalidInputError("images must be two or more; one image alone cannot show which features never change.")

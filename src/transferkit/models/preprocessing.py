@@ -5,7 +5,8 @@ from typing import Any, get_args
 import keras
 from keras import layers
 
-from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.errors import InvalidInputError
+from transferkit.models.arguments import choice
 from transferkit.models.backbones import Preprocessing
 
 # As in keras.applications.imagenet_utils.preprocess_input.
@@ -16,8 +17,7 @@ _RGB_DEVIATION = (0.229, 0.224, 0.225)
 
 def check_preprocessing(mode: object) -> None:
     """Raise `UnknownNameError` if `mode` is no preprocessing."""
-    if mode not in get_args(Preprocessing):
-        raise UnknownNameError("preprocessing", mode, get_args(Preprocessing))
+    choice("preprocessing", mode, get_args(Preprocessing))
 
 
 def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Preprocessing) -> Any:

@@ -178,7 +178,9 @@ def program_digest(
         return None
 
 
-def model_program_digest(model: Any, *, training: bool) -> str | None:
+def model_program_digest(
+    model: Any, *, training: bool, rest: tuple[Callable[..., Any], tuple[int | None, ...]] | None = None
+) -> str | None:
     """Return the SHA-256 of the program of a whole model, apart from what its variables hold.
 
     Parameters
@@ -188,6 +190,8 @@ def model_program_digest(model: Any, *, training: bool) -> str | None:
     training : bool
         Whether as in training: with dropout, with the updates of statistics, with what `add_loss` and regularisers add to the loss, and
         with the constraints of its weights. Which weights train is not part of it, nor is the loss.
+    rest : tuple of callable and shape, optional
+        Only what comes after some value inside: a function of that value and of ``training``, and the value's shape.
 
     Returns
     -------
@@ -195,14 +199,16 @@ def model_program_digest(model: Any, *, training: bool) -> str | None:
         As `program_digest`.
     """
     specs = [(tuple(tensor.shape), tensor.dtype) for tensor in keras.tree.flatten(model.inputs)]
+    call = model
+    if rest is not None:
+        call, specs = rest[0], [(rest[1], "float32")]
     constrained = (
         [variable for variable in model.trainable_variables if variable.constraint is not None] if training else []
     )
 
     def run(*inputs: Any) -> Any:
-        outputs = model(
-            keras.tree.pack_sequence_as(model.inputs, inputs) if len(inputs) > 1 else inputs[0], training=training
-        )
+        packed = keras.tree.pack_sequence_as(model.inputs, inputs) if len(inputs) > 1 else inputs[0]
+        outputs = call(packed, training=training)
         return (
             outputs,
             model.losses if training else [],

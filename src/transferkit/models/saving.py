@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from transferkit.errors import RunError
-from transferkit.files import MANIFEST, read_json, verify_manifest
+from transferkit.files import MANIFEST, as_path, read_json, verify_manifest
 from transferkit.models.hdf5 import BadFileError, list_arrays, load_weights
 from transferkit.models.keras_internals import SERIALISED_UNDER
 from transferkit.models.weights import WeightsProvenance
@@ -104,7 +104,7 @@ def load_model(path: str | Path) -> Any:
     >>> model.predict(data.test.images[:3], verbose=0).shape
     (3, 10)
     """
-    folder = Path(path).expanduser()
+    folder = as_path(path, "path")
     file, weights = folder / _MODEL, folder / _WEIGHTS
     config, provenance = _read(folder)
     compiling = config.pop("compile_config", None)

@@ -10,16 +10,18 @@ from keras import layers
 from transferkit.errors import InvalidInputError, warn
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
-    check_fraction,
     check_input_shape,
-    check_rate,
     compile_classifier,
+    fraction,
     positive_int,
+    python_bool,
+    rate,
 )
 from transferkit.models.backbones import Backbone, Preprocessing, backbone_info
 from transferkit.models.freezing import leaves, set_frozen
-from transferkit.models.keras_internals import settle_names
+from transferkit.models.keras_internals import has_own_call, settle_names
 from transferkit.models.preprocessing import adapt_pixels, check_preprocessing
+from transferkit.models.program import model_program_digest
 from transferkit.models.weights import WeightsProvenance, load_path, load_pretrained
 
 
@@ -127,16 +129,17 @@ def build_transfer_model(
     >>> scratch.provenance.source
     'random'
     """
+    pretrained = python_bool(pretrained)
     if not isinstance(pretrained, (bool, str, Path)):
         raise InvalidInputError(f"pretrained must be True, False or the path of a file of weights; got {pretrained!r}.")
-    if pooling not in ("avg", "max"):
+    if str(pooling) not in ("avg", "max"):
         raise InvalidInputError(f"pooling must be 'avg' or 'max'; got {pooling!r}.")
     check_input_shape(input_shape)
     num_classes = positive_int("num_classes", num_classes, at_least=2)
     seed = positive_int("seed", seed, at_least=0)
-    check_fraction("dropout", dropout)
-    check_rate("learning_rate", learning_rate)
-    check_fraction("batch_norm_momentum", batch_norm_momentum)
+    dropout = fraction("dropout", dropout)
+    learning_rate = rate("learning_rate", learning_rate)
+    batch_norm_momentum = fraction("batch_norm_momentum", batch_norm_momentum)
     if preprocessing is not None:
         check_preprocessing(preprocessing)
     if image_size is not None:
@@ -218,8 +221,7 @@ def _adopt(
             "width is for registered backbones; your own model has the width that it was built with."
         )
     _check_headless(given)
-    network = keras.models.clone_model(given)
-    network.set_weights(given.get_weights())
+    network = _copy(given)
     network.name = "backbone"
     height, across = given.input_shape[1:3]
     if None not in (height, across):
@@ -238,6 +240,20 @@ def _adopt(
     else:
         provenance = replace(load_path(network, pretrained, image_size=size), backbone=given.name)
     return network, provenance, (height, across)
+
+
+def _copy(given: Any) -> Any:
+    """Copy a user's model, from its configuration and weights, as one that takes and gives a tensor, not a list of one."""
+    network = keras.models.clone_model(given)
+    network.set_weights(given.get_weights())
+    if model_program_digest(network, training=True) != model_program_digest(given, training=True):
+        raise InvalidInputError(
+            f"the backbone {given.name!r} holds what its get_config() does not tell, such as an attribute that was changed, so a copy of it "
+            "is another model. Build the classifier around it by hand, with keras.Model, and train that."
+        )
+    if isinstance(network, keras.Sequential) or has_own_call(network):
+        return network
+    return keras.Model(network.inputs[0], network.outputs[0])
 
 
 def _check_headless(given: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import keras
 
 from transferkit.errors import DownloadError, WeightsError
-from transferkit.files import download, keras_home, lock, sha256_file
+from transferkit.files import as_path, download, keras_home, lock, sha256_file
 from transferkit.models import offline
 from transferkit.models.backbones import Backbone, WeightFile
 from transferkit.models.hdf5 import BadFileError, check_hdf5, extract_weights, list_arrays, load_weights, most_bytes
@@ -235,7 +235,7 @@ def load_path(
     WeightsError
         If the file is missing, damaged, dangerous, or of another architecture; the message names it.
     """
-    file = Path(path).expanduser()
+    file = as_path(path, "the path of the weights")
     load_file(network, file, backbone=backbone, width=width)
     return WeightsProvenance(
         source="path",
@@ -249,8 +249,12 @@ def load_path(
 
 def load_file(network: Any, path: Path, *, backbone: Backbone | None = None, width: float | None = None) -> None:
     """Check a file of weights, then load it into `network`."""
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file. Pass the path of a file of weights.")
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        found = False
+    if not found:
+        raise WeightsError(f"{str(path)[:200]!r} is not a file. Pass the path of a file of weights.")
     if path.suffix not in _SUFFIXES:
         raise WeightsError(f"{path} is no known file of weights. Expected one that ends in {', '.join(_SUFFIXES)}.")
     label = f"the network {(network.name if backbone is None else backbone.name)!r}"

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import color_of, list_runs, new_axes, plot_texts, quiet_frame
-from transferkit.runs.grouping import Runs, group_runs
+from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame, shown_name
+from transferkit.runs.grouping import Runs, clusters_of, group_runs
 from transferkit.runs.run import Run
-from transferkit.runs.spread import accuracy_interval, decimals_for
+from transferkit.statistics.intervals import accuracy_interval, decimals_for
+from transferkit.translation import Translator, mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ORDERS: Final = ("given", "accuracy")
+SEVERAL_SEEDS: Final = mark("Test accuracy: mean over seeds (small dots), with 95% interval")
 
 
 def plot_accuracy(
@@ -72,9 +74,9 @@ def plot_accuracy(
     if order not in ORDERS:
         raise UnknownNameError("order", order, ORDERS)
     chosen = list_runs(runs)
-    with plot_texts(language, [run.name for run in chosen]) as labels:
+    with plot_texts(language, [run.name for run in chosen]) as say:
         target = new_axes(6.4, 1.2 + 0.42 * len(group_runs(chosen))) if ax is None else ax
-        draw_accuracy(target, chosen, labels, order=order)
+        draw_accuracy(target, chosen, say, order=order)
     return target
 
 
@@ -89,12 +91,14 @@ def summarise_accuracy(runs: Sequence[Run]) -> tuple[list[float], float, float, 
             "Draw them under different names."
         )
     values = [float(run.metrics["accuracy"]) for run in completed]
-    return values, float(np.mean(values)), *accuracy_interval([run.test_correct for run in completed])
+    return (
+        values,
+        float(np.mean(values)),
+        *accuracy_interval([run.test_correct for run in completed], clusters_of(completed[0])),
+    )
 
 
-def draw_accuracy(
-    ax: Any, runs: list[Run], labels: dict[str, str], *, order: str = "given", names: str = "beside"
-) -> None:
+def draw_accuracy(ax: Any, runs: list[Run], say: Translator, *, order: str = "given", names: str = "beside") -> None:
     """Draw the dots and intervals on `ax`, the names ``"beside"`` the axes or ``"above"`` each interval."""
     groups = list(group_runs(runs).items())
     summaries = [summarise_accuracy(group) for _, group in groups]
@@ -104,25 +108,26 @@ def draw_accuracy(
     decimals = decimals_for(max(len(run.test_labels) for run in runs))
     for row, place in enumerate(places):
         group, summary = groups[place][1], summaries[place]
-        lost = [labels[run.status] for run in group if run.status != "completed"]
+        lost = [say(STATUS[run.status]) for run in group if run.status != "completed"]
         if summary is None:
             draw_status(ax, row, ", ".join(dict.fromkeys(lost)))
             continue
         draw_interval(ax, row, summary, color_of(place))
-        count = labels["seed_count"].format(count=len(summary[0])) if len(summary[0]) > 1 else ""
+        count = say(" ({count} seeds)", count=len(summary[0])) if len(summary[0]) > 1 else ""
         write_beside(ax, row, summary[3], f"{summary[1]:.{decimals}%}{count}{_lost_text(lost)}")
-    listed = [groups[place][0] for place in places]
+    listed = [shown_name(groups[place][0]) for place in places]
     if names == "beside":
         ax.set_yticks(range(len(groups)), listed)
     else:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         for row, name in enumerate(listed):
-            ax.annotate(name, (0.02, row - 0.24), xycoords=("axes fraction", "data"), va="bottom", fontsize="small")
+            corner, paper = (0.02, row - 0.24), {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1.0}
+            ax.annotate(name, corner, xycoords=("axes fraction", "data"), va="bottom", fontsize="small", bbox=paper)
     several = any(summary and len(summary[0]) > 1 for summary in summaries)
     longest = max((len(text.get_text()) for text in ax.texts if text.get_position() == (6, 0)), default=0)
     room = 0.16 * max(1.0, longest / 11)  # for the number beside the last interval
-    finish_accuracy(ax, len(groups), labels["test_accuracy_seeds" if several else "test_accuracy"], room=room)
+    finish_accuracy(ax, len(groups), say(SEVERAL_SEEDS if several else "Test accuracy, with 95% interval"), room=room)
 
 
 def draw_interval(ax: Any, row: float, summary: tuple[list[float], float, float, float], color: str) -> None:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transferkit.errors import InvalidInputError
-from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shorten, wrap
+from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shown_name, shown_title
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,9 +62,9 @@ def plot_confused_pairs(run: Run, *, count: int = 10, ax: "Axes | None" = None, 
     pairs = find_confused_pairs(chosen)[:count]
     if not pairs:
         raise InvalidInputError(f"run {chosen.name!r} makes no error on its test images, so there is nothing to draw.")
-    with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
+    with plot_texts(language, [chosen.name, *chosen.class_names]) as say:
         target = new_axes(6.4, 1.3 + 0.3 * len(pairs)) if ax is None else ax
-        draw_confused_pairs(target, chosen, pairs, labels)
+        draw_confused_pairs(target, chosen, pairs, say)
     return target
 
 
@@ -77,20 +78,20 @@ def find_confused_pairs(run: Run) -> list[tuple[int, int, int, float]]:
     return [(i, j, int(matrix[i, j]), float(matrix[i, j] / totals[i])) for i, j in pairs if matrix[i, j]]
 
 
-def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, float]], labels: dict[str, str]) -> None:
+def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, float]], say: Translator) -> None:
     """Draw one bar a pair on `ax`."""
     from matplotlib.ticker import MaxNLocator
 
-    names = [shorten(name, 24) for name in run.class_names]
+    names = [shown_name(name, 24) for name in run.class_names]
     counts = [count for _, _, count, _ in pairs]
     bars = ax.barh(range(len(pairs)), counts, color=color_of(0), height=0.68)
     ax.bar_label(bars, [f"{count:,} ({share:.1%})" for _, _, count, share in pairs], padding=4, fontsize="small")
-    listed = [labels["confused_pair"].format(truth=names[i], predicted=names[j]) for i, j, _, _ in pairs]
+    listed = [say("{truth} → {predicted}", truth=names[i], predicted=names[j]) for i, j, _, _ in pairs]
     ax.set_yticks(range(len(pairs)), listed)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(pairs) - 0.4, -0.6)
     ax.set_xlim(0, 1.24 * max(counts))  # room for the number beside the longest bar
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    ax.set_xlabel(labels["test_images"])
-    ax.set_title(wrap(run.name, 40), fontsize="medium")
+    ax.set_xlabel(say("Test images (share of the true class)"))
+    ax.set_title(shown_title(run.name, 40), fontsize="medium")
     quiet_frame(ax, grid="x")

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferkit.plots.style import new_axes, plot_texts, predicted_run, wrap
+from transferkit.plots.style import new_axes, plot_texts, predicted_run, shown_name, shown_title
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,16 +56,16 @@ def plot_confusion(run: Run, *, ax: "Axes | None" = None, language: str = "en") 
     'True class'
     """
     chosen = predicted_run(run)
-    with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
+    with plot_texts(language, [chosen.name, *chosen.class_names]) as say:
         size = min(14.0, 2.4 + 0.42 * len(chosen.class_names))
         target = new_axes(size + 0.6, size) if ax is None else ax
-        draw_confusion(target, chosen, labels)
+        draw_confusion(target, chosen, say)
     return target
 
 
-def draw_confusion(ax: Any, run: Run, labels: dict[str, str]) -> None:
+def draw_confusion(ax: Any, run: Run, say: Translator) -> None:
     """Draw the matrix on `ax`."""
-    names = run.class_names
+    names = [shown_name(name, 30) for name in run.class_names]
     matrix = confusion_matrix(run.test_labels, run.test_predictions, num_classes=len(names))
     totals = matrix.sum(axis=1, keepdims=True)
     parts = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
@@ -77,8 +78,8 @@ def draw_confusion(ax: Any, run: Run, labels: dict[str, str]) -> None:
         ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
-    ax.set_xlabel(labels["predicted_class"])
-    ax.set_ylabel(labels["true_class"])
+    ax.set_xlabel(say("Predicted class"))
+    ax.set_ylabel(say("True class"))
     share = f"{np.trace(matrix) / matrix.sum():.2%}"
-    summary = labels["confusion_title"].format(accuracy=share, total=int(matrix.sum()))
-    ax.set_title(f"{wrap(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)
+    summary = say("{accuracy} of {total:,} right", accuracy=share, total=int(matrix.sum()))
+    ax.set_title(f"{shown_title(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)

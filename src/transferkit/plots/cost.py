@@ -7,19 +7,24 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import summarise_accuracy
-from transferkit.plots.style import color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame, wrap
+from transferkit.plots.style import color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame, shown_name, wrap
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
+from transferkit.translation import Translator, mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COSTS: Final = ("training_time", "latency", "parameters")
-_DURATIONS: Final[dict[float, str]] = {
-    **{seconds: f"{seconds:g} s" for seconds in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30)},
-    **{60 * minutes: f"{minutes} min" for minutes in (1, 2, 5, 10, 20, 30)},
-    **{3600 * hours: f"{hours} h" for hours in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)},
+COSTS: Final = {
+    "training_time": mark("Training time"),
+    "latency": mark("Prediction time for one image"),
+    "parameters": mark("Parameters"),
 }
+_UNITS: Final = (
+    (1, mark("{value:g} s"), (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30)),
+    (60, mark("{value:g} min"), (1, 2, 5, 10, 20, 30)),
+    (3600, mark("{value:g} h"), (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)),
+)
 _OFFSETS: Final = (
     (8, 0),
     (-8, 0),
@@ -93,9 +98,9 @@ def plot_cost(
     groups = group_runs(list_runs(runs))
     if not any(_mean_cost(group, cost) for group in groups.values()):
         raise InvalidInputError(f"no completed run records {cost!r}, so there is nothing to draw.")
-    with plot_texts(language, groups) as labels:
+    with plot_texts(language, groups) as say:
         target = new_axes(6.4, 4.4) if ax is None else ax
-        draw_cost(target, groups, cost, labels)
+        draw_cost(target, groups, cost, say)
     return target
 
 
@@ -113,7 +118,7 @@ def _mean_cost(group: Sequence[Run], cost: str) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def draw_cost(ax: Any, groups: Mapping[str, Sequence[Run]], cost: str, labels: dict[str, str]) -> None:
+def draw_cost(ax: Any, groups: Mapping[str, Sequence[Run]], cost: str, say: Translator) -> None:
     """Draw one dot a name on `ax`, with its name beside it."""
     from matplotlib.ticker import FuncFormatter
 
@@ -121,40 +126,42 @@ def draw_cost(ax: Any, groups: Mapping[str, Sequence[Run]], cost: str, labels: d
     for place, (name, group) in enumerate(groups.items()):  # the colour belongs to the place, as in all plots
         price, summary = _mean_cost(group, cost), summarise_accuracy(group)
         if price is None or summary is None:
-            missing.append(name)
+            missing.append(shown_name(name))
             continue
         _, mean, low, high = summary
         color = color_of(place)
         ax.plot([price, price], [low, high], color=color, linewidth=2, solid_capstyle="butt")
         ax.plot([price], [mean], color=color, marker=marker_of(place), markersize=7, linestyle="")
-        named.append((name, price, mean, color))
+        named.append((shown_name(name), price, mean, color))
     ax.set_xscale("log")
     ax.margins(x=0.18, y=0.14)
-    _set_ticks(ax, cost)
+    _set_ticks(ax, cost, say)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
-    ax.set_xlabel(labels[cost])
-    ax.set_ylabel(labels["accuracy_interval"])
+    ax.set_xlabel(say(COSTS[cost]))
+    ax.set_ylabel(say("Test accuracy"), labelpad=7)
     quiet_frame(ax, grid="both")
     if missing:
-        text = wrap(labels["not_recorded"].format(names=", ".join(missing)), int(11 * ax.figure.get_figwidth()))
+        text = wrap(say("not recorded: {names}", names=", ".join(missing)), int(11 * ax.figure.get_figwidth()))
         ax.annotate(text, (0, -0.17), xycoords="axes fraction", va="top", fontsize="small", style="italic")
     _place_names(ax, named)
 
 
-def _set_ticks(ax: Any, cost: str) -> None:
+def _set_ticks(ax: Any, cost: str, say: Translator) -> None:
     from matplotlib.ticker import EngFormatter, FixedFormatter, FixedLocator, LogLocator, NullLocator
 
     low, high = ax.get_xlim()
     ax.xaxis.set_minor_locator(NullLocator())
     if cost == "training_time":
-        inside: list[float] = []
-        for seconds in sorted(_DURATIONS):
+        inside: dict[float, str] = {}
+        for seconds, label in (
+            (unit * value, say(text, value=value)) for unit, text, values in _UNITS for value in values
+        ):
             # Apart by an eighth of the axis, or their labels would touch.
-            if low <= seconds <= high and (not inside or (seconds / inside[-1]) ** 8 >= high / low):
-                inside.append(seconds)
+            if low <= seconds <= high and (not inside or (seconds / max(inside)) ** 8 >= high / low):
+                inside[seconds] = label
         if inside:
-            ax.xaxis.set_major_locator(FixedLocator(inside))
-            ax.xaxis.set_major_formatter(FixedFormatter([_DURATIONS[seconds] for seconds in inside]))
+            ax.xaxis.set_major_locator(FixedLocator(list(inside)))
+            ax.xaxis.set_major_formatter(FixedFormatter(list(inside.values())))
             return
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
     unit = "" if cost == "parameters" else "s"

@@ -15,14 +15,16 @@ from transferkit.plots.style import (
     new_axes,
     plot_texts,
     quiet_frame,
+    shown_name,
 )
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
+from transferkit.translation import Translator, mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METRICS: Final = ("accuracy", "loss")
+METRICS: Final = {"accuracy": mark("Accuracy"), "loss": mark("Loss")}
 
 
 def plot_curves(
@@ -84,9 +86,9 @@ def plot_curves(
     chosen = list_runs(runs)
     if not any(has_curve(run, metric) for run in chosen):
         raise InvalidInputError(f"no run has a history with {metric!r}, so there is no curve to draw.")
-    with plot_texts(language, [run.name for run in chosen]) as labels:
+    with plot_texts(language, [run.name for run in chosen]) as say:
         target = new_axes(6.4, 4.4) if ax is None else ax
-        draw_curves(target, chosen, metric, labels, legend="below" if ax is None else "inside")
+        draw_curves(target, chosen, metric, say, legend="below" if ax is None else "inside")
     return target
 
 
@@ -127,7 +129,7 @@ def _phase_starts(run: Run) -> list[int]:
     return [i for i in range(1, len(phases)) if phases[i] != phases[i - 1]]
 
 
-def draw_curves(ax: Any, runs: list[Run], metric: str, labels: dict[str, str], *, legend: str) -> list[Any]:
+def draw_curves(ax: Any, runs: list[Run], metric: str, say: Translator, *, legend: str) -> list[Any]:
     """Draw the curves on `ax` and return what a legend needs; `legend` is ``"below"``, ``"inside"`` or ``"none"``."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -161,19 +163,22 @@ def draw_curves(ax: Any, runs: list[Run], metric: str, labels: dict[str, str], *
             curve = validation if validated else training
             ax.plot(epochs[starts], curve[starts], linestyle="", marker="D", markersize=6, color=color, zorder=3)
             drawn.add("next_phase")
-        label = name if len(seeds) == 1 else labels["seed_name"].format(name=name, count=len(seeds))
+        shown = shown_name(name)
+        label = shown if len(seeds) == 1 else say("{name} ({count} seeds)", name=shown, count=len(seeds))
         handles.append(Line2D([], [], color=color, linewidth=1.8, label=label))
     neutral = {"color": ax.xaxis.label.get_color()}
     if "validation" in drawn:
-        handles.append(Line2D([], [], linewidth=1.8, label=labels["validation"], **neutral))
+        handles.append(Line2D([], [], linewidth=1.8, label=say("validation"), **neutral))
     if "training" in drawn:
-        handles.append(Line2D([], [], linewidth=1, linestyle=(0, (4, 2)), label=labels["training"], **neutral))
+        handles.append(Line2D([], [], linewidth=1, linestyle=(0, (4, 2)), label=say("training"), **neutral))
     if "next_phase" in drawn:
-        handles.append(Line2D([], [], linestyle="", marker="D", markersize=6, label=labels["next_phase"], **neutral))
+        handles.append(
+            Line2D([], [], linestyle="", marker="D", markersize=6, label=say("start of the next phase"), **neutral)
+        )
     if "seed_band" in drawn:
-        handles.append(Patch(alpha=0.18, linewidth=0, label=labels["seed_band"], **neutral))
-    ax.set_xlabel(labels["epoch"])
-    ax.set_ylabel(labels[metric])
+        handles.append(Patch(alpha=0.18, linewidth=0, label=say("band: lowest to highest seed"), **neutral))
+    ax.set_xlabel(say("Epoch"))
+    ax.set_ylabel(say(METRICS[metric]), labelpad=7)  # Hangul reaches below the line
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))

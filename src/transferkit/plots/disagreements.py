@@ -16,8 +16,9 @@ from transferkit.plots.images import (
     name_file,
     text_height,
 )
-from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
+from transferkit.plots.style import plot_texts, predicted_run, shown_name, shown_title
 from transferkit.runs.run import Run
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,11 +89,11 @@ def plot_disagreements(
         raise InvalidInputError(
             f"runs {runs[0].name!r} and {runs[1].name!r} are right on the same images, so there is nothing to draw."
         )
-    with plot_texts(language, [runs[0].name, runs[1].name, *runs[0].class_names]) as labels:
+    with plot_texts(language, [runs[0].name, runs[1].name, *runs[0].class_names]) as say:
         import matplotlib.pyplot as plt
 
         figure = plt.figure(layout="constrained")
-        draw_disagreements(figure, runs, array, labels, count=count, columns=min(count, 8, most))
+        draw_disagreements(figure, runs, array, say, count=count, columns=min(count, 8, most))
     return figure
 
 
@@ -100,7 +101,7 @@ def draw_disagreements(
     figure: "Figure",
     runs: tuple[Run, Run],
     array: NDArray[np.uint8],
-    labels: dict[str, str],
+    say: Translator,
     *,
     count: int,
     columns: int,
@@ -112,14 +113,16 @@ def draw_disagreements(
     figure.set_size_inches(
         width, 0.6 + sum(rows) * (min(width / columns, WIDEST_TILE) + text_height(runs[0]) + 0.1) + 0.3 * len(rows)
     )
-    title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
+    title = [shown_title(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
     figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
     parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=[n + 0.2 for n in rows])[:, 0]
     for part, (letter, places), lines in zip(parts, shown, rows, strict=True):
-        heading = labels["only_right"].format(letter=letter, count=len(places), total=len(array))
+        heading = say(
+            "Only {letter} is right: {count:,} of {total:,} images", letter=letter, count=len(places), total=len(array)
+        )
         part.suptitle(heading, fontsize="medium")
         axes = part.subplots(lines, columns, squeeze=False).ravel()
-        _draw_part(axes, array, places[:count], runs, labels, columns=columns)
+        _draw_part(axes, array, places[:count], runs, say, columns=columns)
 
 
 def find_disagreements(run_a: Run, run_b: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -140,7 +143,7 @@ def _draw_part(
     array: NDArray[np.uint8],
     places: NDArray[np.int64],
     runs: tuple[Run, Run],
-    labels: dict[str, str],
+    say: Translator,
     *,
     columns: int,
 ) -> None:
@@ -152,7 +155,7 @@ def _draw_part(
         for letter, run in zip("AB", runs, strict=True):
             predicted = int(run.test_predictions[place])
             lines.append(
-                f"{letter}: {shorten(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
+                f"{letter}: {shown_name(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
             )
-        truth = labels["truth"].format(name=shorten(names[runs[0].test_labels[place]], NAME_COLUMNS))
+        truth = say("truth: {name}", name=shown_name(names[runs[0].test_labels[place]], NAME_COLUMNS))
         draw_tile(ax, array[place], truth, "\n".join(lines) + name_file(runs[0], place), columns=columns)

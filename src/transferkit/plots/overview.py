@@ -40,7 +40,7 @@ def plot_overview(runs: Runs, *, language: str = "en") -> "Figure":
     """
     chosen = list_runs(runs)
     metrics = [metric for metric in METRICS if any(has_curve(run, metric) for run in chosen)]
-    with plot_texts(language, [run.name for run in chosen]) as labels:
+    with plot_texts(language, [run.name for run in chosen]) as say:
         import matplotlib.pyplot as plt
 
         top = 1.0 + 0.36 * len(group_runs(chosen))
@@ -49,8 +49,8 @@ def plot_overview(runs: Runs, *, language: str = "en") -> "Figure":
         figure, axes = plt.subplot_mosaic(
             rows, figsize=(10 if metrics else 6.4, sum(heights)), height_ratios=heights, layout="constrained"
         )
-        draw_accuracy(axes["accuracy_dots"], chosen, labels)
-        handles = [draw_curves(axes[metric], chosen, metric, labels, legend="none") for metric in metrics]
+        draw_accuracy(axes["accuracy_dots"], chosen, say)
+        handles = [draw_curves(axes[metric], chosen, metric, say, legend="none") for metric in metrics]
         if handles:
             longest = max(handles, key=len)
             figure.legend(handles=longest, loc="outside lower center", ncols=3, frameon=False, fontsize="small")

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.accuracy import ORDERS, draw_interval, finish_accuracy, summarise_accuracy
-from transferkit.plots.style import color_of, list_runs, new_axes, plot_texts
+from transferkit.plots.accuracy import ORDERS, SEVERAL_SEEDS, draw_interval, finish_accuracy, summarise_accuracy
+from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, shown_name
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
-from transferkit.runs.spread import decimals_for
+from transferkit.statistics.intervals import decimals_for
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,10 +82,10 @@ def plot_published(
     rows = match_rows(group_runs(chosen), published)
     if order == "accuracy":
         rows.sort(key=lambda row: -row.place_accuracy)
-    with plot_texts(language, [row.name for row in rows]) as labels:
+    with plot_texts(language, [row.name for row in rows]) as say:
         target = new_axes(7.6, 1.5 + 0.3 * len(rows)) if ax is None else ax
         decimals = decimals_for(max(len(run.test_labels) for run in chosen))
-        draw_published(target, rows, labels, decimals=decimals, legend="below" if ax is None else "inside")
+        draw_published(target, rows, say, decimals=decimals, legend="below" if ax is None else "inside")
     return target
 
 
@@ -121,7 +122,7 @@ def match_rows(groups: Mapping[str, list[Run]], published: "pd.DataFrame") -> li
     return rows + [Row(names[key], [], found, 0) for key, found in values.items()]
 
 
-def draw_published(ax: Any, rows: Sequence[Row], labels: dict[str, str], *, decimals: int, legend: str) -> None:
+def draw_published(ax: Any, rows: Sequence[Row], say: Translator, *, decimals: int, legend: str) -> None:
     """Draw one row a method on `ax`, the numbers in two columns to the right; `legend` is ``"below"`` or ``"inside"``."""
     from matplotlib.lines import Line2D
 
@@ -138,19 +139,23 @@ def draw_published(ax: Any, rows: Sequence[Row], labels: dict[str, str], *, deci
             draw_interval(ax, place, row.summary, color_of(row.place))
             _write_column(ax, place, 0, f"{row.summary[1]:.{decimals}%}", color_of(row.place))
         elif row.group:
-            _write_column(ax, place, 0, labels[row.group[0].status], neutral)
+            _write_column(ax, place, 0, say(STATUS[row.group[0].status]), neutral)
         distinct = dict.fromkeys(_write_published(accuracy) for accuracy, _ in row.values)
         _write_column(ax, place, 1, ", ".join(distinct), neutral)
-    for column, name in enumerate(("ours_column", "published_column")):
-        _write_column(ax, -0.8, column, labels[name], neutral)
-    ax.set_yticks(range(len(rows)), [row.name for row in rows])
+    for column, heading in enumerate((say("measured"), say("published"))):
+        _write_column(ax, -0.8, column, heading, neutral)
+    ax.set_yticks(range(len(rows)), [shown_name(row.name) for row in rows])
     several = any(row.summary and len(row.summary[0]) > 1 for row in rows)
-    finish_accuracy(ax, len(rows), labels["test_accuracy_seeds" if several else "accuracy_interval"])
-    handles = [Line2D([], [], color=color_of(0), marker="o", markersize=7, linewidth=2.2, label=labels["ours"])]
+    finish_accuracy(ax, len(rows), say(SEVERAL_SEEDS if several else "Test accuracy"))
+    handles = [
+        Line2D(
+            [], [], color=color_of(0), marker="o", markersize=7, linewidth=2.2, label=say("measured, with 95% interval")
+        )
+    ]
     kinds = {credible for row in rows for _, credible in row.values}
-    for credible, name in ((True, "published"), (False, "not_credible")):
+    for credible, name in ((True, say("published result")), (False, say("published, not credible"))):
         if credible in kinds:
-            handles.append(Line2D([], [], **marks[credible], label=labels[name]))
+            handles.append(Line2D([], [], **marks[credible], label=name))
     if legend == "below":
         ax.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     else:

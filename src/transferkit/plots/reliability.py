@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, wrap
-from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair, wilson_interval
+from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shown_title
+from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair
 from transferkit.runs.run import Run
+from transferkit.statistics.intervals import wilson_interval
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,13 +65,13 @@ def plot_reliability(run: Run, *, ax: "Axes | None" = None, language: str = "en"
     'Confidence (probability of the predicted class)'
     """
     chosen = predicted_run(run)
-    with plot_texts(language, [chosen.name]) as labels:
+    with plot_texts(language, [chosen.name]) as say:
         target = new_axes(5.6, 5.4) if ax is None else ax
-        draw_reliability(target, chosen, labels)
+        draw_reliability(target, chosen, say)
     return target
 
 
-def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
+def draw_reliability(ax: Any, run: Run, say: Translator) -> None:
     """Draw the diagram on `ax`, and the numbers of images above it."""
     from matplotlib.ticker import PercentFormatter
 
@@ -82,7 +84,7 @@ def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
     color = color_of(0)
     ax.bar((filled + 0.5) * width, accuracy, width=0.94 * width, color=color, alpha=0.25, linewidth=0)
     neutral = ax.xaxis.label.get_color()
-    ax.plot([0, 1], [0, 1], color=neutral, linewidth=1, linestyle=(0, (4, 2)), label=labels["perfect"])
+    ax.plot([0, 1], [0, 1], color=neutral, linewidth=1, linestyle=(0, (4, 2)), label=say("confidence = accuracy"))
     ax.errorbar(
         sums[filled] / counts[filled],
         accuracy,
@@ -93,16 +95,21 @@ def draw_reliability(ax: Any, run: Run, labels: dict[str, str]) -> None:
         markersize=5,
         linewidth=1.6,
     )
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=labels["confidence"], ylabel=labels["bin_accuracy"])
+    ax.set(
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+        xlabel=say("Confidence (probability of the predicted class)"),
+        ylabel=say("Accuracy"),
+    )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     quiet_frame(ax, grid="y")
     error = f"{run.metrics['calibration_error']:.1%}"
-    ax.legend(loc="upper left", title=labels["calibration_error"].format(value=error), frameon=False, alignment="left")
-    _draw_counts(ax, counts, labels, run.name)
+    ax.legend(loc="upper left", title=say("Calibration error {value}", value=error), frameon=False, alignment="left")
+    _draw_counts(ax, counts, say, run.name)
 
 
-def _draw_counts(ax: Any, counts: NDArray[np.intp], labels: dict[str, str], name: str) -> None:
+def _draw_counts(ax: Any, counts: NDArray[np.intp], say: Translator, name: str) -> None:
     above = ax.inset_axes([0, 1.03, 1, 0.15], sharex=ax)
     width = 1 / CALIBRATION_BINS
     centres = (np.arange(CALIBRATION_BINS) + 0.5) * width
@@ -112,5 +119,5 @@ def _draw_counts(ax: Any, counts: NDArray[np.intp], labels: dict[str, str], name
     above.set_yticks([])
     above.margins(y=0.35)
     above.spines[["left", "top", "right"]].set_visible(False)
-    above.annotate(labels["bin_counts"], (0, 1), xycoords="axes fraction", va="top", fontsize="x-small")
-    above.set_title(wrap(name, 40), fontsize="medium")
+    above.annotate(say("test images"), (0, 1), xycoords="axes fraction", va="top", fontsize="x-small")
+    above.set_title(shown_title(name, 40), fontsize="medium")

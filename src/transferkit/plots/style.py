@@ -1,20 +1,24 @@
 """What all plots share: colours, a font for Hangul, axes of their own."""
 
 import unicodedata
-import warnings
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
-from transferkit.errors import InvalidInputError, MissingDependencyError, TransferKitWarning
-from transferkit.plots.texts import LABELS, check_language
+from transferkit.errors import InvalidInputError, MissingDependencyError, warn
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
+from transferkit.translation import Translator, mark, translator
 
 # Okabe & Ito (2008), "Color Universal Design", without black and yellow, which vanish on dark and on white paper.
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS: Final = ("o", "s", "^", "v", "P", "X", "*")
+
+STATUS: Final = {"diverged": mark("diverged"), "interrupted": mark("interrupted")}
+"""How a training ended that has no result."""
 
 _HANGUL_FONTS: Final = (
     "Noto Sans CJK KR",
@@ -73,9 +77,8 @@ def shorten(text: str, columns: int) -> str:
     """Return a text that takes no more than this many columns."""
     if columns_of(text) <= columns:
         return text
-    while columns_of(text) >= columns and len(text) > 1:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+    taken = list(accumulate(map(columns_of, text)))
+    return f"{text[: max(bisect_left(taken, columns), 1)].rstrip()}…"
 
 
 def wrap(text: str, columns: int) -> str:
@@ -88,13 +91,36 @@ def wrap(text: str, columns: int) -> str:
     return "\n".join(lines)
 
 
-@contextmanager
-def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[dict[str, str]]:
-    """Yield the labels in `language`, with a font that can draw them and `texts`, for as long as the plot is made.
+def shown_name(name: str, columns: int = 48) -> str:
+    """Return a name as a plot writes it: in one line of this many columns, its ``$`` no mathematics.
 
-    Without such a font, warn and yield the English ones.
+    A legend leaves out what begins with an underscore, so a blank goes before it.
     """
-    check_language(language)
+    text = shorten(_one_line(name), columns)
+    return _without_mathematics(f" {text}" if text.startswith("_") else text)
+
+
+def shown_title(text: str, columns: int) -> str:
+    """Return a text with names in it as a title: in up to four lines of this many columns, its ``$`` no mathematics."""
+    words = shorten(_one_line(text), 4 * columns).split()
+    return _without_mathematics(wrap(" ".join(shorten(word, columns) for word in words), columns))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _without_mathematics(text: str) -> str:
+    return text.replace("$", r"\$")
+
+
+@contextmanager
+def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[Translator]:
+    """Yield what speaks `language`, with a font that can draw them and `texts`, for as long as the plot is made.
+
+    Without such a font, warn and speak English.
+    """
+    say = translator(language)
     try:
         import matplotlib as mpl
     except ImportError:
@@ -106,17 +132,32 @@ def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[dict[str, s
     if language == "ko" or has_hangul(texts):
         font = find_hangul_font()
         if font is None:
-            warnings.warn(
+            warn(
                 "no font with Hangul is installed, so the plot's labels are English. Install one, for instance with "
-                "`apt-get install fonts-nanum`, and draw again.",
-                TransferKitWarning,
-                stacklevel=4,
+                "`apt-get install fonts-nanum`, and draw again."
             )
-            language = "en"
+            say = translator("en")
         else:
             families = [font, *families] if language == "ko" else [*families, font]
-    with mpl.rc_context({"font.family": families}):
-        yield LABELS[language]
+    with rc_settings({"font.family": families}):
+        yield say
+
+
+@contextmanager
+def rc_settings(values: Mapping[str, Any]) -> Iterator[None]:
+    """Set some of matplotlib's settings for a while.
+
+    Not `matplotlib.rc_context`: it puts back every setting, with them what a notebook's backend, loaded meanwhile, has set,
+    and no picture appears from then on.
+    """
+    from matplotlib import rcParams
+
+    before = {name: rcParams[name] for name in values}
+    rcParams.update(values)
+    try:
+        yield
+    finally:
+        rcParams.update(before)
 
 
 def new_axes(width: float, height: float) -> Any:

@@ -16,8 +16,9 @@ from transferkit.plots.images import (
     name_file,
     text_height,
 )
-from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
+from transferkit.plots.style import plot_texts, predicted_run, shown_name, shown_title
 from transferkit.runs.run import Run
+from transferkit.translation import Translator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,16 +76,16 @@ def plot_worst_errors(run: Run, images: Dataset | ArrayLike, *, count: int = 16,
     places = find_worst_errors(chosen)
     if not len(places):
         raise InvalidInputError(f"run {chosen.name!r} makes no error on its test images, so there is nothing to draw.")
-    with plot_texts(language, [chosen.name, *chosen.class_names]) as labels:
+    with plot_texts(language, [chosen.name, *chosen.class_names]) as say:
         import matplotlib.pyplot as plt
 
         figure = plt.figure(layout="constrained")
-        draw_worst_errors(figure, chosen, array, labels, count=count, columns=min(8, count, len(places)))
+        draw_worst_errors(figure, chosen, array, say, count=count, columns=min(8, count, len(places)))
     return figure
 
 
 def draw_worst_errors(
-    figure: "Figure", run: Run, array: NDArray[np.uint8], labels: dict[str, str], *, count: int, columns: int
+    figure: "Figure", run: Run, array: NDArray[np.uint8], say: Translator, *, count: int, columns: int
 ) -> None:
     """Draw up to `count` errors on `figure`, this many beside each other, and set its size."""
     places = find_worst_errors(run)
@@ -93,19 +94,24 @@ def draw_worst_errors(
     width = max(4.5, columns * TILE_WIDTH)
     figure.set_size_inches(width, 0.5 + rows * (min(width / columns, WIDEST_TILE) + text_height(run)))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    title = labels["worst_errors"].format(name=run.name, count=len(places), total=len(array))
-    figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")
+    title = say(
+        "{name}: the most confident of {count:,} errors on {total:,} test images",
+        name=run.name,
+        count=len(places),
+        total=len(array),
+    )
+    figure.suptitle(shown_title(title, int(13 * width)), fontsize="medium")
     for ax in axes[shown:]:
         ax.set_axis_off()
     for ax, place in zip(axes, places[:shown], strict=False):
         predicted = int(run.test_predictions[place])
-        truth = labels["truth"].format(name=shorten(run.class_names[run.test_labels[place]], NAME_COLUMNS))
+        truth = say("truth: {name}", name=shown_name(run.class_names[run.test_labels[place]], NAME_COLUMNS))
         probability = _write_probability(run.test_probabilities[place, predicted])
         draw_tile(
             ax,
             array[place],
             truth,
-            f"{shorten(run.class_names[predicted], NAME_COLUMNS)} {probability}{name_file(run, place)}",
+            f"{shown_name(run.class_names[predicted], NAME_COLUMNS)} {probability}{name_file(run, place)}",
             columns=columns,
         )
 

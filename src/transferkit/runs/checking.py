@@ -1,6 +1,6 @@
 """Check the plain values of a record against the types that it is declared with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -17,8 +17,11 @@ _ROUNDING: Final = 1e-6  # Keras averages in float32
 _NAMES: Final = {str: "a text", bool: "true or false", NoneType: "null", list: "a list", dict: "a dict"}
 
 
+_Place = tuple[str | int, ...]
+
+
 class _Fault(NamedTuple):
-    place: str
+    place: _Place
     expected: str
     got: object
 
@@ -44,14 +47,15 @@ def check_run(record: Mapping[str, Any]) -> None:
         If something is not; the message names it, says what it should be and what it is.
     """
     kinds = _types_of(RunRecord)
-    if "estimator" in record.get("model_info", ()):
+    info = record.get("model_info")
+    if isinstance(info, Mapping) and "estimator" in info:
         kinds = kinds | {"recipe": EstimatorRecipe}
     for name, kind in kinds.items():
         if name in record:
             check(record[name], kind, name)
     completed = record.get("status") == "completed"
     _check_epochs(record.get("history", ()), record.get("selected_epoch") if completed else None)
-    dead = record.get("model_info", {}).get("dead_features")
+    dead = (info or {}).get("dead_features")
     if dead is not None and (len(dead) != 2 or dead[0] > dead[1]):
         raise InvalidInputError(f"model_info['dead_features'] must be how many, and of how many; got {dead!r:.80}.")
 
@@ -93,61 +97,67 @@ def check(value: Any, kind: Any, name: str) -> None:
     Traceback (most recent call last):
     transferkit.errors.InvalidInputError: history[1]['epoch'] must be a whole number of 0 or more; got 2.5.
     """
-    fault = _find_fault(value, kind, name)
+    fault = _find_fault(value, kind, ())
     if fault is not None:
-        raise InvalidInputError(f"{fault.place} must be {fault.expected}; got {fault.got!r:.80}.")
+        place = "".join(f"[{part!r}]" for part in fault.place)
+        raise InvalidInputError(f"{name}{place} must be {fault.expected}; got {fault.got!r:.80}.")
 
 
-def _find_fault(value: Any, kind: Any, place: str) -> _Fault | None:
-    kind, limits = _unwrap(kind)
-    origin = get_origin(kind) or kind
+def _find_fault(value: Any, kind: Any, place: _Place) -> _Fault | None:
+    kind, origin, limits = _unwrap(kind)
     if kind is Any:
         return None
     if origin in (Union, UnionType):
         return _find_fault_in_union(value, kind, place)
-    wrong = _Fault(place, _describe(kind, limits), value)
-    if origin is Literal:
-        return None if isinstance(value, str) and value in get_args(kind) else wrong
     if origin in (int, float):
-        return None if _is_number(value, origin, limits) else wrong
-    if is_typeddict(kind) or origin is dict:
-        return _find_fault_in_dict(value, kind, place) if isinstance(value, dict) else wrong
+        fits = _is_number(value, origin, limits)
+    elif origin is Literal:
+        fits = isinstance(value, str) and value in get_args(kind)
+    else:
+        fits = isinstance(value, origin)
+    if not fits:
+        return _Fault(place, _describe(kind, origin, limits), value)
+    if origin is dict:
+        return _find_fault_in_dict(value, kind, place)
     if origin is list:
-        if not isinstance(value, list):
-            return wrong
-        return _first(_find_fault(item, get_args(kind)[0], f"{place}[{i}]") for i, item in enumerate(value))
-    return None if isinstance(value, origin) else wrong
+        return _first(_find_fault(item, get_args(kind)[0], (*place, i)) for i, item in enumerate(value))
+    return None
 
 
-def _unwrap(kind: Any) -> tuple[Any, Limits | None]:
+@cache
+def _unwrap(kind: Any) -> tuple[Any, Any, Limits | None]:
+    """Return a type without what only qualifies it, what it is made of (dict, list, int, ...), and its limits."""
     limits = None
     while (origin := get_origin(kind)) in (ReadOnly, Required, NotRequired, Annotated):
         if origin is Annotated:
             limits = next((item for item in kind.__metadata__ if isinstance(item, Limits)), limits)
         kind = get_args(kind)[0]
-    return kind, limits
+    return kind, dict if is_typeddict(kind) else origin or kind, limits
 
 
-def _find_fault_in_dict(value: dict[str, Any], kind: Any, place: str) -> _Fault | None:
+def _find_fault_in_dict(value: dict[str, Any], kind: Any, place: _Place) -> _Fault | None:
     if not is_typeddict(kind):
         item_kind = get_args(kind)[1]
-        return _first(_find_fault(item, item_kind, f"{place}[{name!r}]") for name, item in value.items())
+        return _first(_find_fault(item, item_kind, (*place, name)) for name, item in value.items())
     missing = next((name for name in sorted(kind.__required_keys__) if name not in value), None)
     if missing is not None:
         return _Fault(place, f"a dict with {missing!r}", value)
     kinds = _types_of(kind)
-    return _first(_find_fault(item, kinds[name], f"{place}[{name!r}]") for name, item in value.items() if name in kinds)
+    return _first(_find_fault(item, kinds[name], (*place, name)) for name, item in value.items() if name in kinds)
 
 
-def _find_fault_in_union(value: Any, kind: Any, place: str) -> _Fault | None:
-    faults = [_find_fault(value, option, place) for option in get_args(kind)]
-    if None in faults:
-        return None
-    inner = _first(fault for fault in faults if fault is not None and fault.place != place)
-    return inner or _Fault(place, " or ".join(fault.expected for fault in faults if fault is not None), value)
+def _find_fault_in_union(value: Any, kind: Any, place: _Place) -> _Fault | None:
+    faults = []
+    for option in get_args(kind):
+        fault = _find_fault(value, option, place)
+        if fault is None:
+            return None
+        faults.append(fault)
+    inner = _first(fault for fault in faults if fault.place != place)
+    return inner or _Fault(place, " or ".join(fault.expected for fault in faults), value)
 
 
-def _first(faults: Any) -> _Fault | None:
+def _first(faults: Iterable[_Fault | None]) -> _Fault | None:
     return next((fault for fault in faults if fault is not None), None)
 
 
@@ -159,14 +169,13 @@ def _is_number(value: Any, kind: type, limits: Limits | None) -> bool:
     return low <= value <= high + _ROUNDING and widest.low <= value <= widest.high
 
 
-def _describe(kind: Any, limits: Limits | None) -> str:
-    origin = get_origin(kind) or kind
+def _describe(kind: Any, origin: Any, limits: Limits | None) -> str:
     if origin is Literal:
         return " or ".join(map(repr, get_args(kind)))
-    if origin in (int, float):
-        noun = "a whole number" if origin is int else "a finite number"
-        low, high = limits or (_WHOLE.low if origin is int else None, None)
-        if low is None:
-            return noun
-        return f"{noun} of {low:g} or more" if high in (None, float("inf")) else f"{noun} from {low:g} to {high:g}"
-    return _NAMES.get(dict if is_typeddict(kind) else origin, str(origin))
+    if origin not in (int, float):
+        return _NAMES.get(origin, str(origin))
+    noun = "a whole number" if origin is int else "a finite number"
+    low, high = limits or (_WHOLE.low if origin is int else None, None)
+    if low is None:
+        return noun
+    return f"{noun} of {low:g} or more" if high in (None, float("inf")) else f"{noun} from {low:g} to {high:g}"

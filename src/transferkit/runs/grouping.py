@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from transferkit.errors import InvalidInputError
 from transferkit.runs.loading import load_runs
 from transferkit.runs.run import Run
+from transferkit.statistics.clusters import Clusters, number_clusters
 
 
 @runtime_checkable
@@ -70,3 +71,11 @@ def _as_list(name: object, group: Any) -> list[Run]:
     if not found or not all(isinstance(run, Run) for run in found):
         raise InvalidInputError(f"{name!r} must stand for a Run or a list of runs; got {group!r:.80}. {HOW_TO_GIVE}")
     return found
+
+
+def clusters_of(run: Run) -> Clusters | None:
+    """Return which test images of a run are equal or belong together; None if none do, or it is not recorded."""
+    numbers = run.dataset.get("test_clusters")
+    if numbers is None or len(set(numbers)) == len(numbers) or len(numbers) != len(run.test_labels):
+        return None
+    return number_clusters(numbers)

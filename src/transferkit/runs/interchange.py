@@ -13,6 +13,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.data.description import DatasetRecord
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, warn
+from transferkit.files import as_path
 from transferkit.runs.metrics import accuracy, as_array, check_probabilities, log_loss
 from transferkit.runs.records import EpochRecord, ModelRecord, PhaseRecord, Recipe, Selection
 
@@ -160,7 +161,7 @@ def _check_seconds(seconds: Any) -> float:
 def _read_history(history: Any) -> list[EpochRecord]:
     """Return one row an epoch of a ``keras.callbacks.History``, its ``.history``, a table of these columns, or a CSV log."""
     if isinstance(history, str | Path):
-        history = _read_log(Path(history).expanduser())
+        history = _read_log(as_path(history, "history"))
     if hasattr(history, "columns"):  # a table; pandas need not be imported to see that
         history = {name: list(history[name]) for name in history.columns if not str(name).startswith("Unnamed: ")}
     columns = history if isinstance(history, Mapping) else getattr(history, "history", None)
@@ -189,6 +190,12 @@ def _read_history(history: Any) -> list[EpochRecord]:
         )
     read = standard_columns(lists)
     numeric = {name: [_number(value, name) for value in values] for name, values in read.items()}
+    for name in ("accuracy", "val_accuracy"):
+        over = [value for value in numeric.get(name, ()) if isinstance(value, float) and value > 1 + _SAME_ACCURACY]
+        if over:
+            raise InvalidInputError(
+                f"history's column {name!r} must hold fractions from 0 to 1; got {over[0]:g}. Divide by 100?"
+            )
     rows: list[Any] = [{"epoch": number, "phase": "train"} for number in numbers]
     for name, values in numeric.items():
         for row, value in zip(rows, values, strict=True):
@@ -202,7 +209,9 @@ def _read_log(file: Path) -> "pd.DataFrame":
     if not file.is_file():
         raise InvalidInputError(f"{file} is no file. Give the one that keras.callbacks.CSVLogger wrote.")
     try:
-        return pd.read_csv(file, sep=None, engine="python", encoding="utf-8")
+        with file.open(encoding="utf-8") as stream:
+            head = stream.readline()
+        return pd.read_csv(file, sep=max(",;\t", key=head.count), encoding="utf-8")
     except (OSError, ValueError) as error:  # pandas's own are ValueErrors
         raise InvalidInputError(f"{file} is no table of columns: {error}") from None
 
@@ -224,7 +233,8 @@ def _as_list(values: Any, name: object) -> list[Any]:
 def _number(value: Any, name: str) -> float | list[float]:
     """Return a number; of a metric that has one for each class, a list."""
     array = as_array(value, what=f"history's column {name!r}")
-    if array.ndim == 0 or (array.ndim == 1 and name not in _SCALARS):
+    one_a_class = array.ndim == 1 and name not in _SCALARS
+    if array.dtype.kind in "biufOU" and (array.ndim == 0 or one_a_class):
         try:
             numbers: float | list[float] = array.astype(np.float64).tolist()
         except (TypeError, ValueError):

@@ -38,7 +38,7 @@ def load_run(path: Path | str) -> Run:
     Traceback (most recent call last):
     transferkit.errors.RunError: no-such-run does not exist. ...
     """
-    folder = Path(path).expanduser()
+    folder = files.as_path(path, "path")
     record, arrays = storage.read_run(folder)
     fields: dict[str, Any] = {**record, **arrays}
     try:
@@ -80,7 +80,7 @@ def load_runs(folder: Path | str) -> list[Run]:
     Traceback (most recent call last):
     transferkit.errors.RunError: no-such-folder does not exist. ...
     """
-    parent = Path(folder).expanduser()
+    parent = files.as_path(folder, "folder")
     if not parent.exists():
         raise RunError(f"{parent} does not exist. Give the folder that holds the saved runs.")
     if not parent.is_dir():

@@ -3,10 +3,11 @@
 Labels are class indices, probabilities have one row an example and one column a class. Class order is the column order.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, NotRequired, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import TypedDict
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 
@@ -18,6 +19,12 @@ LOG_LOSS_CLIP = 1e-7
 
 CALIBRATION_BINS = 15
 """Number of bins of the calibration error, as in Guo et al. (2017)."""
+
+TOP_K = 5
+"""How many guesses count in the top-k accuracy."""
+
+MANY_CLASSES = 10
+"""Where there are more classes, the top-k accuracy is among a run's metrics."""
 
 BinScheme = Literal["equal_width", "equal_mass"]
 
@@ -195,46 +202,6 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(accuracy_score(labels, predictions))
 
 
-def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval for an accuracy: what the test images at hand leave open about it.
-
-    Parameters
-    ----------
-    correct, total : int
-        Number of right predictions, and of all.
-    confidence : float, default 0.95
-        How often such an interval holds the true accuracy.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, within 0 and 1 (also at 0% and 100%).
-
-    Raises
-    ------
-    InvalidInputError
-        If `correct` is not from 0 to `total`, `total` is below 1, or `confidence` is not between 0 and 1.
-
-    References
-    ----------
-    .. [1] Wilson (1927), Journal of the American Statistical Association 22(158), 209-212.
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(9130, 10_000)
-    >>> round(low, 4), round(high, 4)
-    (0.9073, 0.9184)
-    """
-    from scipy.stats import binomtest
-
-    if total < 1 or not 0 <= correct <= total:
-        raise InvalidInputError(f"correct must go from 0 to total, total from 1; got {correct} and {total}.")
-    if not 0 < confidence < 1:
-        raise InvalidInputError(f"confidence must lie between 0 and 1; got {confidence!r}. The usual one is 0.95.")
-    interval = binomtest(int(correct), int(total)).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def f1_per_class(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> NDArray[np.float64]:
     """Return the F1 of each class against all others.
 
@@ -260,23 +227,49 @@ def f1_per_class(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | Non
     >>> f1_per_class([0, 1, 1], [0, 1, 0]).round(3).tolist()
     [0.667, 0.667]
     """
-    from sklearn.metrics import f1_score
-
     labels, predictions = _check_predictions(y_true, y_pred, num_classes)
     count = num_classes or int(max(labels.max(), predictions.max())) + 1
-    scores = f1_score(labels, predictions, labels=np.arange(count), average=None, zero_division=0)
-    return np.asarray(scores, dtype=np.float64)
+    return _score_classes(labels, predictions, np.arange(count)).f1
+
+
+class _ClassScores(NamedTuple):
+    """What scikit-learn finds for each class."""
+
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    occurs: NDArray[np.bool_]
+    is_predicted: NDArray[np.bool_]
+
+    @property
+    def f1_macro(self) -> float:
+        return float(self.f1[self.occurs | self.is_predicted].mean())
+
+    @property
+    def balanced_accuracy(self) -> float:
+        return float(self.recall[self.occurs].mean())
+
+
+def _score_classes(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: NDArray[np.int64]
+) -> _ClassScores:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    _, recall, f1, support = precision_recall_fscore_support(
+        labels, predictions, labels=classes, average=None, zero_division=0
+    )
+    return _ClassScores(recall, f1, support > 0, np.isin(classes, predictions))
 
 
 def f1_macro(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> float:
-    """Return the mean of `f1_per_class`, in which small classes weigh as much as large ones.
+    """Return the mean F1 of the classes that occur or are predicted; small classes weigh as much as large ones.
 
     Parameters
     ----------
     y_true, y_pred : array-like of int, shape (n,)
         Class indices.
     num_classes : int, optional
-        Number of classes; the largest index that occurs plus one if None.
+        Number of classes, which only limits the indices: a class without examples and predictions does not count, as in
+        scikit-learn.
 
     Returns
     -------
@@ -290,10 +283,83 @@ def f1_macro(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = 
 
     Examples
     --------
-    >>> round(f1_macro([0, 1, 1], [0, 1, 0]), 3)
+    >>> round(f1_macro([0, 1, 1], [0, 1, 0], num_classes=10), 3)
     0.667
     """
-    return float(f1_per_class(y_true, y_pred, num_classes=num_classes).mean())
+    from sklearn.metrics import f1_score
+
+    labels, predictions = _check_predictions(y_true, y_pred, num_classes)
+    return float(f1_score(labels, predictions, average="macro", zero_division=0))
+
+
+def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the mean, over the classes that occur, of the fraction of right predictions: what accuracy would be if all were equally many.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of int, shape (n,)
+        Class indices.
+
+    Returns
+    -------
+    float
+        From 0 to 1; always answering one of c classes gives ``1 / c``.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not equally many class indices, at least one.
+
+    References
+    ----------
+    .. [1] Brodersen et al. (2010), "The balanced accuracy and its posterior distribution", ICPR.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 0, 0])
+    0.5
+    """
+    labels, predictions = _check_predictions(y_true, y_pred, None)
+    return _score_classes(labels, predictions, np.union1d(labels, predictions)).balanced_accuracy
+
+
+def top_k_accuracy(y_true: ArrayLike, probabilities: ArrayLike, *, k: int = TOP_K) -> float:
+    """Return how often the true class is among the `k` most probable ones.
+
+    Parameters
+    ----------
+    y_true : array-like of int, shape (n,)
+        Class indices.
+    probabilities : array-like of float, shape (n, classes)
+        Rows with sum 1. Of equal probabilities the first counts as the larger.
+    k : int, default 5
+        How many guesses each example has.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 1 if there are no more than `k` classes.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels or probabilities are not what is described above, or `k` is below 1.
+
+    Examples
+    --------
+    >>> top_k_accuracy([2, 0], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]], k=2)
+    0.0
+    """
+    if k < 1 or int(k) != k:
+        raise InvalidInputError(f"k must be a whole number of at least 1; got {k!r}. The usual one is 5.")
+    labels, exact = check_pair(y_true, probabilities)
+    return _top_k_accuracy(labels, exact, int(k))
+
+
+def _top_k_accuracy(labels: NDArray[np.int64], exact: NDArray[np.float64], k: int) -> float:
+    own = exact[np.arange(len(labels)), labels][:, None]
+    before = (exact > own) | ((exact == own) & (np.arange(exact.shape[1]) < labels[:, None]))
+    return float(np.mean(before.sum(axis=1) < k))
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int | None = None) -> NDArray[np.int64]:
@@ -494,7 +560,34 @@ def bin_by_confidence(
     return np.bincount(index, minlength=bins), sums, np.bincount(index[right], minlength=bins)
 
 
-def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
+MetricName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "loss",
+    "f1_macro",
+    "brier",
+    "calibration_error",
+    "calibration_error_equal_mass",
+    "top_5_accuracy",
+]
+"""The metrics that are one number."""
+
+
+class Metrics(TypedDict):
+    """What `compute_metrics` returns."""
+
+    accuracy: float
+    balanced_accuracy: float
+    loss: float
+    f1_macro: float
+    f1_per_class: list[float]
+    brier: float
+    calibration_error: float
+    calibration_error_equal_mass: float
+    top_5_accuracy: NotRequired[float]
+
+
+def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> Metrics:
     """Compute every metric of a `Run` from probabilities.
 
     Parameters
@@ -507,9 +600,10 @@ def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, An
     Returns
     -------
     dict
-        ``accuracy``, ``loss`` (`log_loss`), ``f1_macro``, ``f1_per_class`` (list of float), ``brier`` (0 to 2),
-        ``calibration_error`` (15 bins of equal width) and ``calibration_error_equal_mass`` (15 bins of equally many
-        examples). The predicted class is the most probable one, the first of equals.
+        ``accuracy``, `balanced_accuracy`, ``loss`` (`log_loss`), `f1_macro`, `f1_per_class` (list of float), ``brier`` (0 to 2),
+        ``calibration_error`` (15 bins of equal width), ``calibration_error_equal_mass`` (15 bins of equally many
+        examples), and ``top_5_accuracy`` with more than 10 classes. The predicted class is the most probable one, the first
+        of equals.
 
     Raises
     ------
@@ -525,13 +619,17 @@ def compute_metrics(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, An
     y_true, exact = check_pair(labels, probabilities)
     num_classes = exact.shape[1]
     y_pred = exact.argmax(axis=1)
-    per_class = f1_per_class(y_true, y_pred, num_classes=num_classes)
-    return {
+    by_class = _score_classes(y_true, y_pred, np.arange(num_classes))
+    metrics: Metrics = {
         "accuracy": accuracy(y_true, y_pred),
+        "balanced_accuracy": by_class.balanced_accuracy,
         "loss": _log_loss(y_true, exact),
-        "f1_macro": float(per_class.mean()),
-        "f1_per_class": per_class.tolist(),
+        "f1_macro": by_class.f1_macro,
+        "f1_per_class": by_class.f1.tolist(),
         "brier": _brier_score(y_true, exact),
         "calibration_error": _calibration_error(y_true, exact, CALIBRATION_BINS),
         "calibration_error_equal_mass": _calibration_error(y_true, exact, CALIBRATION_BINS, "equal_mass"),
     }
+    if num_classes > MANY_CLASSES:
+        metrics["top_5_accuracy"] = _top_k_accuracy(y_true, exact, TOP_K)
+    return metrics

@@ -12,7 +12,9 @@ import numpy as np
 DEEPEST: Final = 64
 """How deep lists and dicts may stand in one another; what is deeper is left out."""
 
-_LONGEST = 4096  # bits: Python writes longer whole numbers neither as text nor as JSON
+_ARRAYS: Final = (np.generic, np.ndarray)
+_CONTAINERS: Final = (dict, list, tuple, Mapping, AbstractSet)
+_LONGEST: Final = 4096  # bits: Python writes longer whole numbers neither as text nor as JSON
 
 
 def plain(value: Any) -> Any:
@@ -30,7 +32,9 @@ def plain(value: Any) -> Any:
 
 
 def _plain(value: Any, around: tuple[int, ...]) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
+    if type(value) is float and math.isfinite(value):  # most values are
+        return value
+    if isinstance(value, _ARRAYS):
         value = value.tolist()  # of masked values None
     if value is None or isinstance(value, bool):
         return value
@@ -40,7 +44,7 @@ def _plain(value: Any, around: tuple[int, ...]) -> Any:
         return int(value) if value.bit_length() <= _LONGEST else hex(value)
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping | list | tuple | AbstractSet):
+    if isinstance(value, _CONTAINERS):
         return _plain_container(value, around)
     return str(value) if isinstance(value, PurePath) else _number_or_text(value)
 

@@ -15,7 +15,7 @@ from transferkit.data.description import DatasetRecord
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
 from transferkit.runs import interchange, storage
 from transferkit.runs.checking import check_run
-from transferkit.runs.metrics import as_array, check_labels, check_probabilities, compute_metrics
+from transferkit.runs.metrics import Metrics, as_array, check_labels, check_probabilities, compute_metrics
 from transferkit.runs.plain import plain
 from transferkit.runs.records import (
     ARRAYS,
@@ -107,6 +107,12 @@ class Run:
         Time in ISO 8601, UTC; now if not given.
     notes : list of str
         Reservations that every report shows.
+    probe : dict
+        ``loss`` and ``gradients`` of one fixed batch at the initial weights, by which a model is known again.
+    identity : dict of str to dict
+        For each part that determines the result its ``sha256``; None if it has none, with the ``reason``.
+    plan : dict
+        The ``seeds`` that were declared beforehand, and how many times they were extended: ``looks``.
     model : keras.Model, optional
         The trained model itself; neither compared nor written into the record.
     path : Path, optional
@@ -115,9 +121,16 @@ class Run:
     Raises
     ------
     InvalidInputError
-        If shapes do not fit together or labels are not class indices.
+        If shapes do not fit together, labels are not class indices, or a part of a dict holds what it cannot hold (a negative count,
+        an accuracy above 1, a selected epoch that is not in the history).
     UnknownNameError
         If `status` or `selection` is not one of the above.
+
+    Notes
+    -----
+    The dicts hold plain values from the start, as a saved run does: NumPy's numbers become Python's, tuples lists, NaN and infinity
+    None. Their keys and types are declared in ``transferkit.runs.records``; others may stand beside them. A run does not change:
+    ``dataclasses.replace(run, name="other")`` makes another one.
 
     Examples
     --------
@@ -175,7 +188,7 @@ class Run:
         names: object = self.class_names
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise InvalidInputError(f"class_names must be a sequence of names; got {names!r}.")
-        self._set("class_names", tuple(str(name) for name in names))
+        self._set("class_names", tuple(plain(str(name)) for name in names))
         if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
             raise InvalidInputError(f"class_names must be distinct and at least one; got {self.class_names}.")
         for split in ("test", "validation"):
@@ -231,7 +244,7 @@ class Run:
         return _read_only(self.test_predictions == self.test_labels)
 
     @cached_property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Metrics:
         """Test metrics, see `transferkit.runs.metrics.compute_metrics`; raises what `test_predictions` does."""
         _ = self.test_predictions  # checked, and the message names the run
         return compute_metrics(self.test_labels, self.test_probabilities)
@@ -267,7 +280,7 @@ class Run:
         """Training accuracy minus test accuracy, both of the final model; None if either is unknown."""
         if self.train_accuracy is None or not len(self.test_probabilities):
             return None
-        return self.train_accuracy - float(self.metrics["accuracy"])
+        return self.train_accuracy - self.metrics["accuracy"]
 
     @property
     def weights_file(self) -> Path | None:
@@ -296,6 +309,8 @@ class Run:
         ------
         RunError
             If something is there already, or it is no run that could be replaced; or the model was trained further since.
+        StorageError
+            If the disk is full or read-only; a run that is there stays as it was.
         InvalidInputError
             If the run is completed, and its predictions are no probabilities.
 
@@ -404,8 +419,9 @@ class Run:
 
         Parameters
         ----------
-        history : keras.callbacks.History, dict or DataFrame
-        XX
+        history : keras.callbacks.History, dict, DataFrame or path
+            What ``model.fit`` returned, its ``.history``, a table of it, or the file that ``keras.callbacks.CSVLogger`` wrote:
+            columns (lists, arrays, tensors) with one number an epoch. Keras's longer names of accuracy become ``accuracy``.
         name : str
             What tables and plots call the run.
         data : Dataset
@@ -437,9 +453,15 @@ class Run:
         ------
         InvalidInputError
             If the history's columns are not equally long lists of numbers, probabilities are not probabilities or not those
-            of the dataset's images, or `selection` is ``"validation"`` while ``val_loss`` is the loss on the test images.
+            of the dataset's images, or `selection` is contradicted: ``val_loss`` of the epoch that the probabilities are from is the
+            loss on the test images, or that epoch is not the last one.
         UnknownNameError
             If there is no such `selection`.
+
+        Warns
+        -----
+        TransferKitWarning
+            If ``val_accuracy`` of an epoch that was not the last is the accuracy on the test images, which may be chance.
 
         Examples
         --------

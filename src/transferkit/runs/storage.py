@@ -61,22 +61,40 @@ def write_run(
     ------
     RunError
         If `path` exists and may not be replaced, or the model was trained further since the run.
+    StorageError
+        If it cannot be written: the disk is full or read-only. A run that is there stays as it was.
     """
-    folder = Path(path).expanduser()
+    folder = files.as_path(path, "path")
     check_replaceable(folder, replace=replace)
     if weights and hasattr(model, "get_weights"):
         _check_weights(record, model)
     kept = {name: value for name, value in record.items() if value or name in RunRecord.__required_keys__}
-    with files.atomic_folder(folder, replace=replace or folder.exists()) as temporary:
+    with files.atomic_folder(folder, replace=replace or folder.exists(), what=f"run {record['name']!r}") as temporary:
         files.write_json(temporary / RECORD, {"schema": SCHEMA} | kept)
         with (temporary / PREDICTIONS).open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
         if hasattr(model, "to_json"):
-            files.write_text(temporary / MODEL, model.to_json())
+            configuration = _configuration(model)
+            if configuration is not None:
+                files.write_text(temporary / MODEL, configuration)
             if weights:
                 model.save_weights(str(temporary / WEIGHTS))
         files.write_manifest(temporary, kind=_KIND, schema=SCHEMA)
     return folder
+
+
+def _configuration(model: Any) -> str | None:
+    """Return a network's configuration as JSON, without what it is compiled with or None if a user's own object has none."""
+    for compiled in (True, False):
+        if not compiled:
+            model.get_compile_config = lambda: None
+        try:
+            return str(model.to_json())
+        except Exception:  # noqa: BLE001, S112 - an object without a configuration raises what it likes
+            continue
+        finally:
+            vars(model).pop("get_compile_config", None)
+    return None
 
 
 def weights_digest(model: Any) -> str:
@@ -134,7 +152,7 @@ def read_run(path: Path | str) -> tuple[RunRecord, dict[str, NDArray[Any]]]:
         If the folder is missing, is not a run, was written in another format, any file is missing or damaged, or the record holds
         a value that it cannot hold.
     """
-    folder = Path(path).expanduser()
+    folder = files.as_path(path, "path")
     if not folder.exists():
         raise RunError(f"{folder} does not exist. Give the folder that run.save(path) wrote.")
     if not folder.is_dir():

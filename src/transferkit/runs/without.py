@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.duplicates import Duplicates
 from transferkit.errors import InvalidInputError, RunError
-from transferkit.runs.metrics import wilson_interval
 from transferkit.runs.run import Run
-from transferkit.runs.spread import decimals_for
+from transferkit.statistics.intervals import decimals_for, wilson_interval
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from transferkit.data.checks import check_images, check_labels
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
 from transferkit.features.engine import Compute, convert_model
-from transferkit.runs.metrics import compute_metrics
+from transferkit.runs.metrics import Metrics, compute_metrics
 from transferkit.training.classifier import is_classifier, predict_classifier
-from transferkit.training.network import Engine, choose_network
+from transferkit.training.network import Engine, Network, choose_network
 
 _BATCH_SIZE = 256
 _MANY_IMAGES, _LARGE_MODEL = 5_000, 1_000_000  # from where on LiteRT's conversion, some 10 s, pays
@@ -30,7 +30,7 @@ class Evaluation(NamedTuple):
         Softmax output, in the order of the images.
     """
 
-    metrics: dict[str, Any]
+    metrics: Metrics
     probabilities: NDArray[np.float32]
 
 
@@ -49,11 +49,21 @@ class Predictor:
         How many there will be.
     engine : {"auto", "litert", "keras", "plain"}
         What computes.
+    network : Network, optional
+        What of the model to run, where that is known.
     """
 
-    def __init__(self, model: Any, images: NDArray[np.uint8], *, expected: int, engine: Engine = "auto") -> None:
+    def __init__(
+        self,
+        model: Any,
+        images: NDArray[np.uint8],
+        *,
+        expected: int,
+        engine: Engine = "auto",
+        network: Network | None = None,
+    ) -> None:
         self._classes = int(model.output_shape[-1])
-        self._network = choose_network(model, images, engine=engine, expected=expected)
+        self._network = network or choose_network(model, images, engine=engine, expected=expected)
         self._compute: Compute | None = None
         if (
             self._network.cache is None

@@ -15,7 +15,8 @@ import numpy as np
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
-from transferkit.models.keras_internals import given_to_compile, is_seed_state, overrides
+from transferkit.features.prefix import Prefix
+from transferkit.models.keras_internals import fit_plainly, given_to_compile, is_seed_state, overrides
 from transferkit.models.program import model_program_digest
 from transferkit.runs.records import PartRecord, ProbeRecord
 from transferkit.runs.run import Run
@@ -25,7 +26,7 @@ from transferkit.training.estimators import NO_RECIPE
 from transferkit.training.values import UnidentifiedError, value_digest
 
 PROTOCOL = 2  # raised when the same call would train in another way
-_PROBE_IMAGES = 32
+_PROBE_IMAGES = 16
 _SAME_LOSS, _SAME_GRADIENTS = 1e-3, 2e-2  # of the larger; kernels and machines differ by rounding
 
 
@@ -67,6 +68,7 @@ def identify_network(
     callbacks: tuple[Any, ...],
     seed: int,
     compiled: bool = True,
+    prefix: Prefix | None = None,
 ) -> Identity:
     """Return the identity of a network's training, as model, data and options are now.
 
@@ -86,11 +88,13 @@ def identify_network(
         Of order, augmentation and dropout.
     compiled : bool, default True
         Whether what the model is compiled with has a part in it.
+    prefix : Prefix, optional
+        The part that stays frozen in all phases, whose program was traced already.
     """
     given = given_to_compile(model) if compiled else {}
     own = overrides(model)
     parts: dict[str, Callable[[], Any]] = {
-        "model": lambda: _programs(model),
+        "model": lambda: _programs(model, prefix),
         "weights": lambda: [
             weights_digest(model),
             [bool(v.trainable) for v in model.variables if not is_seed_state(v)],
@@ -145,11 +149,13 @@ def _part(value: Callable[[], Any]) -> PartRecord:
         return {"sha256": None, "reason": str(error)}
 
 
-def _programs(model: Any) -> list[str]:
+def _programs(model: Any, prefix: Prefix | None) -> list[str]:
     """Return what the model executes in training and in inference."""
+    rest = None if prefix is None else (prefix.finish, prefix.shape)
     if keras.backend.backend() != "tensorflow":
         return [_without_names(model)]  # no program to trace: its description, and the probe
-    found = [model_program_digest(model, training=training) for training in (True, False)]
+    found = [model_program_digest(model, training=training, rest=rest) for training in (True, False)]
+    found += [] if prefix is None else [prefix.digest]
     if None in found:
         raise UnidentifiedError("what the model computes could not be traced")
     return [str(digest) for digest in found]
@@ -210,17 +216,29 @@ def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool) -> Pro
     with other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=True):
         before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         try:
-            logs = model.train_on_batch(np.asarray(data.train.images[chosen]), targets, return_dict=True)
+            logs = fit_plainly(model, _OneBatch(np.asarray(data.train.images[chosen]), targets))
             after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         finally:
             restore()
             model.reset_metrics()
     moved = [float(np.linalg.norm(np.asarray(b, np.float64) - a)) for b, a in zip(before, after, strict=True)]
-    loss = logs.get("loss") if isinstance(logs, Mapping) else None
+    loss = logs.get("loss")
     return {
         "loss": None if loss is None or not np.isfinite(float(loss)) else float(loss),
         "gradients": [norm if np.isfinite(norm) else None for norm in moved],
     }
+
+
+class _OneBatch(keras.utils.PyDataset):
+    def __init__(self, images: Any, targets: Any) -> None:
+        super().__init__()
+        self._batch = images, targets
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self._batch
 
 
 def set_random_states(model: Any, seed: int, epoch: int) -> None:

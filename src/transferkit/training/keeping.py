@@ -1,5 +1,6 @@
 """The one way through a training, for networks and classifiers alike: lock, find again, fit, record, save."""
 
+import hashlib
 import os
 import re
 import sys
@@ -22,10 +23,10 @@ from transferkit.training.identity import same_probe, say_unknown
 from transferkit.training.options import Keeping
 from transferkit.training.record import record_run
 
-_LOCK_SECONDS = 86_400.0  # another process may be training the very same run: wait for it
 _BUSY: dict[int, str] = {}
 _ONE_AT_A_TIME = threading.Lock()
 _PROCESS = os.getpid()
+_LONGEST_NAME = 160  # bytes of the 255 that a file name may have, since more is added to it
 
 
 def keep(training: Training, keeping: Keeping) -> Run:
@@ -51,7 +52,7 @@ def keep(training: Training, keeping: Keeping) -> Run:
         If the same model is being trained by another thread, or this process was forked from one that trained.
     """
     place = None if keeping.folder is None else run_folder(keeping.folder, keeping.save_as or training.name)
-    with _alone(training), _locked(place):
+    with _alone(training), _locked(place, training.name):
         if place is not None:
             finished = None if keeping.overwrite else _find(place, training, keeping)
             if finished is not None:
@@ -62,7 +63,7 @@ def keep(training: Training, keeping: Keeping) -> Run:
 
 
 def _train(training: Training, keeping: Keeping, place: Path | None) -> Run:
-    checkpoint = None if place is None else beside(place, ".checkpoint.npz")
+    checkpoint = None if place is None else beside(place, ".checkpoint")
     try:
         outcome = training.fit(None if training.identity.unknown else checkpoint)
     except KeyboardInterrupt:
@@ -164,8 +165,12 @@ def _save(run: Run, place: Path) -> Run:
 
 
 def run_folder(folder: str | Path, name: str) -> Path:
-    """Return the folder of the run of this name."""
-    return Path(folder).expanduser() / (re.sub(r"\W+", "-", name.lower()).strip("-") or "run")
+    """Return the folder of the run of this name; one too long for a file system is cut, and told apart by a hash."""
+    slug = re.sub(r"\W+", "-", name.lower()).strip("-") or "run"
+    if len(slug.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        slug = f"{slug.encode()[:_LONGEST_NAME].decode('utf-8', 'ignore')}-{digest}"
+    return files.as_path(folder, "folder") / slug
 
 
 def beside(place: Path, suffix: str) -> Path:
@@ -179,10 +184,10 @@ def say(message: str, *, verbose: bool) -> None:
         rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
 
 
-def _locked(place: Path | None) -> AbstractContextManager[Any]:
+def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:
     if place is None:
         return nullcontext()
-    return files.lock(beside(place, ""), timeout_seconds=_LOCK_SECONDS)
+    return files.lock(beside(place, ""), what=f"run {name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
 
 
 @contextmanager

@@ -152,7 +152,7 @@ class LogisticHead:
             history=fitted.history,
             phases=[phase],
             model_info=describe_model(model, engine=network.engine, dead=dead),
-            predict=predictor_for(model, data, self._recipe.seed, engine=engine),
+            predict=predictor_for(model, data, self._recipe.seed, engine=engine, network=network),
             selection="validation" if validates else "last",
             selected_epoch=fitted.chosen,
             trials=len(fitted.history),

@@ -110,7 +110,9 @@ class Tail(keras.Model):
             self._whole[0]().stop_training = value
 
 
-def choose_network(model: Any, images: NDArray[Any], *, engine: Engine = "auto", expected: int) -> Network:
+def choose_network(
+    model: Any, images: NDArray[Any], *, engine: Engine = "auto", expected: int, prefix: Prefix | None = None
+) -> Network:
     """Return the part of a model that is worth running in every epoch.
 
     Parameters
@@ -123,11 +125,13 @@ def choose_network(model: Any, images: NDArray[Any], *, engine: Engine = "auto",
         ``"plain"`` leaves the model whole.
     expected : int
         How many images, augmented ones included, there may be.
+    prefix : Prefix, optional
+        The frozen part, where it was found just before.
     """
     if engine == "plain":
         return Network(model, None, "plain")
     try:
-        prefix = find_prefix(model)
+        prefix = find_prefix(model) if prefix is None else prefix
     except NoPrefixError as error:
         return Network(model, None, f"plain: {error}")
     cache = FeatureCache(prefix, images[:8], engine=engine)

@@ -13,7 +13,7 @@ import numpy as np
 from transferkit.data.checks import check_input_shape
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
-from transferkit.features.prefix import NoPrefixError, find_prefix
+from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.health import dead_features
 from transferkit.runs.metrics import check_probabilities
@@ -35,18 +35,18 @@ from transferkit.training.callbacks import (
 )
 from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
 from transferkit.training.compiled import lent, set_optimizer, snapshot, unchanged_on_error
-from transferkit.training.contract import Outcome
+from transferkit.training.contract import Outcome, Predict
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.evaluation import Predictor, check_network
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
 from transferkit.training.losses import is_sparse_crossentropy, wants_one_hot
-from transferkit.training.network import Network, choose_network
+from transferkit.training.network import Engine, Network, choose_network
 from transferkit.training.options import BodyPhase, HeadPhase, Phase, Steps
 from transferkit.training.record import check_data, some_training_images
 
-_TIMED_IMAGES, _TIMED_BATCH = 320, 64
+_TIMED_IMAGES, _TIMED_BATCH = 192, 64
 _STEPS_AT_ONCE = 32
 _HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 
@@ -69,18 +69,25 @@ class GradientSteps:
     def __init__(self, model: Any, data: Dataset, steps: Steps) -> None:
         self.model, self.data, self._steps = model, data, steps
         self.name = steps.name or model.name
-        self._views = {phase: _views(model, phase, steps) for phase in steps.phases}
+        self._prefix = _lasting_prefix(model, steps)
+        self._views = {phase: _views(phase, self._prefix, steps) for phase in steps.phases}
         self._one_hot = wants_one_hot(model.loss, data.num_classes)
         self.recipe = describe_recipe(model, steps, self._views)
         rates = [phase.learning_rate for phase in steps.phases if callable(phase.learning_rate)]
         self.identity = identify_network(
-            model, data, recipe=self.recipe, settings={"rates": rates}, callbacks=steps.callbacks, seed=steps.seed
+            model,
+            data,
+            recipe=self.recipe,
+            settings={"rates": rates},
+            callbacks=steps.callbacks,
+            seed=steps.seed,
+            prefix=self._prefix,
         )
         self._validates = len(data.validation.labels) > 0
         self._progress = Progress()
         self._best = BestWeights()
         self._phase_facts: list[Any] = []
-        self._network = Network(model, None, "plain")
+        self._network: Network | None = None
         self._checkpoint: Path | None = None
 
     def guard(self) -> AbstractContextManager[None]:
@@ -158,8 +165,8 @@ class GradientSteps:
         start = time.perf_counter()
         initial = last if arrays is not None and self._progress.stopped else max(first, self._progress.finished)
         self._network = network = self._choose_network(phase)
-        self._look_for_dead_features()
-        batches = self._batches(phase, initial)
+        self._progress.dead_features = count_dead(network, self.data) or self._progress.dead_features
+        batches = self._batches(phase, network, initial)
         if steps.label_smoothing:
             recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
         set_optimizer(model, phase.optimizer_for(model.optimizer, len(batches)))
@@ -180,20 +187,20 @@ class GradientSteps:
             *([self._best] if self._validates else []),
             *steps.callbacks,
             *_averages(model, steps.callbacks),
-            *self._statistics(phase),
+            *self._statistics(phase, network),
             states,
             *([FrozenGuard(network.model.frozen_digest)] if steps.callbacks and network.model is not model else []),
-            EpochHook(partial(self._end_epoch, phase, states, self._computed_before(phase))),
+            EpochHook(partial(self._end_epoch, phase, network, states, self._computed_before(phase))),
             *([bar] if steps.verbose else []),
         ]
-        self._note_preparation(phase, time.perf_counter() - start)
+        self._note_preparation(phase, network, time.perf_counter() - start)
         try:
             with fused_batchnorm(model):
                 network.model.fit(
                     batches,
                     epochs=last,
                     initial_epoch=initial,
-                    validation_data=self._validation_batches() if self._validates else None,
+                    validation_data=self._validation_batches(network) if self._validates else None,
                     shuffle=False,
                     # Callbacks see the whole model, also when only what comes after its frozen part is run.
                     callbacks=ModelCallbacks(
@@ -204,11 +211,11 @@ class GradientSteps:
         finally:
             bar.close()
 
-    def _note_preparation(self, phase: Phase, seconds: float) -> None:
+    def _note_preparation(self, phase: Phase, network: Network, seconds: float) -> None:
         """Count what came before the epochs: features of images as they are, the conversion of the frozen part."""
         prepared = self._progress.prepared.setdefault(phase.name, {"preparation_seconds": 0.0})
         prepared["preparation_seconds"] += seconds
-        prepared["engine"] = self._network.engine
+        prepared["engine"] = network.engine
 
     def _computed_before(self, phase: Phase) -> int:
         return int(self._progress.prepared.get(phase.name, {}).get("features_computed", 0))
@@ -217,13 +224,11 @@ class GradientSteps:
         steps, data = self._steps, self.data
         views = count_views(steps.augmentations, epochs=phase.epochs, limit=self._views[phase])
         expected = views * len(data.train.labels) + len(data.validation.labels) + len(data.test.labels)
-        return choose_network(self.model, data.train.images, engine=steps.engine, expected=expected)
+        return choose_network(
+            self.model, data.train.images, engine=steps.engine, expected=expected, prefix=self._prefix
+        )
 
-    def _look_for_dead_features(self) -> None:
-        found = count_dead(self._network, self.data)
-        self._progress.dead_features = found or self._progress.dead_features
-
-    def _batches(self, phase: Phase, first_epoch: int) -> Batches:
+    def _batches(self, phase: Phase, network: Network, first_epoch: int) -> Batches:
         steps, data = self._steps, self.data
         return Batches(
             data.train,
@@ -234,11 +239,11 @@ class GradientSteps:
             seed=steps.seed,
             first_epoch=first_epoch,
             one_hot=self._one_hot,
-            cache=self._network.cache,
+            cache=network.cache,
             views=self._views[phase],
         )
 
-    def _validation_batches(self) -> Batches:
+    def _validation_batches(self, network: Network) -> Batches:
         data = self.data
         return Batches(
             data.validation,
@@ -247,19 +252,22 @@ class GradientSteps:
             seed=self._steps.seed,
             shuffle=False,
             one_hot=self._one_hot or self._steps.label_smoothing > 0,
-            cache=self._network.cache,
+            cache=network.cache,
         )
 
-    def _statistics(self, phase: Phase) -> list[Any]:
-        network = self._network.model
-        if not trains_batchnorm(network):
+    def _statistics(self, phase: Phase, network: Network) -> list[Any]:
+        if not trains_batchnorm(network.model):
             return []
-        batches = self._batches(phase, first_epoch=0)
-        return [BatchNormStatistics(network, batches, batch_size=self._steps.batch_size, validates=self._validates)]
+        batches = self._batches(phase, network, first_epoch=0)
+        return [
+            BatchNormStatistics(network.model, batches, batch_size=self._steps.batch_size, validates=self._validates)
+        ]
 
-    def _end_epoch(self, phase: Phase, states: CallbackStates, computed_before: int, finished: int) -> None:
-        if self._network.cache is not None:
-            computed = computed_before + self._network.cache.computed
+    def _end_epoch(
+        self, phase: Phase, network: Network, states: CallbackStates, computed_before: int, finished: int
+    ) -> None:
+        if network.cache is not None:
+            computed = computed_before + network.cache.computed
             self._progress.prepared[phase.name]["features_computed"] = computed
         self._progress.finished, self._progress.stopped = finished, bool(self.model.stop_training)
         self._progress.callbacks = states.states()
@@ -288,16 +296,18 @@ class GradientSteps:
             **prepared,
         }
 
+    def _engine(self) -> str:
+        """Return what computed the frozen layers of the last phase, also if that was before a kill."""
+        return str(self._progress.prepared.get(self._steps.phases[-1].name, {}).get("engine", "plain"))
+
     def _outcome(self, status: Any) -> Outcome:
         model, data, epochs = self.model, self.data, [row["epoch"] for row in self._progress.history]
         return Outcome(
             status=status,
             history=self._progress.history,
             phases=self._phase_facts,
-            model_info=describe_model(model, engine=self._network.engine, dead=self._progress.dead_features),
-            predict=predictor_for(model, data, self._steps.seed, engine=self._steps.engine)
-            if status == "completed"
-            else None,
+            model_info=describe_model(model, engine=self._engine(), dead=self._progress.dead_features),
+            predict=predictor_for(model, data, self._steps.seed, engine=self._steps.engine, network=self._network),
             selection="validation" if self._validates else "last",
             selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
             probe=self._progress.probe,
@@ -305,14 +315,20 @@ class GradientSteps:
         )
 
 
-def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Any) -> Any:
-    """Return a function from images to a model's probabilities, made when it is first needed."""
+def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, network: Network | None) -> Predict:
+    """Return a function from images to a model's probabilities, made when it is first needed.
+
+    Parameters
+    ----------
+    network : Network, optional
+        What the last phase trained, if it was trained here.
+    """
     made: list[Predictor] = []
 
     def predict(images: Any) -> Any:
         if not made:
             expected = len(data.test.labels) + len(data.validation.labels) + len(some_training_images(data, seed))
-            made.append(Predictor(model, data.test.images, expected=expected, engine=engine))
+            made.append(Predictor(model, data.test.images, expected=expected, engine=engine, network=network))
         return made[0](images)
 
     return predict
@@ -382,16 +398,22 @@ def _check_rates(model: Any, steps: Steps) -> None:
             )
 
 
-def _views(model: Any, phase: Phase, steps: Steps) -> int | None:
-    """Limit the views of each image where a frozen backbone would have to be asked anew in every epoch."""
-    if "shift" not in steps.augmentations or phase.epochs <= VIEWS or isinstance(phase, BodyPhase):
+def _lasting_prefix(model: Any, steps: Steps) -> Prefix | None:
+    """Return what is frozen now and stays so in all phases; None if there is no such part, or phases change what trains."""
+    if any(isinstance(phase, HeadPhase | BodyPhase) for phase in steps.phases):
         return None
-    if isinstance(phase, HeadPhase):
-        return VIEWS
     try:
-        return VIEWS if find_prefix(model).gives_vectors else None
+        return find_prefix(model)
     except NoPrefixError:
         return None
+
+
+def _views(phase: Phase, prefix: Prefix | None, steps: Steps) -> int | None:
+    """Limit the views of each image where a frozen backbone would have to be asked anew in every epoch."""
+    if "shift" not in steps.augmentations or phase.epochs <= VIEWS:
+        return None
+    frozen = isinstance(phase, HeadPhase) or (prefix is not None and prefix.gives_vectors)
+    return VIEWS if frozen else None
 
 
 def _averages(model: Any, callbacks: Sequence[Any]) -> list[Any]:

@@ -1,0 +1,63 @@
+"""Files that carry the SHA-256 of their content, for what is kept between calls: damage is found before anything parses it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from transferkit.errors import DataError
+from transferkit.files.atomic import atomic_write
+from transferkit.files.paths import open_file
+from transferkit.files.strict_json import read_json, write_json
+
+_SEAL_BYTES = 32
+
+
+def write_sealed(path: Path, content: bytes | memoryview, *, what: str | None = None) -> None:
+    """Write 32 bytes of SHA-256, then `content`, atomically; errors as `atomic_write`."""
+    with atomic_write(path, what=what) as stream:
+        stream.write(hashlib.sha256(content).digest())
+        stream.write(content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """Return what `write_sealed` wrote.
+
+    Raises
+    ------
+    DataError
+        If a single bit of it differs, or it is no file.
+    OSError
+        If it is not there, or may not be read.
+    """
+    with open_file(path) as stream:
+        seal, content = stream.read(_SEAL_BYTES), stream.read()
+    if hashlib.sha256(content).digest() != seal:
+        raise DataError(f"{path} is damaged or half-written: its content is not what was sealed.")
+    return content
+
+
+def write_sealed_json(path: Path, record: dict[str, Any], *, what: str | None = None) -> None:
+    """Write a record as strict JSON with its own SHA-256 in it, atomically; errors as `atomic_write`."""
+    write_json(path, {"sha256": _seal(record), **record}, what=what)
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """Return what `write_sealed_json` wrote.
+
+    Raises
+    ------
+    DataError
+        If any value in it differs, or it is no file.
+    OSError
+        If it is not there, or may not be read.
+    """
+    record = read_json(path)
+    seal = record.pop("sha256", None) if isinstance(record, dict) else None
+    if seal is None or _seal(record) != seal:
+        raise DataError(f"{path} is damaged: its content is not what was sealed.")
+    return record
+
+
+def _seal(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()

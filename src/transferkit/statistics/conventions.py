@@ -1,0 +1,9 @@
+"""The levels that every test and interval here goes by."""
+
+from typing import Final
+
+CONFIDENCE: Final = 0.95
+LEVEL: Final = 1 - CONFIDENCE
+POWER: Final = 0.8
+NO_VARIANCE: Final = 1e-24
+"""A variance below is rounding and nothing else."""

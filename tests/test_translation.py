@@ -1,0 +1,79 @@
+"""Catalogues of texts: complete, without dead texts, with the same placeholders."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from transferkit.errors import UnknownNameError
+from transferkit.translation import LANGUAGES, translator
+
+TOOL = Path(__file__).parents[1] / "tools" / "translations.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    return runpy.run_path(str(TOOL))
+
+
+@pytest.fixture
+def catalogue(tool):
+    ((path, translation, template),) = tool["package_texts"]()
+    return path, translation, template
+
+
+def faults(tool, catalogue):
+    return tool["list_faults"](*catalogue)
+
+
+def test_every_text_is_translated_and_none_is_dead(tool, catalogue):
+    assert faults(tool, catalogue) == []
+    assert len(list(catalogue[2])) > 150
+
+
+def test_a_missing_text_is_found(tool, catalogue):
+    catalogue[2].add("a text that nobody has translated")
+    assert [fault.split(": ", 1)[1] for fault in faults(tool, catalogue)] == [
+        "missing: a text that nobody has translated"
+    ]
+
+
+def test_a_dead_text_is_found(tool, catalogue):
+    catalogue[1].add("a text that stands nowhere in the code", "쓰이지 않는 문장")
+    assert [fault.split(": ", 1)[1] for fault in faults(tool, catalogue)] == [
+        "dead: a text that stands nowhere in the code"
+    ]
+
+
+def test_other_placeholders_are_found(tool, catalogue):
+    catalogue[1]["Labels per class"].string = "클래스당 {wrong}"
+    assert [fault.split(": ", 1)[1] for fault in faults(tool, catalogue)] == ["other placeholders: Labels per class"]
+
+
+def test_a_text_within_another_is_found(tool, tmp_path, monkeypatch):
+    (tmp_path / "module.py").write_text(
+        'x = f"{say(\'one {a}\', a=1)}, {other.say(name)}" + say(a if b else "three") + say.counted("two", "many", 3)\n'
+    )
+    monkeypatch.setitem(tool["package_texts"].__globals__, "PACKAGE", tmp_path)
+    ((_, _, template),) = tool["package_texts"]()
+    assert [message.id for message in template if message.id] == [("two", "many"), "three", "one {a}"]
+
+
+def test_korean_texts_hold_korean(catalogue):
+    alike = {message.id for message in catalogue[1] if message.id == message.string}
+    assert alike <= {"p", "p (Holm)", "SHA-256 {sha256}"}
+
+
+def test_a_plural_has_its_form():
+    assert translator("en").counted("seed {seeds}", "seeds {seeds}", 2, seeds="0, 1") == "seeds 0, 1"
+    assert translator("ko").counted("seed {seeds}", "seeds {seeds}", 2, seeds="0, 1") == "시드 0, 1"
+
+
+def test_braces_in_a_value_stay_as_they_are():
+    assert translator("ko")("not recorded: {names}", names="{0} {x") == "기록 없음: {0} {x"
+
+
+def test_an_unknown_language_is_refused():
+    assert LANGUAGES == ("en", "ko")
+    with pytest.raises(UnknownNameError, match="Known: en, ko"):
+        translator("de")
