@@ -1,6 +1,7 @@
 """A run is found again by what was executed, and never by another model, loss or option."""
 
 import itertools
+import operator
 
 import keras
 import numpy as np
@@ -37,6 +38,7 @@ def closed(value):
     return lambda x: ops.maximum(x - value, 0.0)
 
 
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": lambda a, b: a / (b + 0.5)}
 # Ways from pixels to what the convolution sees; each is a program of its own.
 STEPS = {
     "scale": lambda x: x / 255.0,
@@ -98,20 +100,20 @@ def test_every_program_is_told_from_every_other_and_found_again(digits):
 )
 def test_drawn_programs_that_differ_in_one_thing_differ(digits, program, place, what):
     place %= len(program)
-    operator, constant, turned = program[place]
+    sign, constant, turned = program[place]
     change = [
-        (operator, constant * 3.0, turned),
-        ("+" if operator != "+" else "*", constant, turned),
-        (operator, constant, not turned),
+        (sign, constant * 3.0, turned),
+        ("+" if sign != "+" else "*", constant, turned),
+        (sign, constant, not turned),
     ]
     other = [*program[:place], change[what], *program[place + 1 :]]
-    same = what == 2 and operator in "+*"
+    same = what == 2 and sign in "+*"
 
     def make(steps):
         def run(x):
-            for operator, constant, turned in steps:
+            for sign, constant, turned in steps:
                 a, b = (constant, x) if turned else (x, constant)
-                x = {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / (b + 0.5)}[operator]()
+                x = OPERATORS[sign](a, b)
             return x
 
         return run
