@@ -56,8 +56,14 @@ class Trouble(keras.callbacks.Callback):
 ERRORS = [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt(), RuntimeError("a callback's")]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("moment", ["epoch begin", "batch end", "test end", "epoch end"])
+@pytest.mark.parametrize(
+    ("error", "moment"),
+    [
+        pytest.param(error, moment, marks=[] if place == kind else pytest.mark.slow)
+        for kind, error in enumerate(ERRORS)
+        for place, moment in enumerate(["epoch begin", "batch end", "test end", "epoch end"])
+    ],
+)
 def test_the_same_model_goes_on_as_if_nothing_had_been(data, whole, tmp_path, moment, error):
     model = build()
     start = [array.copy() for array in model.get_weights()]
