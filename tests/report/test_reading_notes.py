@@ -53,7 +53,7 @@ def test_unequal_classes_get_counts_a_row_and_a_note(weak, strong):
     assert "Balanced accuracy" in markdown
     assert "Test images of each class: 0 " in markdown
     assert "always “3”" in comparison.to_latex()
-    assert "항상 가장 많은 클래스 “3”" in comparison.to_html(language="ko")
+    assert "항상 “3” 클래스라고 답하기" in comparison.to_html(language="ko")
 
 
 def test_equal_classes_get_none_of_it(weak, strong):

@@ -300,3 +300,18 @@ def test_what_does_not_fit_the_data_is_refused(digits, options, error, says):
 def test_data_must_be_a_dataset(digits):
     with pytest.raises(InvalidInputError, match="from_arrays"):
         tk.Run.from_history(COLUMNS, name="mine", data=digits.test, test_probabilities=probabilities(digits))
+
+
+def test_predictions_frame_names_files():
+    run = tk.Run(
+        name="a",
+        class_names=("x", "y"),
+        test_probabilities=[[0.75, 0.25], [0.5, 0.5]],
+        test_labels=[0, 1],
+        validation_probabilities=[[1, 0]],
+        validation_labels=[1],
+        dataset={"test_files": ["x/1.png", "y/2.png"], "validation_files": ["y/3.png"]},
+        seed=0,
+    )
+    assert run.predictions_frame()["file"].tolist() == ["x/1.png", "y/2.png"]
+    assert run.predictions_frame("validation")["file"].tolist() == ["y/3.png"]

@@ -23,8 +23,15 @@ CALLBACKS = {
 }
 
 
-@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
-@pytest.mark.parametrize("kind", CALLBACKS)
+FEW = [("early stopping", "val_accuracy"), ("plateau", "val_accuracy"), ("checkpoint", "val_accuracy")]
+EACH = [
+    pytest.param(kind, monitor, marks=[] if (kind, monitor) in FEW else pytest.mark.slow)
+    for kind in CALLBACKS
+    for monitor in ("val_accuracy", "val_loss")
+]
+
+
+@pytest.mark.parametrize(("kind", "monitor"), EACH)
 def test_each_works_on_kept_features_plainly_and_in_both_phases(transfer, digits, tmp_path, kind, monitor):
     data = digits.subset(5)
     for number, (freeze, engine) in enumerate([(True, "auto"), (True, "plain"), (False, "auto")]):
@@ -101,7 +108,7 @@ def stopping(patience):
     return keras.callbacks.EarlyStopping("val_loss", patience=patience, min_delta=100.0)
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("cut", [pytest.param(cut, marks=[] if cut == 3 else pytest.mark.slow) for cut in range(1, 7)])
 def test_early_stopping_across_a_cut_ends_where_an_uninterrupted_one_does(transfer, digits, tmp_path, cut, monkeypatch):
     data, options = digits.subset(5), {"head_epochs": 4, "epochs": 5, "warmup_epochs": 0.5, "name": "run", **QUIET}
     whole = tk.fine_tune(transfer(False), data, callbacks=[stopping(2)], **options)

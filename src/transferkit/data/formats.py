@@ -40,6 +40,18 @@ def _readable() -> dict[str, frozenset[str]]:
     return {name: frozenset(found) for name, found in suffixes.items()}
 
 
+def decoder_versions() -> list[str]:
+    """Return the versions of what decodes images: another one may decode otherwise."""
+    import PIL
+
+    versions = [f"Pillow {PIL.__version__}"]
+    if "HEIF" in _readable():
+        import pillow_heif
+
+        versions.append(f"pillow-heif {pillow_heif.__version__}")
+    return versions
+
+
 @cache
 def image_suffixes() -> frozenset[str]:
     """Return the suffixes of image files that can be read, in lower case with the dot."""

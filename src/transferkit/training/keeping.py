@@ -51,6 +51,7 @@ def keep(training: Training, keeping: Keeping) -> Run:
     InvalidInputError
         If the same model is being trained by another thread, or this process was forked from one that trained.
     """
+    refuse_in_forked_child()
     place = None if keeping.folder is None else run_folder(keeping.folder, keeping.save_as or training.name)
     with _alone(training), _locked(place, training.name):
         if place is not None:
@@ -190,14 +191,24 @@ def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:
     return files.lock(beside(place, ""), what=f"run {name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
 
 
-@contextmanager
-def _alone(training: Training) -> Iterator[None]:
-    """Refuse to train one model in two threads, and to train where TensorFlow would hang: in a forked child."""
+def refuse_in_forked_child() -> None:
+    """Raise where TensorFlow would hang: in a process that was forked from one in which it was imported.
+
+    Raises
+    ------
+    InvalidInputError
+        The message says how to start processes.
+    """
     if os.getpid() != _PROCESS and "tensorflow" in sys.modules:
         raise InvalidInputError(
             "this process was forked from one in which TensorFlow was imported, where it hangs. Start processes afresh: joblib's own "
             "backend (loky), or multiprocessing.get_context('spawn')."
         )
+
+
+@contextmanager
+def _alone(training: Training) -> Iterator[None]:
+    """Refuse to train one model in two threads."""
     with _ONE_AT_A_TIME:
         if id(training.model) in _BUSY:
             raise InvalidInputError(
