@@ -79,6 +79,13 @@ def test_a_comparison_goes_fold_by_fold(runs):
     assert tk.compare_runs(runs).to_markdown()
 
 
+def test_repetitions_are_seeds_of_one_recipe_although_folds_are_not_quite_equally_large(data):
+    runs = tk.cross_validate(
+        baseline("naive_bayes"), data, folds=7, repeats=3, groups=np.arange(300) // 4, validation=0.1, verbose=False
+    )
+    assert tk.compare_runs(runs).table["seeds"].tolist() == [3]
+
+
 def test_groups_stay_in_one_fold(data):
     groups = np.arange(300) // 3
     (run,) = tk.cross_validate(baseline("naive_bayes"), data, folds=3, groups=groups, verbose=False)

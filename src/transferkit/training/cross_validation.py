@@ -211,10 +211,12 @@ def _run_repetition(
             return replace(run, model=None, notes=[*run.notes, f"fold {fold} ended as {run.status!r}"])
         probabilities[held] = run.test_probabilities
         trained.append(replace(run, model=None))
-    return _pool_runs(trained, pool, folds, probabilities)
+    return _pool_runs(trained, pool, folds, probabilities, validation)
 
 
-def _pool_runs(runs: Sequence[Run], pool: _Pool, folds: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Run:
+def _pool_runs(
+    runs: Sequence[Run], pool: _Pool, folds: NDArray[np.int64], probabilities: NDArray[np.float32], validation: float
+) -> Run:
     """Return the one run that a repetition amounts to."""
     first = runs[0]
     accuracies = [run.train_accuracy for run in runs if run.train_accuracy is not None]
@@ -223,6 +225,9 @@ def _pool_runs(runs: Sequence[Run], pool: _Pool, folds: NDArray[np.int64], proba
         "test_fingerprint": pool.fingerprint,
         "train_fingerprint": sha256_arrays(pool.labels, folds),
         "validation_fingerprint": None,
+        # Folds differ by an image or two; this is the same for all repetitions, which are seeds of one recipe.
+        "train_size": (train_size := len(pool.labels) - len(pool.labels) // len(runs)),
+        "validation_size": round(validation * train_size) if validation < 1 else int(validation),
         "test_size": len(pool.labels),
         "folds": folds.tolist(),
     }
