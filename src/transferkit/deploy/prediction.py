@@ -147,6 +147,8 @@ class ImageClassifier:
     ) -> "pd.DataFrame":
         import pandas as pd
 
+        if answers.shape[1] == 1:  # one sigmoid output: the probability of the second of two classes
+            answers = np.concatenate([1 - answers, answers], axis=1)
         classes = answers.shape[1]
         names = self.class_names or tuple(str(number) for number in range(classes))
         if self.class_names is not None and classes < len(names):  # a classifier that never saw the last ones
