@@ -111,6 +111,13 @@ def test_saved_run_and_classifier_predict_the_same(run, photos, tmp_path):
     assert tk.predict(tk.ImageClassifier(folder), photos).equals(expected)
 
 
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 150])
+def test_any_number_of_images_is_predicted(run, data, count):
+    images = np.resize(data.train.images, (count, 16, 16, 3))
+    expected = np.resize(tk.predict(run, data.train.images)["probability"], count)
+    np.testing.assert_allclose(tk.predict(run, images)["probability"], expected, atol=1e-6)
+
+
 def test_one_sigmoid_output_means_two_classes(data):
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
