@@ -100,6 +100,8 @@ def signature(name):
         if not own:
             return fields(tk._EXPORTS[name], node)
         node = own[0]
+    if any(ast.unparse(decorator).startswith("takes(") for decorator in node.decorator_list):  # options of a recipe
+        return list(inspect.signature(getattr(tk, name)).parameters)
     arguments = node.args
     names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]
     names += [f"*{arguments.vararg.arg}"] if arguments.vararg else []
