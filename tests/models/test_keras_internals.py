@@ -28,18 +28,15 @@ def network():
 def test_nobody_else_touches_what_keras_does_not_document():
     root = Path(transferkit.__file__).parent
     found = []
-    for file in root.rglob("*.py"):
+    for file in (file for room in ("models", "features", "training", "deploy") for file in (root / room).rglob("*.py")):
         if file.name == "keras_internals.py":
             continue
         text = file.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
-            own = isinstance(getattr(node, "value", None), ast.Name) and node.value.id in ("self", "cls", "sys")
-            if (
-                isinstance(node, ast.Attribute)
-                and node.attr.startswith("_")
-                and not node.attr.startswith("__")
-                and not own
-            ):
+            if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
+                continue
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "sys")
+            if not own and node.attr != "_replace":  # of named tuples
                 found.append((file.name, ast.unparse(node)))
         if "keras.src" in text:
             found.append((file.name, "keras.src"))
@@ -232,3 +229,117 @@ def test_built_in_classes_are_still_saved_under_their_inner_modules(module, name
         for part in module.removeprefix("keras.src.").split("."):
             found = getattr(found, part)
         assert getattr(found, name).__module__ == module
+
+
+# --- is_plain: Keras alone decides what a layer does ----------------------------------------------------------------------------
+
+
+class _Own(layers.Layer):
+    def call(self, x):
+        return x
+
+
+def test_layers_of_keras_are_plain_and_those_that_hold_foreign_code_are_not():
+    plain = [
+        layers.Conv2D(2, 3, activation="relu"),
+        layers.BatchNormalization(),
+        layers.Rescaling(0.5),
+        layers.Dense(2, kernel_initializer="he_normal", kernel_regularizer="l2"),
+        layers.Activation("gelu"),
+    ]
+    held = [
+        _Own(),
+        layers.Activation(lambda x: x),
+        layers.Dense(2, activation=lambda x: x),
+        layers.Lambda(lambda x: x),
+        layers.TimeDistributed(layers.Dense(2)),
+        layers.Dense(2, activation=layers.Dropout(0.5)),
+        network(),
+    ]
+    assert [internals.is_plain(layer) for layer in plain] == [True] * len(plain)
+    assert [internals.is_plain(layer) for layer in held] == [False] * len(held)
+    changed = layers.Dense(2)
+    changed.call = lambda x: x * 2
+    assert not internals.is_plain(changed)
+    keras_sum = network().layers[2]
+    assert internals.is_plain(keras_sum)
+
+
+# --- training --------------------------------------------------------------------------------------------------------------------
+
+
+def compiled(**options):
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy", **{"metrics": ["accuracy"], **options})
+    return model
+
+
+LABELS = np.array([0, 1, 2, 0])
+
+
+def test_compiled_steps_can_be_forgotten():
+    model = compiled()
+    model.fit(IMAGES, LABELS, verbose=0)
+    model.predict(IMAGES, verbose=0)
+    layer, before = model.get_layer("conv"), model.predict(IMAGES, verbose=0)
+    plain = layer.call
+    with internals.replaced_call(layer, lambda inputs: plain(inputs) * 0.0):
+        np.testing.assert_array_equal(model.predict(IMAGES, verbose=0), before)  # as compiled
+        internals.forget_functions(model)
+        assert not np.array_equal(model.predict(IMAGES, verbose=0), before)
+
+
+def test_a_part_trains_with_the_optimiser_and_metrics_of_the_whole():
+    whole = compiled()
+    part = keras.Model(whole.inputs, whole.outputs)
+    internals.build_metrics(whole, IMAGES, LABELS)
+    internals.share_compiled(part, whole)
+    part.fit(IMAGES, LABELS, verbose=0)
+    assert int(whole.optimizer.iterations) == 1
+    assert part.optimizer is whole.optimizer
+    assert {metric.name for metric in whole.metrics} >= {"loss"}
+    assert whole.get_metrics_result()["accuracy"] == part.get_metrics_result()["accuracy"]
+
+
+def test_a_monitor_settles_its_direction():
+    model = compiled()
+    internals.build_metrics(model, IMAGES, LABELS)
+    for callback, better in (
+        (keras.callbacks.EarlyStopping("val_accuracy"), "greater"),
+        (keras.callbacks.ReduceLROnPlateau("val_loss"), "less"),
+    ):
+        callback.set_model(model)
+        internals.settle_monitor(callback)
+        assert callback.monitor_op.__name__ == better
+    internals.settle_monitor(keras.callbacks.TerminateOnNaN())  # which monitors nothing
+
+
+def test_backup_and_restore_says_where_to_begin(tmp_path):
+    model = compiled()
+    assert internals.first_epoch(model) is None
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+    model.fit(IMAGES, LABELS, epochs=2, callbacks=[backup], verbose=0)
+    again = compiled()
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    backup.set_model(again)
+    again.optimizer.build(again.trainable_variables)
+    backup.on_train_begin()
+    assert internals.first_epoch(again) == 2
+
+
+def test_rates_and_configurations_of_optimisers():
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # without get_config
+        def __call__(self, step):
+            return 0.1
+
+    schedule = Schedule()
+    assert internals.rate_of(keras.optimizers.SGD(0.25)) == 0.25
+    optimizer = keras.optimizers.Adam(schedule, beta_1=0.5)
+    assert internals.rate_of(optimizer) is schedule
+    config = internals.optimizer_config(optimizer)
+    assert config["learning_rate"] is schedule
+    assert config["beta_1"] == 0.5
+    assert internals.rate_of(optimizer) is schedule
+    wrapped = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
+    assert internals.rate_of(wrapped) == 0.5
+    assert type(internals.inner_optimizer(wrapped)) is keras.optimizers.SGD

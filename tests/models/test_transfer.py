@@ -1,5 +1,6 @@
 """One call builds a classifier on raw pixels from any backbone."""
 
+import contextlib
 import random
 
 import keras
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from transferkit import backbone_info, build_transfer_model, list_backbones
-from transferkit.errors import InvalidInputError, TransferKitWarning, UnknownNameError
+from transferkit import backbone_info, build_transfer_model, extract_features, list_backbones
+from transferkit.errors import InvalidInputError, TransferKitError, TransferKitWarning, UnknownNameError
 
 QUICK = ["mobilenet", "mobilenet_v3_small", "vgg16"]
 NAMES = [
@@ -324,3 +325,145 @@ def test_frozen_backbone_has_no_noise(images):
     np.testing.assert_array_equal(frozen(images[:2], training=True), frozen(images[:2], training=True))
     noisy = build_transfer_model(own, False, dropout=0.0, **TINY)
     assert not np.array_equal(noisy(images[:2], training=True), noisy(images[:2], training=True))
+
+
+def _lists(inputs, outputs):
+    return keras.Model([inputs], [outputs])
+
+
+def _own_lists(inputs, outputs):
+    base = keras.Model(inputs, outputs)
+    return keras.Model(base.inputs, base.outputs)
+
+
+def _around_lists(inputs, outputs):
+    outer = keras.Input((8, 8, 3))
+    return keras.Model(outer, keras.tree.flatten(_lists(inputs, outputs)(outer))[0])
+
+
+def _lists_around(inputs, outputs):
+    outer = keras.Input((8, 8, 3))
+    return _lists(outer, keras.Model(inputs, outputs)(outer))
+
+
+def _sequential(network):
+    return keras.Sequential([keras.Input((8, 8, 3)), network])
+
+
+NESTINGS = {
+    "lists of one": _lists,
+    "lists of a model's own": _own_lists,
+    "dictionaries": lambda i, o: keras.Model({i.name: i}, {"out": o}),
+    "a model around one with lists": _around_lists,
+    "lists around a model": _lists_around,
+    "sequential around a functional one": lambda i, o: _sequential(keras.Model(i, o)),
+    "sequential around lists": lambda i, o: _sequential(_lists(i, o)),
+    "two levels": lambda i, o: _sequential(_sequential(keras.Model(i, o))),
+}
+
+
+@pytest.mark.parametrize("nest", NESTINGS.values(), ids=NESTINGS)
+def test_own_backbone_may_be_nested_in_any_way(nest, rng):
+    inputs = keras.Input((8, 8, 3))
+    own = nest(inputs, layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(inputs)))
+    model = build_transfer_model(own, input_shape=(8, 8, 3), preprocessing="none", num_classes=3)
+    images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    expected = np.mean(keras.tree.flatten(own.predict(images, verbose=0))[0], axis=(1, 2))
+    np.testing.assert_allclose(
+        keras.Model(model.inputs, model.get_layer("pool").output).predict(images, verbose=0),
+        expected,
+        rtol=1e-4,
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(extract_features(model, images), expected, rtol=1e-3, atol=1e-6)
+    assert not model.get_layer("backbone").trainable_weights
+
+
+class Scaled(layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.factor = 1.0
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+def test_own_backbone_that_its_configuration_does_not_tell_whole_is_not_copied():
+    inputs = keras.Input((8, 8, 3))
+    own = keras.Model(inputs, layers.Conv2D(4, 3)(Scaled(name="scaled")(inputs)), name="own")
+    build_transfer_model(own, input_shape=(8, 8, 3), preprocessing="none")
+    own.get_layer("scaled").factor = 2.0
+    with pytest.raises(InvalidInputError, match="does not tell"):
+        build_transfer_model(own, input_shape=(8, 8, 3), preprocessing="none")
+
+
+def test_own_backbone_keeps_a_call_of_its_own(rng):
+    class Doubled(keras.Model):
+        def call(self, inputs, training=None):
+            return 2 * super().call(inputs, training=training)
+
+    inputs = keras.Input((8, 8, 3))
+    own = Doubled(inputs, layers.Conv2D(4, 3)(inputs), name="own")
+    images = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    try:
+        model = build_transfer_model(own, input_shape=(8, 8, 3), preprocessing="none")
+    except InvalidInputError:
+        return  # a copy would have lost it
+    features = keras.Model(model.inputs, model.get_layer("pool").output).predict(images, verbose=0)
+    np.testing.assert_allclose(features, own.predict(images, verbose=0).mean(axis=(1, 2)), rtol=1e-4)
+
+
+ODD = [
+    None,
+    float("nan"),
+    float("inf"),
+    -1,
+    1.5,
+    "x",
+    b"x",
+    [],
+    [1],
+    {},
+    {"a"},
+    object(),
+    np.nan,
+    np.array([1, 2]),
+    10**30,
+    "\0",
+    "a" * 10_000,
+]
+OPTIONS = [
+    "backbone",
+    "pretrained",
+    "freeze",
+    "num_classes",
+    "input_shape",
+    "image_size",
+    "width",
+    "preprocessing",
+    "pooling",
+    "dropout",
+    "batch_norm_momentum",
+    "learning_rate",
+    "seed",
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_of_a_wrong_kind_are_typed_errors(option, network):
+    for odd in ODD:
+        with contextlib.suppress(TransferKitError):
+            build_transfer_model(**({"backbone": network, **TINY} | {option: odd}))
+
+
+def test_options_may_be_numpys(network):
+    options = {
+        "pretrained": np.True_,
+        "freeze": np.False_,
+        "dropout": np.float32(0.25),
+        "learning_rate": np.float32(0.5),
+    }
+    model = build_transfer_model(network, **TINY, **options, num_classes=np.int64(4))
+    assert model.get_layer("backbone").trainable_weights
+    assert float(model.optimizer.learning_rate) == 0.5
+    assert model.get_config() is not None

@@ -250,7 +250,9 @@ def _cure(form: str) -> str:
 
 def _as_float32(model: Any) -> Any:
     """Return a model, rebuilt in float32 if it computes in another precision."""
-    layers = list(model._flatten_layers(include_self=False))
+    from transferkit.models.keras_internals import all_layers
+
+    layers = all_layers(model)[1:]
     if all(layer.compute_dtype == "float32" for layer in layers if layer.variables or layer.compute_dtype in _HALVES):
         return model
     try:
@@ -288,7 +290,9 @@ def _inline_constants(model: Any) -> Iterator[None]:
     """Make the mean and variance of Normalization layers part of the graph: tf2onnx takes them for inputs otherwise."""
     import keras
 
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
+    from transferkit.models.keras_internals import all_layers
+
+    layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.Normalization)]
     kept = [(layer, layer.mean, layer.variance) for layer in layers if layer.mean is not None]
     try:
         for layer, mean, variance in kept:

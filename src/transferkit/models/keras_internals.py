@@ -118,14 +118,19 @@ def overrides(model: Any) -> list[str]:
     return own + [f"{inner.name}.{name}" for inner in _inner_models(model) for name in _CALLS if _is_own(inner, name)]
 
 
+def all_layers(layer: Any) -> list[Any]:
+    """Return a layer or model and every layer that it holds, at any depth, in attributes of a layer too."""
+    return list(layer._flatten_layers())
+
+
 def is_plain(operation: Any) -> bool:
     """Whether Keras alone says what an operation does: its class, and all functions, layers and models that it holds, are Keras's.
 
     A layer of Keras that holds others is not plain, since those decide.
     """
     functions = [value for value in vars(operation).values() if callable(value) and hasattr(value, "__module__")]
-    held = operation._flatten_layers(include_self=False) if isinstance(operation, keras.Layer) else []
-    return not any(True for _ in held) and all(_is_of_keras(thing) for thing in (type(operation), *functions))
+    holds = isinstance(operation, keras.Layer) and len(all_layers(operation)) > 1
+    return not holds and all(_is_of_keras(thing) for thing in (type(operation), *functions))
 
 
 def _is_of_keras(thing: Any) -> bool:

@@ -251,7 +251,7 @@ def _copy(given: Any) -> Any:
             f"the backbone {given.name!r} holds what its get_config() does not tell, such as an attribute that was changed, so a copy of it "
             "is another model. Build the classifier around it by hand, with keras.Model, and train that."
         )
-    if isinstance(network, keras.Sequential) or has_own_call(network):
+    if has_own_call(network):
         return network
     return keras.Model(network.inputs[0], network.outputs[0])
 
