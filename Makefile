@@ -30,12 +30,12 @@ docs: $(VENV)/.data
 	$(if $(filter no,$(EXECUTE)),,$(RUN) -m pytest docs README.md)
 	$(SPHINX) -b html docs docs/_build/html/en
 	$(SPHINX) -b gettext -q docs docs/_build/gettext
-	$(RUN) tools/translations.py check
+	$(RUN) tools/translations.py check --pages
 	$(SPHINX) -b html -D language=ko docs docs/_build/html/ko
 
 translations: $(VENV)/.data
 	$(VENV)/bin/sphinx-build -q -b gettext docs docs/_build/gettext
-	$(RUN) tools/translations.py update
+	$(RUN) tools/translations.py update --pages
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

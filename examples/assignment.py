@@ -63,7 +63,7 @@ if full:  # added when the accuracies above were known, with a recipe that was f
 
 step("Step 3. The comparison")
 comparison = tk.compare_runs(runs, baseline="CNN")
-print(comparison)
+print(comparison.to_text(arguments.language))
 
 (folder / "report.md").write_text(comparison.to_markdown(language=arguments.language), encoding="utf-8")
 comparison.to_html(folder / "report.html", language=arguments.language, images=data)

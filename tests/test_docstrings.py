@@ -93,13 +93,15 @@ def fields(module, node):
 
 
 def signature(name):
-    """Return the parameters in order, without defaults: of a function those it takes, of a class its fields or ``__init__``."""
+    """Return the parameters in order, without defaults: of a function those it takes, of a class its fields, or what makes it."""
     node = find(name)
     if isinstance(node, ast.ClassDef):
-        own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+        own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in ("__new__", "__init__")]
         if not own:
             return fields(tk._EXPORTS[name], node)
         node = own[0]
+    if any(ast.unparse(decorator).startswith("takes(") for decorator in node.decorator_list):  # options of a recipe
+        return list(inspect.signature(getattr(tk, name)).parameters)
     arguments = node.args
     names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]
     names += [f"*{arguments.vararg.arg}"] if arguments.vararg else []

@@ -16,17 +16,20 @@ comparison = tk.compare_runs(runs, baseline="CNN")
 print(comparison.verdict)
 
 # %%
-# Read the sentence slowly
-# ------------------------
+# Read the sentences slowly
+# -------------------------
 #
+# * **Transfer helped**: the question of the homework, answered first: the same network, pretrained and from scratch. Then
+#   fine-tuned against frozen, then the most accurate model against the baseline.
 # * **points of test accuracy**: percentage points. From 75% to 77% is two points, not two per cent.
 # * **95% interval**: with other test images of the same kind the difference would have come out differently;
 #   differences within the interval agree with what was seen.
 # * **exact McNemar test, p**: only the images that exactly one of the two gets right can tell the two apart. If both
-#   were equally good, such a split or a more uneven one would occur with probability p. It is adjusted for the number
-#   of pairs (Holm), since among many pairs one looks good by chance.
-# * **these two trained models, not the recipes that made them**: each was trained once. Another seed might turn the
-#   result round.
+#   were equally good, such a split or a more uneven one would occur with probability p. The second number is adjusted for
+#   the number of pairs (Holm), since among many pairs one looks good by chance. It decides.
+# * **They also differ in**: the recipes were not the same in all else, so part of the difference may come from that.
+# * **these trained models, not the recipes that made them**: each was trained once. Another seed might turn the result
+#   round.
 #
 # For the comment
 # ---------------
@@ -82,7 +85,7 @@ print(comparison.to_latex())
 #      - p, adjusted, is below 0.05. How much better, the interval says.
 #    * - ``practically equal``
 #      - 사실상 같음
-#      - The 90% interval lies within the margin: half a point, unless you said otherwise.
+#      - A test says that the difference lies within the margin: half a point, unless you said otherwise.
 #    * - ``undecided``
 #      - 판단 보류
 #      - Neither of the two. A difference below *smallest detectable* may be missed by this test.
@@ -102,8 +105,8 @@ tolerant = tk.compare_runs(runs, baseline="CNN", margin=0.02)
 print(tolerant.tests[["a", "b", "verdict"]].to_string(index=False))
 
 # %%
-# *Observe:* one verdict is another now; the others are as before. With a margin of two points the interval is narrow
-# enough to say *equal*; with half a point it was not. Where a difference is real *and* small, the test's answer stands, and
+# *Observe:* one verdict is another now; the others are as before. With a margin of two points the test images are
+# enough to say *equal*; with half a point they were not. Where a difference is real *and* small, the test's answer stands, and
 # whether it matters is up to you.
 #
 # When there is no verdict

@@ -121,6 +121,12 @@ print(scratch)
 
 runs = [cnn, frozen, fine_tuned, scratch]
 comparison = tk.compare_runs(runs, baseline="CNN")
+print(comparison.verdict)
+
+# %%
+# The answers first: did transfer help, was fine-tuning worth it, and is the best of them better than the CNN? Each with
+# its interval, its test and its price. Now the numbers behind them:
+
 table = comparison.table
 print(
     (table[["accuracy", "accuracy_low", "accuracy_high", "difference", "f1_macro", "overfit_gap"]] * 100)
@@ -146,11 +152,6 @@ _ = comparison.plot()
 pairs = comparison.tests[["a", "b", "difference", "detectable", "p_holm", "verdict"]].copy()
 pairs[["difference", "detectable"]] = (100 * pairs[["difference", "detectable"]]).round(2)
 print(pairs.round(3).to_string(index=False))
-
-# %%
-# And in a sentence:
-
-print(comparison.verdict)
 
 # %%
 # What do they get wrong? *Observe:* the shirt, and what it is taken for.
@@ -207,7 +208,7 @@ for run in runs:
 # under *Not trained alike*.
 #
 # *How far does it reach?* Each network was trained once. The interval covers other test images, not other seeds, so the
-# result holds for *these two trained models*, as the report says. ``tk.repeat(build, data, seeds=range(3))`` would
+# result holds for *these trained models*, as the report says. ``tk.repeat(build, data, seeds=range(3))`` would
 # answer the other question. And with few training images pretraining has a better chance than with many: with 60,000 the
 # small CNN has much more to learn from.
 #

@@ -114,7 +114,8 @@ print(fine_tuned)
 # 2c단계. 같은 네트워크를 처음부터 학습
 # -------------------------------------
 #
-# 층은 똑같지만 가중치가 모두 무작위인, *비어 있는* MobileNet입니다. 2b가 이보다 나은 만큼이 사전 학습의 몫입니다.
+# 층은 똑같지만 가중치가 모두 무작위인, *비어 있는* MobileNet입니다. 2b가 이보다
+# 나은 만큼의 대부분은 사전 학습의 몫이겠지만, 에포크 수와 학습 단계도 다릅니다.
 
 model = tk.build_transfer_model("mobilenet", pretrained=False)
 scratch = tk.train(model, data, epochs=12, warmup_epochs=0.5, name="MobileNet, from scratch", **recipe)
@@ -126,6 +127,12 @@ print(scratch)
 
 runs = [cnn, frozen, fine_tuned, scratch]
 comparison = tk.compare_runs(runs, baseline="CNN")
+print(comparison.sentence(language="ko"))
+
+# %%
+# 먼저 답부터 보았습니다. 전이 학습이 도움이 되었는지, 미세 조정할 만했는지, 가장 정확한 모델이 CNN보다 나은지를 신뢰구간,
+# 검정, 비용과 함께 보여 줍니다. 이제 그 근거가 되는 숫자를 봅니다.
+
 table = comparison.table
 print(
     (table[["accuracy", "accuracy_low", "accuracy_high", "difference", "f1_macro", "overfit_gap"]] * 100)
@@ -153,11 +160,6 @@ _ = comparison.plot(language="ko")
 pairs = comparison.tests[["a", "b", "difference", "detectable", "p_holm", "verdict"]].copy()
 pairs[["difference", "detectable"]] = (100 * pairs[["difference", "detectable"]]).round(2)
 print(pairs.round(3).to_string(index=False))
-
-# %%
-# 한 문장으로 쓰면 다음과 같습니다.
-
-print(comparison.to_markdown(language="ko").split("\n\n")[1])
 
 # %%
 # 모델은 무엇을 틀릴까요? 아래는 혼동 행렬(confusion matrix)입니다. *관찰:* 셔츠(Shirt)를 보고, 셔츠를 무엇으로
@@ -213,7 +215,7 @@ for run in runs:
 # 에포크 수도 다릅니다(60, 20, 7, 12). 보고서도 *학습 조건이 서로 다릅니다* 라고 스스로 밝힙니다.
 #
 # *어디까지 말할 수 있는가?* 네트워크마다 한 번씩만 학습했습니다. 신뢰구간은 테스트 이미지가 달라질 때의 변동만 나타내고 시드에 따른
-# 변동은 나타내지 않습니다. 그래서 보고서에 적힌 대로, 이것은 *학습을 마친 두 모델* 을 비교한 결과입니다. 학습 방법을 비교하려면
+# 변동은 나타내지 않습니다. 그래서 보고서에 적힌 대로, 이것은 *학습을 마친 이 모델들* 을 비교한 결과입니다. 학습 방법을 비교하려면
 # ``tk.repeat(build, data, seeds=range(3))`` 처럼 여러 시드로 학습해야 합니다. 또한 사전 학습은 학습
 # 이미지가 적을수록 유리합니다. 60,000장이면 작은 CNN도 훨씬 많은 것을 배울 수 있습니다.
 #

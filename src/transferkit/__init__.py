@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transferkit import errors as errors
     from transferkit.compare.published import published_results as published_results
     from transferkit.data.dataset import Dataset as Dataset
     from transferkit.data.dataset import Split as Split
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from transferkit.plots.efficiency import plot_label_efficiency as plot_label_efficiency
     from transferkit.plots.published import plot_published as plot_published
     from transferkit.plots.reliability import plot_reliability as plot_reliability
+    from transferkit.plots.roc import plot_roc as plot_roc
     from transferkit.plots.samples import plot_samples as plot_samples
     from transferkit.plots.worst_errors import plot_worst_errors as plot_worst_errors
     from transferkit.report.comparison import Comparison as Comparison
@@ -64,11 +66,14 @@ if TYPE_CHECKING:
     from transferkit.runs.loading import load_runs as load_runs
     from transferkit.runs.run import Run as Run
     from transferkit.runs.without import accuracy_without as accuracy_without
+    from transferkit.training.classifier import fit_classifier as fit_classifier
+    from transferkit.training.cross_validation import cross_validate as cross_validate
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
     from transferkit.training.label_budgets import Arm as Arm
     from transferkit.training.label_budgets import label_efficiency as label_efficiency
+    from transferkit.training.logistic_head import fit_head as fit_head
     from transferkit.training.repetition import repeat as repeat
 
 __version__ = "0.1.0"
@@ -98,6 +103,7 @@ _EXPORTS = {
     "compare_runs": "report.comparison",
     "conv_filters": "features.inspection",
     "count_dead_features": "models.health",
+    "cross_validate": "training.cross_validation",
     "efficiency_curve": "report.label_curve",
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
@@ -106,6 +112,8 @@ _EXPORTS = {
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",
+    "fit_classifier": "training.classifier",
+    "fit_head": "training.logistic_head",
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
     "hand_designed_filters": "data.filters",
@@ -135,6 +143,7 @@ _EXPORTS = {
     "plot_occlusion": "plots.convolution",
     "plot_published": "plots.published",
     "plot_reliability": "plots.reliability",
+    "plot_roc": "plots.roc",
     "plot_samples": "plots.samples",
     "plot_worst_errors": "plots.worst_errors",
     "predict": "deploy.prediction",
@@ -148,6 +157,8 @@ __all__ = list(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module(f"{__name__}.errors")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
@@ -156,4 +167,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "errors", "__version__"})

@@ -19,6 +19,7 @@ TransferKitError
 TransferKitWarning (UserWarning)         the result is usable, with a reservation
 """
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterable
@@ -165,8 +166,8 @@ def list_some(texts: Iterable[str], *, separator: str = ", ", most: int = 20) ->
 
 def warn(message: str) -> None:
     """Issue a `TransferKitWarning` that points at the line outside of transferkit that led to it."""
-    package = str(Path(__file__).parent)
+    between = (str(Path(__file__).parent), contextlib.__file__)  # our own context managers are entered from there
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(between):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, TransferKitWarning, stacklevel=level)

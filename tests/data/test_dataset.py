@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from transferkit import files
-from transferkit.data.dataset import Dataset
+from transferkit.data.dataset import Dataset, Split
 from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
 
 
@@ -238,3 +238,43 @@ def test_memory_map_that_can_be_written_is_hashed_at_each_use(arrays, tmp_path):
     changed = np.load(tmp_path / "x.npy", mmap_mode="r+")
     changed[0] += 1
     assert dataset.fingerprint != before
+
+
+def unequal(count, seed=0):
+    images = np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 1), dtype=np.uint8)
+    return images, np.arange(count) % 2
+
+
+def test_equal_test_images_are_counted():
+    images, labels = unequal(12, 1)
+    images[[3, 5, 7]] = images[1]
+    images[10] = images[2]
+    with pytest.warns(
+        TransferKitWarning, match=r"6 of 12 test images equal another.*\(2 different pictures\)"
+    ) as caught:
+        data = Dataset.from_arrays(unequal(20), (images, labels))
+    assert caught[0].filename == __file__
+    assert data.test.clusters().tolist() == [0, 1, 2, 1, 3, 1, 4, 1, 5, 6, 2, 7]
+    assert data.describe()["test_clusters"] == data.test.clusters().tolist()
+
+
+def test_images_of_one_group_come_into_one_split():
+    images, labels = unequal(60)
+    who = [f"person {number // 5}" for number in range(60)]
+    data = Dataset.from_arrays((images, labels), unequal(10, 1), validation=20, groups=who)
+    sides = [{image.tobytes() for image in split.images} for split in (data.train, data.validation)]
+    people = [{name for name, image in zip(who, images, strict=True) if image.tobytes() in side} for side in sides]
+    assert not people[0] & people[1]
+    assert len(data.validation.labels) == 20
+    with pytest.raises(InvalidInputError, match="groups must be one for each of the 60 images"):
+        Dataset.from_arrays((images, labels), unequal(10, 1), validation=20, groups=who[:-1])
+
+
+def test_subset_keeps_paths_and_groups():
+    images, labels = unequal(40)
+    train = Split(images, labels, [f"{number}.png" for number in range(40)], np.arange(40) // 4)
+    data = Dataset("d", ("a", "b"), train, *(Split(*unequal(4, seed)) for seed in (1, 2))).subset(5)
+    for image, path, group in zip(data.train.images, data.train.paths, data.train.groups, strict=True):
+        number = int(path.removesuffix(".png"))
+        assert np.array_equal(images[number], image)
+        assert group == number // 4

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferkit.data import duplicates
-from transferkit.data.dataset import Dataset
+from transferkit.data.dataset import Dataset, Split
 from transferkit.data.duplicates import find_duplicates
 from transferkit.data.mnist import load_fashion_mnist
 from transferkit.errors import DownloadError, InvalidInputError, UnknownNameError
@@ -117,3 +117,13 @@ def test_fashion_mnist_has_the_duplicates_that_an_independent_search_found():
     assert [int((table["distance"] <= length / 28).sum()) for length in (300, 400, 500)] == [19, 107, 492]
     assert int((table["label"] != table["train_label"]).sum()) == 8
     assert table["distance"].min() > 0
+
+
+def test_duplicates_of_files_are_named():
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
+    images[15] = images[3]
+    labels = np.arange(20) % 2
+    files = [f"{number}.png" for number in range(20)]
+    parts = [Split(images[rows], labels[rows], files[rows]) for rows in (slice(0, 12), slice(12, 12), slice(12, 20))]
+    table = find_duplicates(Dataset("d", ("a", "b"), *parts)).table
+    assert table[["file", "train_file"]].to_numpy().tolist() == [["15.png", "3.png"]]

@@ -1,5 +1,6 @@
 """Files and folders as cameras, systems and people leave them: read, left out with a word, or refused by name."""
 
+import contextlib
 import io
 import os
 import struct
@@ -7,11 +8,13 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import transferkit as tk
-from transferkit.data.decoding import strip_metadata
-from transferkit.data.listing import list_images
+from transferkit.data.decoding import Decoding, decode_image, strip_metadata
+from transferkit.data.listing import list_images, split_of
 from transferkit.errors import DataError, TransferKitWarning
 
 PIXELS = np.kron(np.array([[0, 80], [160, 255]], np.uint8), np.ones((8, 8), np.uint8))  # four grey squares
@@ -296,3 +299,27 @@ def test_what_is_said_of_a_folder_is_said_once_and_together(tmp_path):
 @pytest.mark.parametrize("content", [b"\xff\xd8", b"\xff\xd8\xff\xe1\xff\xff", b"\x89PNG\r\n\x1a\n\0\0", b"GIF89a"])
 def test_stripping_what_is_cut_gives_nothing_or_bytes(content):
     assert isinstance(strip_metadata(content), bytes | None)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=150)
+@given(
+    form=st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "JPEG2000", "ICO", "TGA"]),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.one_of(st.none(), st.integers(0, 400)),
+)
+def test_damaged_files_are_pixels_or_a_data_error(form, changes, cut):
+    content = bytearray(encoded(form))
+    for place, value in changes:
+        content[place % len(content)] = value
+    with contextlib.suppress(DataError):
+        image = decode_image(bytes(content[:cut]), Decoding(5, 7, "rgb", "pad", 10**5)).array
+        assert image.shape == (5, 7, 3)
+        assert image.dtype == np.uint8
+
+
+@given(st.text(max_size=30))
+def test_any_name_is_a_split_or_not(name):
+    assert split_of(name) in ("train", "validation", "test", None)
+    if split_of(name) is not None:
+        assert split_of(name.swapcase()) == split_of(f"{name}_set") == split_of(name)

@@ -1,4 +1,7 @@
+import importlib.util
 import io
+import subprocess
+import sys
 import textwrap
 
 import keras
@@ -106,6 +109,44 @@ def test_saved_run_and_classifier_predict_the_same(run, photos, tmp_path):
     assert tk.predict(folder, photos).equals(expected)
     assert tk.predict(str(folder), photos).equals(expected)
     assert tk.predict(tk.ImageClassifier(folder), photos).equals(expected)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 150])
+def test_any_number_of_images_is_predicted(run, data, count):
+    images = np.resize(data.train.images, (count, 16, 16, 3))
+    expected = np.resize(tk.predict(run, data.train.images)["probability"], count)
+    np.testing.assert_allclose(tk.predict(run, images)["probability"], expected, atol=1e-6)
+
+
+def test_one_sigmoid_output_means_two_classes(data):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
+    frame = tk.predict(model, data.test.images, class_names=["no", "yes"], probabilities=True)
+    np.testing.assert_allclose(frame["p(yes)"], model.predict(data.test.images, verbose=0)[:, 0], atol=1e-6)
+    np.testing.assert_allclose(frame["p(no)"] + frame["p(yes)"], 1, atol=1e-6)
+
+
+def test_exported_files_need_neither_tensorflow_nor_keras(run, photos, tmp_path):
+    forms = ["m.tflite"] + ["m.onnx"] * all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime")))
+    for name in forms:
+        tk.export(run, tmp_path / name)
+    code = f"""
+        import sys
+        import transferkit as tk
+        for name in {forms}:
+            print(tk.predict(name, {str(photos / "green")!r}).iloc[0, 0])
+        print([name for name in ("tensorflow", "keras", "jax", "torch") if name in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.stdout.split() == ["green"] * len(forms) + ["[]"], done.stderr
 
 
 WRONG = {

@@ -28,6 +28,13 @@ def read_folder(path):
     return (path / "sub" / "a.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["a" * 255, "가" * 85, "a" * 230 + ".json"])
+@pytest.mark.parametrize("write", [files.write_text, write_folder])
+def test_name_as_long_as_the_file_system_allows_is_written(tmp_path, name, write):
+    write(tmp_path / name, "text")
+    assert leftovers(tmp_path) == [name]
+
+
 def test_file_appears_complete_and_readable_by_all(tmp_path):
     path = tmp_path / "new" / "x.bin"
     with files.atomic_write(path) as stream:

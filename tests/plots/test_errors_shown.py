@@ -115,3 +115,16 @@ def test_nothing_to_draw_and_wrong_arguments_are_errors(fine, coarse, diverged, 
             draw(coarse, count=0)
         with pytest.raises(UnknownNameError, match="language"):
             draw(coarse, language="fr")
+
+
+def test_pictures_of_errors_name_the_files(make_run, digits):
+    files = [
+        f"class {label}/a rather long name of a photo {place:04} $x$.png"
+        for place, label in enumerate(digits.test.labels)
+    ]
+    coarse, fine = (make_run(name, step=step, dataset={"test_files": files}) for name, step in (("c", 4), ("f", 1)))
+    for ax, place in zip(tiles(plot_worst_errors(coarse, digits, count=5)), find_worst_errors(coarse), strict=False):
+        assert ax.get_xlabel().endswith(f"{place:04} \\$x\\$.png")
+    only_fine, _ = find_disagreements(fine, coarse)
+    (first, *_) = tiles(plot_disagreements(fine, coarse, digits, count=2))
+    assert first.get_xlabel().endswith(f"{only_fine[0]:04} \\$x\\$.png")

@@ -53,7 +53,7 @@ def test_unequal_classes_get_counts_a_row_and_a_note(weak, strong):
     assert "Balanced accuracy" in markdown
     assert "Test images of each class: 0 " in markdown
     assert "always “3”" in comparison.to_latex()
-    assert "항상 가장 많은 클래스 “3”" in comparison.to_html(language="ko")
+    assert "항상 “3” 클래스라고 답하기" in comparison.to_html(language="ko")
 
 
 def test_equal_classes_get_none_of_it(weak, strong):
@@ -79,8 +79,8 @@ def test_no_model_quicker_and_better_is_told(transfer_runs):
     comparison = compare_runs(transfer_runs)
     in_both(
         comparison,
-        "more accurate than any of these: “frozen”, “fine-tuned”.",
-        "더 정확한 모델이 없는 모델: “frozen”, “fine-tuned”.",
+        "and is more accurate: “frozen”, “fine-tuned”.",
+        "더 정확한 모델은 없습니다: “frozen”, “fine-tuned”.",
     )
 
 

@@ -81,6 +81,22 @@ def test_models_that_saw_the_same_images_answer_before_better_ones(transfer_runs
     assert "“fine-tuned”" in first
 
 
+def test_each_architecture_has_its_answer(transfer_runs, make_transfer, provenance):
+    def other(name, strength, source):
+        run = make_transfer(name, strength, source)
+        info = run.model_info | {"provenance": provenance | {"source": source, "backbone": "resnet50"}}
+        return replace(run, model_info=info)
+
+    runs = [*transfer_runs, other("resnet", 0.2, "download"), other("empty resnet", 2e-4, "random")]
+    lines = compare_runs(runs).verdict.splitlines()
+    assert [line.split(" “")[0] for line in lines[:3]] == [
+        "Transfer helped: pretrained and fine-tuned,",
+        "Transfer helped: pretrained and fine-tuned,",
+        "Fine-tuning helped:",
+    ]
+    assert ["“empty resnet”" in line for line in lines[:2]].count(True) == 1
+
+
 def test_the_best_model_is_named_besides(transfer_runs, make_run):
     lines = compare_runs([make_run("CNN", 1.0), *transfer_runs]).verdict.splitlines()
     assert lines[0].startswith("Transfer helped")

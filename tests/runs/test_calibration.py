@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transferkit.compare.comparison import compare_runs
 from transferkit.errors import InvalidInputError, RunError, TransferKitWarning
+from transferkit.report.comparison import compare_runs
 from transferkit.runs.calibration import TEMPERATURE_RANGE, apply_temperature, calibrate, fit_temperature
 from transferkit.runs.loading import load_run
 from transferkit.runs.metrics import LOG_LOSS_CLIP, log_loss

@@ -255,7 +255,7 @@ def test_a_file_that_is_no_log_is_refused(digits, tmp_path, content):
         ({"auc": [np.ma.masked]}, "'auc' must not be masked"),
         ({"auc": {1.0}}, "list with one number"),
         ({"auc": {"a": 1.0}}, "list with one number"),
-        ({"accuracy": [91.2]}, r"history\[0\]\['accuracy'\] must be a finite number from 0 to 1"),
+        ({"accuracy": [91.2]}, "'accuracy' must hold fractions from 0 to 1; got 91.2"),
         ({"loss": [1.0], "epoch": [np.nan]}, "epochs must be whole numbers"),
         ({"loss": [1.0], "epoch": [0.5]}, "epochs must be whole numbers"),
         ({"loss": [1.0], "epoch": [-1]}, r"\['epoch'\] must be a whole number of 1 or more; got 0"),
@@ -300,3 +300,18 @@ def test_what_does_not_fit_the_data_is_refused(digits, options, error, says):
 def test_data_must_be_a_dataset(digits):
     with pytest.raises(InvalidInputError, match="from_arrays"):
         tk.Run.from_history(COLUMNS, name="mine", data=digits.test, test_probabilities=probabilities(digits))
+
+
+def test_predictions_frame_names_files():
+    run = tk.Run(
+        name="a",
+        class_names=("x", "y"),
+        test_probabilities=[[0.75, 0.25], [0.5, 0.5]],
+        test_labels=[0, 1],
+        validation_probabilities=[[1, 0]],
+        validation_labels=[1],
+        dataset={"test_files": ["x/1.png", "y/2.png"], "validation_files": ["y/3.png"]},
+        seed=0,
+    )
+    assert run.predictions_frame()["file"].tolist() == ["x/1.png", "y/2.png"]
+    assert run.predictions_frame("validation")["file"].tolist() == ["y/3.png"]

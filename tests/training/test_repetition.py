@@ -275,3 +275,12 @@ def test_a_dask_cluster_gives_what_one_process_gives(runs, cnn, data, tmp_path):
         assert (run.seed, run.key) == (other.seed, other.key)
         same(run, other, atol=1e-5)
     assert len(tk.load_runs(tmp_path / "runs")) == 2
+
+
+def test_seeds_that_are_added_later_are_told_from_those_that_were_planned(build, data, tmp_path):
+    options = {"name": "CNN", "folder": tmp_path, **FAST}
+    first = tk.repeat(build, data, seeds=(0, 1), **options)
+    more = tk.repeat(build, data, seeds=(0, 1, 2), **options)
+    assert [run.plan["seeds"] for run in more] == [[0, 1], [0, 1], [0, 1, 2]]
+    assert tk.compare_runs(first).added_seeds == {}
+    assert tk.compare_runs(more).added_seeds == {"CNN": [2]}

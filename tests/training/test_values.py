@@ -173,7 +173,9 @@ def test_cycles_end():
     assert len(value_digest(loop)) == len(value_digest(recursive)) == 64
 
 
-@pytest.mark.parametrize("make", [threading.Lock, lambda: (n for n in range(3)), tempfile.TemporaryFile], ids=str)
+@pytest.mark.parametrize(
+    "make", [threading.Lock, lambda: (n for n in range(3)), tempfile.TemporaryFile], ids=["lock", "generator", "file"]
+)
 def test_what_has_no_value_is_named(make):
     held = make()
     with pytest.raises(UnidentifiedError, match=type(held).__name__):

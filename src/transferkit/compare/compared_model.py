@@ -96,6 +96,21 @@ class ComparedModel:
         plans = [(run.created, planned) for run in self.runs if (planned := planned_seeds(run)) is not None]
         return [] if not plans else [seed for seed in self.seeds if seed not in min(plans)[1]]
 
+    @cached_property
+    def folds(self) -> NDArray[np.int64] | None:
+        """The fold that held out each image in each completed run, shape (runs, images); None if it was no cross-validation."""
+        folds = [run.dataset.get("folds") for run in self.completed]
+        return None if not folds or any(each is None for each in folds) else np.array(folds, np.int64)
+
+    def fold_means(self, metric: str) -> NDArray[np.float64]:
+        """Return a metric on each fold of each completed run of a cross-validation."""
+        folds, scores = self.folds, self.scores(metric)
+        if folds is None:
+            raise ValueError(f"{self.name!r} was not cross-validated")
+        return np.array(
+            [row[each == fold].mean() for row, each in zip(scores, folds, strict=True) for fold in np.unique(each)]
+        )
+
     def scores(self, metric: str) -> NDArray[np.float64]:
         """Return what each completed run adds to a metric on each test image, shape (runs, images)."""
         return np.stack(
@@ -191,3 +206,9 @@ def planned_seeds(run: Run) -> list[int] | None:
     plan = getattr(run, "plan", None)
     seeds = plan.get("seeds") if isinstance(plan, Mapping) else None
     return None if seeds is None else [int(seed) for seed in seeds]
+
+
+def share_folds(first: ComparedModel, second: ComparedModel) -> bool:
+    """Return whether both models were cross-validated on the same folds."""
+    a, b = first.folds, second.folds
+    return a is not None and b is not None and a.shape == b.shape and bool((a == b).all())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.compare.compared_model import ComparedModel, are_paired
+from transferkit.compare.compared_model import ComparedModel, are_paired, share_folds
 from transferkit.compare.transfer import find_transfer_pairs
 from transferkit.errors import InvalidInputError
 from transferkit.runs.metrics import LOG_LOSS_CLIP
@@ -15,6 +15,7 @@ from transferkit.statistics.accuracy_tests import compare_recipes, compare_train
 from transferkit.statistics.bootstrap import METRICS, Scores, score_resamples
 from transferkit.statistics.clusters import Clusters, score_clusters
 from transferkit.statistics.conventions import LEVEL, NO_VARIANCE
+from transferkit.statistics.cross_validation import compare_folds, spread_over_folds
 from transferkit.statistics.image_scores import Metric
 from transferkit.statistics.multiple_tests import adjust_holm
 from transferkit.statistics.seeds_and_images import spread_of_difference
@@ -82,7 +83,7 @@ def test_pairs(
         return names
     rng = np.random.default_rng(seed)
     clusters = find_clusters(completed)
-    several = np.array([len(model.completed) > 1 for model in completed])
+    several = np.array([len(model.completed) > 1 or model.folds is not None for model in completed])
     of_runs, of_recipes = (np.flatnonzero(chosen) for chosen in (~(several[a] | several[b]), several[a] | several[b]))
     parts, level = [], LEVEL / len(names)  # Holm's adjustment asks this of the pair with the smallest p
     if len(of_runs):
@@ -136,6 +137,9 @@ def compare_models(
     rng: np.random.Generator | None = None,
 ) -> dict[str, Any]:
     """Compare the accuracy of two models, of which one has several seeds or neither has, on all images or on some of them."""
+    if images is None and share_folds(a, b):
+        differences = a.fold_means("accuracy") - b.fold_means("accuracy")
+        return compare_folds(differences, test_share=_held_out(a), margin=margin, level=level)
     right_a, right_b = (model.correct if images is None else model.correct[:, images] for model in (a, b))
     if clusters is not None and images is not None:
         clusters = np.unique(clusters[images], return_inverse=True)[1]
@@ -151,6 +155,12 @@ def compare_models(
         clusters=clusters,
         rng=rng,
     )
+
+
+def _held_out(model: ComparedModel) -> float:
+    """Return the share of the images that a fold holds out."""
+    folds = model.folds
+    return 0.0 if folds is None else 1 / len(np.unique(folds[0]))
 
 
 def _lacks_chance(model: ComparedModel, other: ComparedModel) -> bool:
@@ -238,6 +248,11 @@ def _compare_scores(a: ComparedModel, b: ComparedModel, clusters: Clusters | Non
     row = {}
     for name in METRICS:
         row[f"{name}_difference"] = difference = a.mean(name) - b.mean(name)
+        if share_folds(a, b):
+            spread = spread_over_folds(a.fold_means(name) - b.fold_means(name), test_share=_held_out(a))
+            row[f"{name}_low"], row[f"{name}_high"] = spread.interval(difference)
+            row[f"{name}_p"] = spread.p(difference)
+            continue
         first, second = a.scores(name), b.scores(name)
         if first.shape[1] < 2:  # one image says nothing of others
             row |= dict.fromkeys((f"{name}_low", f"{name}_high", f"{name}_p"), np.nan)

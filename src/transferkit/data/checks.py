@@ -142,7 +142,7 @@ def check_images(
             raise DataError(f"{name} are of dtype {array.dtype}; expected uint8.")
         _refuse_dtype(array, name=name)
     if input_shape is not None:
-        check_input_shape(shape[1:], input_shape, name=name)
+        check_fits_model(shape[1:], input_shape, name=name)
     return array
 
 
@@ -159,7 +159,7 @@ def warn_if_scaled_before_cast(images: Images, *, name: str) -> None:
         )
 
 
-def check_input_shape(shape: Sequence[int], input_shape: Sequence[int | None], *, name: str) -> None:
+def check_fits_model(shape: Sequence[int], input_shape: Sequence[int | None], *, name: str) -> None:
     """Raise `DataError` unless images of `shape` fit a model of `input_shape`, both (height, width, channels)."""
     expected = tuple(input_shape)
     if len(expected) == len(shape) and all(want in (None, have) for have, want in zip(shape, expected, strict=True)):

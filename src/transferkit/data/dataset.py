@@ -4,7 +4,8 @@ import hashlib
 import html
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -176,13 +177,12 @@ class Dataset:
     source: str = ""
     split_seed: int = 0
     decoding: DecodingRecord | None = None
-    _known: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __iter__(self) -> Iterator[Split]:
         return iter((self.train, self.validation, self.test))
 
     def __reduce__(self) -> tuple[Any, ...]:  # what is known is not known of arrays that anybody can write again
-        return type(self), tuple(getattr(self, one.name) for one in fields(self) if one.init)
+        return type(self), tuple(getattr(self, one.name) for one in fields(self))
 
     def __repr__(self) -> str:
         height, width, channels = self.image_shape
@@ -246,6 +246,10 @@ class Dataset:
     def _combine(self, fingerprints: dict[str, str]) -> str:
         content = json.dumps([self.class_names, fingerprints], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        return {}
 
     def _of_content(self, name: str, split: Split, compute: Callable[[Split], Any]) -> Any:
         """Return what is computed of a split, once where nobody can change it, else at each use."""

@@ -17,6 +17,7 @@ from transferkit.data import checks, splits
 from transferkit.data.dataset import Dataset, Split
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, decode_all, decode_image
 from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
+from transferkit.data.formats import decoder_versions
 from transferkit.data.kept import KeptImages, read_kept, write_kept
 from transferkit.data.listing import ImageFile, Listing, list_images, show_path
 from transferkit.data.notices import say
@@ -149,7 +150,7 @@ def load_image_folder(
     daisy     14           3     3
     rose      14           3     3
     >>> data.test.paths[0]
-    'daisy/1.png'
+    'daisy/12.png'
     """
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
     listing = list_images(files.as_path(path, "path"), split_folders=split_folders)
@@ -323,7 +324,6 @@ def check_decoding(
 
 def _store_key(listing: Listing, decoding: Decoding, plan: Plan) -> str:
     """Return a name for the result, from everything that determines it except the files' content."""
-    from PIL import __version__ as pillow_version
 
     def state(image: ImageFile) -> tuple[object, ...]:
         try:
@@ -333,7 +333,7 @@ def _store_key(listing: Listing, decoding: Decoding, plan: Plan) -> str:
         facts = (image.path, image.label, image.split, image.group)
         return (*facts, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
-    facts = [_SCHEMA, pillow_version, str(listing.root), listing.class_names, asdict(decoding), asdict(plan)]
+    facts = [_SCHEMA, decoder_versions(), str(listing.root), listing.class_names, asdict(decoding), asdict(plan)]
     text = json.dumps(
         [facts, [state(image) for image in listing.images]], default=float
     )  # ASCII, so that any file name will do

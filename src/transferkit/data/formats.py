@@ -1,6 +1,8 @@
 """Which files are images, by their content where their name does not say so."""
 
 import importlib.util
+import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -40,6 +42,18 @@ def _readable() -> dict[str, frozenset[str]]:
     return {name: frozenset(found) for name, found in suffixes.items()}
 
 
+def decoder_versions() -> list[str]:
+    """Return the versions of what decodes images: another one may decode otherwise."""
+    import PIL
+
+    versions = [f"Pillow {PIL.__version__}"]
+    if "HEIF" in _readable():
+        import pillow_heif
+
+        versions.append(f"pillow-heif {pillow_heif.__version__}")
+    return versions
+
+
 @cache
 def image_suffixes() -> frozenset[str]:
     """Return the suffixes of image files that can be read, in lower case with the dot."""
@@ -61,18 +75,30 @@ def looks_like_image(file: Path) -> bool:
     return suffix not in _NEVER_BY_CONTENT and _holds_image(file)
 
 
-def _holds_image(file: Path) -> bool:
-    import warnings
-
+@cache
+def _signatures() -> tuple[Callable[[bytes], bool | str], ...]:
+    """Return what Pillow recognises formats by: functions of a file's first bytes."""
     from PIL import Image
 
+    known = (Image.OPEN[form][1] for form in _readable() if form in _WITH_SIGNATURE)
+    return tuple(accept for accept in known if accept is not None)
+
+
+def _holds_image(file: Path) -> bool:
+    from PIL import Image
+
+    if not file.is_file():  # a broken link, or a pipe, which would wait for ever
+        return False
     try:
-        if not file.is_file():  # a broken link, or a pipe, which would wait for ever
-            return False
-        with warnings.catch_warnings(), file.open("rb") as stream:
-            warnings.simplefilter("ignore")
-            with Image.open(stream, formats=formats_of("")):
-                return True
+        with file.open("rb") as stream:
+            head = stream.read(16)  # as much as Pillow looks at
+            if not any(accept(head) for accept in _signatures()):
+                return False
+            stream.seek(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                Image.open(stream, formats=formats_of("")).close()
+            return True
     except Image.DecompressionBombError:
         return True
     except Exception:  # noqa: BLE001 - it is no image, whatever Pillow stumbles over

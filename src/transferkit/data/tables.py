@@ -63,10 +63,12 @@ def load_image_table(
         A column that says train, validation or test (or another usual name of these). What it leaves empty trains.
     groups : str, optional
         A column that says what an image belongs to, for example the person on it: images of one group come into one split.
-    validation, test, seed, split_seed, color_mode, fit, bit_depth, on_error, max_pixels, labels_per_class, allow_overlap
+    validation, test, seed, split_seed, color_mode, fit, bit_depth, on_error, max_pixels
         As in `load_image_folder`.
     name : str, optional
         What to call the dataset. The CSV file's name, or ``"table"``, if None.
+    labels_per_class, allow_overlap
+        As in `load_image_folder`.
 
     Returns
     -------

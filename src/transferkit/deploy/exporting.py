@@ -53,6 +53,12 @@ class Exported(os.PathLike[str]):
         The largest difference of a probability from the model's, over the images that were tried.
     num_images : int
         How many that were.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.fspath(Exported(Path("cnn.tflite"), "litert", 2e-7, 32))
+    'cnn.tflite'
     """
 
     path: Path

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from transferkit.data.checks import check_class_names
 from transferkit.data.decoding import Decoding
+from transferkit.data.description import DecodingRecord
+from transferkit.data.folders import check_decoding
 from transferkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -84,9 +86,14 @@ def _read(facts: Any) -> ModelMetadata:
     return ModelMetadata(
         class_names=None if names is None else check_class_names(names),
         image_shape=None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
-        decoding=None if decoding is None else Decoding(**decoding),
+        decoding=None if decoding is None else _read_decoding(decoding),
         dataset=str(facts.get("dataset") or ""),
     )
+
+
+def _read_decoding(facts: DecodingRecord) -> Decoding:
+    size = facts["height"], facts["width"]
+    return check_decoding(size, facts["color_mode"], facts["fit"], facts["max_pixels"], facts["bit_depth"])
 
 
 def append_archive(file: Path, metadata: ModelMetadata) -> None:

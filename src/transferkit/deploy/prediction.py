@@ -127,16 +127,21 @@ class ImageClassifier:
             raise InvalidInputError(f"on_error must be 'raise' or 'skip'; got {on_error!r}.")
         names, batches = self._batches(images, on_error)
         labels: list[Any] = []
-        parts = []
+        parts: list[NDArray[np.float32]] = []
+        rows = 0
         for batch_names, batch in batches:
             labels += batch_names
+            rows = max(rows, len(batch))
             if len(batch):
-                parts.append(self._compute(batch, flips=flips))
+                parts.append(self._compute(batch, rows=rows, flips=flips))
         if not parts:
             raise DataError("none of the images can be read.")
         return self._frame(labels, names, np.concatenate(parts), top=int(top), every=probabilities)
 
-    def _compute(self, batch: NDArray[np.uint8], *, flips: bool) -> NDArray[np.float32]:
+    def _compute(self, batch: NDArray[np.uint8], *, rows: int, flips: bool) -> NDArray[np.float32]:
+        if len(batch) < rows:  # TensorFlow traces a network anew for each number of images
+            padded = np.concatenate([batch, np.repeat(batch[-1:], rows - len(batch), axis=0)])
+            return self._compute(padded, rows=rows, flips=flips)[: len(batch)]
         answers = self._engine.compute(batch)
         if flips:
             answers = (answers + self._engine.compute(np.ascontiguousarray(batch[:, :, ::-1]))) / np.float32(2)
@@ -147,6 +152,8 @@ class ImageClassifier:
     ) -> "pd.DataFrame":
         import pandas as pd
 
+        if answers.shape[1] == 1:  # one sigmoid output: the probability of the second of two classes
+            answers = np.concatenate([1 - answers, answers], axis=1)
         classes = answers.shape[1]
         names = self.class_names or tuple(str(number) for number in range(classes))
         if self.class_names is not None and classes < len(names):  # a classifier that never saw the last ones

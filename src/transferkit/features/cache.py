@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from transferkit import files
 from transferkit.data.checks import check_images
-from transferkit.errors import CacheError, DataError, InvalidInputError, TransferKitError, warn
+from transferkit.errors import CacheError, DataError, InvalidInputError, LockTimeoutError, TransferKitError, warn
 from transferkit.features.agreement import largest_difference, tolerance
 from transferkit.features.engine import Compute, Engine, choose_engine, engine_version, live_values, load_engine
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
@@ -153,7 +153,7 @@ class FeatureCache:
         """Return the features in these rows as a memory map, without copying where they lie one after the other."""
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
             return self._store.table()[rows[0] : rows[0] + len(rows)]
-        gathered = _scratch_array((len(rows), *self._store.shape))
+        gathered = files.temporary_array((len(rows), *self._store.shape), np.float32)
         for start in range(0, len(rows), self._store.chunk_images):
             chosen = slice(start, start + self._store.chunk_images)
             gathered[chosen] = self.take(rows[chosen])
@@ -226,24 +226,16 @@ def _read_facts(file: Path, address: str) -> tuple[int, ...] | None:
     return shape if facts.get("address") == address and all(type(size) is int and size > 0 for size in shape) else None
 
 
-def _scratch_array(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    try:
-        return files.temporary_array(shape, np.float32)
-    except CacheError:
-        raise
-    except OSError:  # the cache can only be read
-        return np.empty(shape, np.float32)
-
-
 @contextmanager
 def _explained() -> Iterator[None]:
     try:
         yield
-    except TransferKitError:
+    except (CacheError, LockTimeoutError):
         raise
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         raise CacheError(
-            f"features cannot be kept in {files.cache_home()} ({error.strerror or error}). Set TRANSFERKIT_HOME to a folder that can be "
+            f"features cannot be kept in {files.cache_home()} ({reason}). Set TRANSFERKIT_HOME to a folder that can be "
             "written, or train with engine='plain', which keeps none."
         ) from error
 

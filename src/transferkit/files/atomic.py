@@ -3,15 +3,18 @@
 Everything is written to a temporary neighbour, flushed to disk, then renamed.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from transferkit.files.faults import explained
+
+_LONGEST_NAME: Final = 220  # bytes of the 255 that a name may have
 
 
 def _sync_folder(folder: Path) -> None:
@@ -42,7 +45,7 @@ def atomic_write(path: Path, *, what: str | None = None) -> Iterator[IO[bytes]]:
     name = what or path.name
     with explained(path, what=name, all_of_them=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary_name = tempfile.mkstemp(prefix=_hidden(path), suffix=".tmp", dir=path.parent)
+        descriptor, temporary_name = tempfile.mkstemp(prefix=hidden_prefix(path), suffix=".tmp", dir=path.parent)
     temporary = Path(temporary_name)
     try:
         with explained(path, what=name), os.fdopen(descriptor, "wb") as stream:
@@ -59,9 +62,12 @@ def atomic_write(path: Path, *, what: str | None = None) -> Iterator[IO[bytes]]:
         raise
 
 
-def _hidden(path: Path) -> str:
-    """Return the start of a temporary neighbour's name, short enough for one that is itself near the limit."""
-    return f".{path.name}."
+def hidden_prefix(path: Path) -> str:
+    """Return how the names of a path's temporary neighbours begin; that of a long name is shorter, to leave room for the rest."""
+    if len(path.name.encode("utf-8", "surrogateescape")) <= _LONGEST_NAME:
+        return f".{path.name}."
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f".{path.name[:32]}-{digest}."
 
 
 def _place_folder(new: Path, path: Path, *, replace: bool, what: str) -> None:
@@ -77,7 +83,7 @@ def _place_folder(new: Path, path: Path, *, replace: bool, what: str) -> None:
 
 def _swap_folders(new: Path, path: Path) -> None:
     # A folder cannot be renamed over a full one: the old one steps aside first.
-    retired = Path(tempfile.mkdtemp(prefix=_hidden(path), suffix=".old", dir=path.parent))
+    retired = Path(tempfile.mkdtemp(prefix=hidden_prefix(path), suffix=".old", dir=path.parent))
     try:
         path.replace(retired / path.name)
         new.replace(path)
@@ -114,7 +120,7 @@ def atomic_folder(path: Path, *, replace: bool = False, what: str | None = None)
         raise FileExistsError(f"{path} exists already.")
     with explained(path, what=name, all_of_them=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_hidden(path), suffix=".tmp", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=hidden_prefix(path), suffix=".tmp", dir=path.parent))
     try:
         with explained(path, what=name):
             temporary.chmod(0o755)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from transferkit.errors import CacheError
 from transferkit.files.faults import explained
-from transferkit.files.places import cache_home
+from transferkit.files.places import cache_home, can_be_written
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def temporary_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     folder = cache_home()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        usable = os.access(folder, os.W_OK)
+        usable = can_be_written(folder)
     except OSError:
         usable = False
     if not usable:

@@ -22,6 +22,7 @@ import filelock
 
 from transferkit.errors import LockTimeoutError, StorageError
 from transferkit.files.faults import explained, storage_error
+from transferkit.files.places import can_be_written
 from transferkit.progress import tell
 
 LONG_WAIT_SECONDS: Final = 86_400.0
@@ -145,7 +146,7 @@ def _acquire(guard: filelock.BaseFileLock, holder_file: Path, name: str, timeout
 
 def _cannot_be_written(folder: Path, error: Exception) -> bool:
     refused = isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
-    return refused and not os.access(folder, os.W_OK)
+    return refused and not can_be_written(folder)
 
 
 def _refusal(error: Exception, file: Path, name: str) -> StorageError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from transferkit.files.atomic import hidden_prefix
 from transferkit.files.faults import explained
 
 
@@ -40,6 +41,6 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed writers of `path` left beside it. Hold a lock on `path`, so that none is at work."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+    for leftover in path.parent.glob(f"{glob.escape(hidden_prefix(path))}*"):
         if leftover.suffix in (".tmp", ".old"):
             remove(leftover)

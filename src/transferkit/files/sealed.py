@@ -13,7 +13,7 @@ from transferkit.files.strict_json import read_json, write_json
 _SEAL_BYTES = 32
 
 
-def write_sealed(path: Path, content: bytes, *, what: str | None = None) -> None:
+def write_sealed(path: Path, content: bytes | memoryview, *, what: str | None = None) -> None:
     """Write 32 bytes of SHA-256, then `content`, atomically; errors as `atomic_write`."""
     with atomic_write(path, what=what) as stream:
         stream.write(hashlib.sha256(content).digest())

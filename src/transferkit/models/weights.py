@@ -171,7 +171,7 @@ def _from_download(
     wanted = candidates[0]
     target = keras_models_folder() / wanted.name
     try:
-        with lock(target):
+        with lock(target, what=f"the weights {wanted.name}"):
             download(wanted.url, target, md5=wanted.md5, sha256=wanted.sha256, check=_size_checker(network))
         load_file(network, target, backbone=backbone, width=wanted.width)
     except (DownloadError, WeightsError, OSError) as error:

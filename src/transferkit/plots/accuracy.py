@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame, shown_name
 from transferkit.runs.grouping import Runs, clusters_of, group_runs
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import accuracy_interval, decimals_for
@@ -115,14 +115,15 @@ def draw_accuracy(ax: Any, runs: list[Run], say: Translator, *, order: str = "gi
         draw_interval(ax, row, summary, color_of(place))
         count = say(" ({count} seeds)", count=len(summary[0])) if len(summary[0]) > 1 else ""
         write_beside(ax, row, summary[3], f"{summary[1]:.{decimals}%}{count}{_lost_text(lost)}")
-    listed = [groups[place][0] for place in places]
+    listed = [shown_name(groups[place][0]) for place in places]
     if names == "beside":
         ax.set_yticks(range(len(groups)), listed)
     else:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         for row, name in enumerate(listed):
-            ax.annotate(name, (0.02, row - 0.24), xycoords=("axes fraction", "data"), va="bottom", fontsize="small")
+            corner, paper = (0.02, row - 0.24), {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1.0}
+            ax.annotate(name, corner, xycoords=("axes fraction", "data"), va="bottom", fontsize="small", bbox=paper)
     several = any(summary and len(summary[0]) > 1 for summary in summaries)
     longest = max((len(text.get_text()) for text in ax.texts if text.get_position() == (6, 0)), default=0)
     room = 0.16 * max(1.0, longest / 11)  # for the number beside the last interval

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transferkit.errors import InvalidInputError
-from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shorten, wrap
+from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shown_name, shown_title
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
@@ -82,7 +82,7 @@ def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, floa
     """Draw one bar a pair on `ax`."""
     from matplotlib.ticker import MaxNLocator
 
-    names = [shorten(name, 24) for name in run.class_names]
+    names = [shown_name(name, 24) for name in run.class_names]
     counts = [count for _, _, count, _ in pairs]
     bars = ax.barh(range(len(pairs)), counts, color=color_of(0), height=0.68)
     ax.bar_label(bars, [f"{count:,} ({share:.1%})" for _, _, count, share in pairs], padding=4, fontsize="small")
@@ -93,5 +93,5 @@ def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, floa
     ax.set_xlim(0, 1.24 * max(counts))  # room for the number beside the longest bar
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     ax.set_xlabel(say("Test images (share of the true class)"))
-    ax.set_title(wrap(run.name, 40), fontsize="medium")
+    ax.set_title(shown_title(run.name, 40), fontsize="medium")
     quiet_frame(ax, grid="x")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferkit.plots.style import new_axes, plot_texts, predicted_run, wrap
+from transferkit.plots.style import new_axes, plot_texts, predicted_run, shown_name, shown_title
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
@@ -65,7 +65,7 @@ def plot_confusion(run: Run, *, ax: "Axes | None" = None, language: str = "en") 
 
 def draw_confusion(ax: Any, run: Run, say: Translator) -> None:
     """Draw the matrix on `ax`."""
-    names = run.class_names
+    names = [shown_name(name, 30) for name in run.class_names]
     matrix = confusion_matrix(run.test_labels, run.test_predictions, num_classes=len(names))
     totals = matrix.sum(axis=1, keepdims=True)
     parts = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
@@ -82,4 +82,4 @@ def draw_confusion(ax: Any, run: Run, say: Translator) -> None:
     ax.set_ylabel(say("True class"))
     share = f"{np.trace(matrix) / matrix.sum():.2%}"
     summary = say("{accuracy} of {total:,} right", accuracy=share, total=int(matrix.sum()))
-    ax.set_title(f"{wrap(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)
+    ax.set_title(f"{shown_title(run.name, 40)}\n{summary}", fontsize="medium", linespacing=1.4)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import InvalidInputError, MissingDependencyError, UnknownNameError
-from transferkit.plots.style import plot_texts
+from transferkit.plots.style import new_axes, plot_texts, shown_name, shown_title
 from transferkit.runs.metrics import check_labels
 
 if TYPE_CHECKING:
@@ -134,17 +134,17 @@ def _draw_tiles(
             ax.axis("off")
         for ax, tile, name in zip(grid.flat, shown, names, strict=False):
             ax.imshow(tile, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest")
-            ax.set_title(name, fontsize="small")
+            ax.set_title(shown_name(name, 24), fontsize="small")
             ax.set_xticks([])
             ax.set_yticks([])
             ax.spines[:].set_color("#808080")  # a tile that is all white ends somewhere
             ax.spines[:].set_linewidth(0.5)
         if title:
-            figure.suptitle(title)
+            figure.suptitle(shown_title(title, int(13 * figure.get_figwidth())))
     return figure
 
 
-def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = None) -> "Axes":
+def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = None, language: str = "en") -> "Axes":
     """Draw an image, and over it how much the class loses where it is covered.
 
     Parameters
@@ -155,6 +155,8 @@ def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = Non
         From `occlusion_map`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if None.
+    language : {"en", "ko"}, default "en"
+        Language of the label.
 
     Returns
     -------
@@ -165,6 +167,13 @@ def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = Non
     ------
     InvalidInputError
         If the shapes are not as above.
+    UnknownNameError
+        If the language is not one of the above.
+
+    Warns
+    -----
+    TransferKitWarning
+        If Korean is asked for and no font with Hangul is installed; the label is English then.
 
     Examples
     --------
@@ -175,18 +184,17 @@ def plot_occlusion(image: ArrayLike, drop: ArrayLike, *, ax: "Axes | None" = Non
         raise InvalidInputError(
             f"image must have shape (height, width, 1 or 3) and drop (rows, columns); got {pixels.shape} and {loss.shape}."
         )
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        ax = plt.subplots(figsize=(4.2, 3.4), layout="constrained")[1]
-    reach = float(np.abs(loss).max()) or 1.0
-    extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
-    ax.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
-    drawn = ax.imshow(loss, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.55, extent=extent, interpolation="bilinear")
-    ax.figure.colorbar(drawn, ax=ax, label="loss of probability when covered")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    return ax
+    with plot_texts(language) as say:
+        target = new_axes(4.2, 3.4) if ax is None else ax
+        reach = float(np.abs(loss).max()) or 1.0
+        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
+        target.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+        over: dict[str, Any] = {"cmap": "RdBu_r", "alpha": 0.55, "interpolation": "bilinear"}
+        drawn = target.imshow(loss, vmin=-reach, vmax=reach, extent=extent, **over)
+        target.figure.colorbar(drawn, ax=target, label=say("loss of probability when covered"))
+        target.set_xticks([])
+        target.set_yticks([])
+    return target
 
 
 def plot_feature_space(
@@ -224,7 +232,7 @@ def plot_feature_space(
     Raises
     ------
     InvalidInputError
-        If features and labels do not fit together, or there are fewer than five images.
+        If features and labels do not fit together, there are fewer than five images, or the features are the same for all of them.
     UnknownNameError
         If the method is not one of the above.
     MissingDependencyError
@@ -247,7 +255,14 @@ def plot_feature_space(
         raise InvalidInputError(
             f"features must have shape (n, features) with one label each and n of 5 or more; got {table.shape} and {len(classes)} labels."
         )
-    places = _embed(table, method, seed)
+    if not np.isfinite(table).all():
+        raise InvalidInputError("features must be finite numbers; got NaN or infinity.")
+    if np.ptp(table, axis=0).max(initial=0) <= 1e-7 * np.abs(table).max(initial=0):
+        raise InvalidInputError(
+            "features are the same for all images, so nothing tells them apart. Are they dead? See count_dead_features; a larger image_size "
+            "helps."
+        )
+    places = _embed(table / np.abs(table).max(), method, seed)
     with plot_texts("en", class_names):
         import matplotlib.pyplot as plt
 
@@ -256,7 +271,7 @@ def plot_feature_space(
         colours = plt.get_cmap("tab10" if len(class_names) <= 10 else "turbo", len(class_names))
         for label in np.unique(classes):
             chosen = places[classes == label]
-            ax.scatter(chosen[:, 0], chosen[:, 1], s=6, color=colours(int(label)), label=class_names[label])
+            ax.scatter(chosen[:, 0], chosen[:, 1], s=6, color=colours(int(label)), label=shown_name(class_names[label]))
         ax.set_xticks([])
         ax.set_yticks([])
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2, fontsize="small")

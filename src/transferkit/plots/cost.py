@@ -7,7 +7,7 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import summarise_accuracy
-from transferkit.plots.style import color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame, wrap
+from transferkit.plots.style import color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame, shown_name, wrap
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 from transferkit.translation import Translator, mark
@@ -126,19 +126,19 @@ def draw_cost(ax: Any, groups: Mapping[str, Sequence[Run]], cost: str, say: Tran
     for place, (name, group) in enumerate(groups.items()):  # the colour belongs to the place, as in all plots
         price, summary = _mean_cost(group, cost), summarise_accuracy(group)
         if price is None or summary is None:
-            missing.append(name)
+            missing.append(shown_name(name))
             continue
         _, mean, low, high = summary
         color = color_of(place)
         ax.plot([price, price], [low, high], color=color, linewidth=2, solid_capstyle="butt")
         ax.plot([price], [mean], color=color, marker=marker_of(place), markersize=7, linestyle="")
-        named.append((name, price, mean, color))
+        named.append((shown_name(name), price, mean, color))
     ax.set_xscale("log")
     ax.margins(x=0.18, y=0.14)
     _set_ticks(ax, cost, say)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
     ax.set_xlabel(say(COSTS[cost]))
-    ax.set_ylabel(say("Test accuracy"))
+    ax.set_ylabel(say("Test accuracy"), labelpad=7)
     quiet_frame(ax, grid="both")
     if missing:
         text = wrap(say("not recorded: {names}", names=", ".join(missing)), int(11 * ax.figure.get_figwidth()))

@@ -15,6 +15,7 @@ from transferkit.plots.style import (
     new_axes,
     plot_texts,
     quiet_frame,
+    shown_name,
 )
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
@@ -162,7 +163,8 @@ def draw_curves(ax: Any, runs: list[Run], metric: str, say: Translator, *, legen
             curve = validation if validated else training
             ax.plot(epochs[starts], curve[starts], linestyle="", marker="D", markersize=6, color=color, zorder=3)
             drawn.add("next_phase")
-        label = name if len(seeds) == 1 else say("{name} ({count} seeds)", name=name, count=len(seeds))
+        shown = shown_name(name)
+        label = shown if len(seeds) == 1 else say("{name} ({count} seeds)", name=shown, count=len(seeds))
         handles.append(Line2D([], [], color=color, linewidth=1.8, label=label))
     neutral = {"color": ax.xaxis.label.get_color()}
     if "validation" in drawn:
@@ -176,7 +178,7 @@ def draw_curves(ax: Any, runs: list[Run], metric: str, say: Translator, *, legen
     if "seed_band" in drawn:
         handles.append(Patch(alpha=0.18, linewidth=0, label=say("band: lowest to highest seed"), **neutral))
     ax.set_xlabel(say("Epoch"))
-    ax.set_ylabel(say(METRICS[metric]))
+    ax.set_ylabel(say(METRICS[metric]), labelpad=7)  # Hangul reaches below the line
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))

@@ -16,7 +16,7 @@ from transferkit.plots.images import (
     name_file,
     text_height,
 )
-from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
+from transferkit.plots.style import plot_texts, predicted_run, shown_name, shown_title
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
 
@@ -113,7 +113,7 @@ def draw_disagreements(
     figure.set_size_inches(
         width, 0.6 + sum(rows) * (min(width / columns, WIDEST_TILE) + text_height(runs[0]) + 0.1) + 0.3 * len(rows)
     )
-    title = [wrap(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
+    title = [shown_title(f"{letter}: {run.name}", int(13 * width)) for letter, run in zip("AB", runs, strict=True)]
     figure.suptitle("\n".join(title), fontsize="medium", x=0.01, ha="left")
     parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=[n + 0.2 for n in rows])[:, 0]
     for part, (letter, places), lines in zip(parts, shown, rows, strict=True):
@@ -155,7 +155,7 @@ def _draw_part(
         for letter, run in zip("AB", runs, strict=True):
             predicted = int(run.test_predictions[place])
             lines.append(
-                f"{letter}: {shorten(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
+                f"{letter}: {shown_name(names[predicted], NAME_COLUMNS)} {run.test_probabilities[place, predicted]:.0%}"
             )
-        truth = say("truth: {name}", name=shorten(names[runs[0].test_labels[place]], NAME_COLUMNS))
+        truth = say("truth: {name}", name=shown_name(names[runs[0].test_labels[place]], NAME_COLUMNS))
         draw_tile(ax, array[place], truth, "\n".join(lines) + name_file(runs[0], place), columns=columns)

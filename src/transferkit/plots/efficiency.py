@@ -1,17 +1,32 @@
 """Accuracy by the number of labels."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+import math
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from transferkit.plots.style import color_of, marker_of, new_axes, plot_texts, quiet_frame
-from transferkit.translation import Translator
+from transferkit.plots.style import color_of, marker_of, new_axes, plot_texts, quiet_frame, shown_name
+from transferkit.translation import Translator, mark
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 
+METRIC_NAMES: Final = {
+    "accuracy": mark("Test accuracy"),
+    "balanced_accuracy": mark("Balanced accuracy"),
+    "f1_macro": mark("Macro F1"),
+    "loss": mark("Test loss"),
+    "brier": mark("Brier score"),
+}
+_FRACTIONS: Final = ("accuracy", "balanced_accuracy", "f1_macro")
+
+
 class Curve(Protocol):
     """What is drawn of a `transferkit.EfficiencyCurve`."""
+
+    @property
+    def metric(self) -> str:
+        """What is drawn: the name of a column of both tables."""
 
     @property
     def points(self) -> "pd.DataFrame":
@@ -94,21 +109,24 @@ def _draw(ax: Any, curve: Curve, arms: list[str], say: Translator) -> None:
     lows, highs = [], []
     for place, arm in enumerate(arms):
         color, marker = color_of(place), marker_of(place)
-        mean = curve.table[(curve.table["arm"] == arm) & curve.table["accuracy"].notna()]
+        mean = curve.table[(curve.table["arm"] == arm) & curve.table[curve.metric].notna()]
         dots = curve.points[curve.points["arm"] == arm]
-        ax.plot(mean["labels_per_class"], mean["accuracy"], color=color, linewidth=1.8, label=arm)
+        ax.plot(mean["labels_per_class"], mean[curve.metric], color=color, linewidth=1.8, label=shown_name(arm))
         ax.fill_between(mean["labels_per_class"], mean["low"], mean["high"], color=color, alpha=0.18, linewidth=0)
-        ax.plot(dots["labels_per_class"], dots["accuracy"], linestyle="", marker=marker, markersize=4, color=color)
-        lows.append(dots["accuracy"].min())
-        highs.append(dots["accuracy"].max())
+        ax.plot(dots["labels_per_class"], dots[curve.metric], linestyle="", marker=marker, markersize=4, color=color)
+        lows.append(dots[curve.metric].min())
+        highs.append(dots[curve.metric].max())
     budgets = sorted(curve.table["labels_per_class"].unique())
     ax.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
     ax.xaxis.set_minor_locator(NullLocator())
     # A band of two seeds may reach beyond 0 and 1; it is cut off where it would hide the curves.
     room = 0.35 * (max(highs) - min(lows)) + 0.02
-    ax.set_ylim(max(0.0, min(lows) - room), min(1.0, max(highs) + room))
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    of_one = curve.metric in _FRACTIONS
+    ax.set_ylim(max(0.0, min(lows) - room), min(1.0 if of_one else math.inf, max(highs) + room))
+    if curve.metric == "accuracy":
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.set_xlabel(say("Labels per class"))
-    ax.set_ylabel(say("Test accuracy: seeds, mean and 95% interval"))
+    label = say("{metric}: seeds, mean and 95% interval", metric=say(METRIC_NAMES[curve.metric]))
+    ax.set_ylabel(label, labelpad=7)  # Hangul reaches below the line
     ax.legend(loc="best", fontsize="small", frameon=False)
     quiet_frame(ax, grid="y")

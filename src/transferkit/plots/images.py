@@ -9,7 +9,7 @@ from transferkit import files
 from transferkit.data.checks import check_images
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, InvalidInputError, RunError
-from transferkit.plots.style import columns_of
+from transferkit.plots.style import columns_of, shown_name
 from transferkit.runs.run import Run
 
 TILE_WIDTH: Final = 1.3  # inches
@@ -73,7 +73,7 @@ def name_file(run: Run, place: int) -> str:
         return ""
     name = files[place].rpartition("/")[2]
     short = name if columns_of(name) <= NAME_COLUMNS + 3 else f"…{name[-NAME_COLUMNS:]}"
-    return "\n" + short.replace("$", r"\$")
+    return "\n" + shown_name(short)
 
 
 def text_height(run: Run) -> float:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import ORDERS, SEVERAL_SEEDS, draw_interval, finish_accuracy, summarise_accuracy
-from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts
+from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, shown_name
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import decimals_for
@@ -144,7 +144,7 @@ def draw_published(ax: Any, rows: Sequence[Row], say: Translator, *, decimals: i
         _write_column(ax, place, 1, ", ".join(distinct), neutral)
     for column, heading in enumerate((say("measured"), say("published"))):
         _write_column(ax, -0.8, column, heading, neutral)
-    ax.set_yticks(range(len(rows)), [row.name for row in rows])
+    ax.set_yticks(range(len(rows)), [shown_name(row.name) for row in rows])
     several = any(row.summary and len(row.summary[0]) > 1 for row in rows)
     finish_accuracy(ax, len(rows), say(SEVERAL_SEEDS if several else "Test accuracy"))
     handles = [

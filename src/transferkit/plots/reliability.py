@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, wrap
+from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shown_title
 from transferkit.runs.metrics import CALIBRATION_BINS, bin_by_confidence, check_pair
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import wilson_interval
@@ -120,4 +120,4 @@ def _draw_counts(ax: Any, counts: NDArray[np.intp], say: Translator, name: str) 
     above.margins(y=0.35)
     above.spines[["left", "top", "right"]].set_visible(False)
     above.annotate(say("test images"), (0, 1), xycoords="axes fraction", va="top", fontsize="x-small")
-    above.set_title(wrap(name, 40), fontsize="medium")
+    above.set_title(shown_title(name, 40), fontsize="medium")

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import plot_texts
+from transferkit.plots.style import plot_texts, shown_name
 from transferkit.runs.metrics import check_labels
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def draw_samples(
     figure.set_size_inches(1.8 + 0.62 * per_class, 0.66 * len(shown))
     for row, label in zip(figure.subplots(len(shown), per_class, squeeze=False), shown, strict=True):
         _draw_row(row, images, np.flatnonzero(labels == label)[:per_class])
-        row[0].set_ylabel(names[label], rotation=0, ha="right", va="center")
+        row[0].set_ylabel(shown_name(names[label], 24), rotation=0, ha="right", va="center")
 
 
 def _draw_row(row: NDArray[Any], images: NDArray[Any], indices: NDArray[np.int64]) -> None:

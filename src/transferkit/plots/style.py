@@ -1,7 +1,6 @@
 """What all plots share: colours, a font for Hangul, axes of their own."""
 
 import unicodedata
-import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
-from transferkit.errors import InvalidInputError, MissingDependencyError, TransferKitWarning
+from transferkit.errors import InvalidInputError, MissingDependencyError, warn
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 from transferkit.translation import Translator, mark, translator
@@ -92,6 +91,29 @@ def wrap(text: str, columns: int) -> str:
     return "\n".join(lines)
 
 
+def shown_name(name: str, columns: int = 48) -> str:
+    """Return a name as a plot writes it: in one line of this many columns, its ``$`` no mathematics.
+
+    A legend leaves out what begins with an underscore, so a blank goes before it.
+    """
+    text = shorten(_one_line(name), columns)
+    return _without_mathematics(f" {text}" if text.startswith("_") else text)
+
+
+def shown_title(text: str, columns: int) -> str:
+    """Return a text with names in it as a title: in up to four lines of this many columns, its ``$`` no mathematics."""
+    words = shorten(_one_line(text), 4 * columns).split()
+    return _without_mathematics(wrap(" ".join(shorten(word, columns) for word in words), columns))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _without_mathematics(text: str) -> str:
+    return text.replace("$", r"\$")
+
+
 @contextmanager
 def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[Translator]:
     """Yield what speaks `language`, with a font that can draw them and `texts`, for as long as the plot is made.
@@ -110,11 +132,9 @@ def plot_texts(language: str, texts: Iterable[str] = ()) -> Iterator[Translator]
     if language == "ko" or has_hangul(texts):
         font = find_hangul_font()
         if font is None:
-            warnings.warn(
+            warn(
                 "no font with Hangul is installed, so the plot's labels are English. Install one, for instance with "
-                "`apt-get install fonts-nanum`, and draw again.",
-                TransferKitWarning,
-                stacklevel=4,
+                "`apt-get install fonts-nanum`, and draw again."
             )
             say = translator("en")
         else:

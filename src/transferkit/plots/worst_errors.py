@@ -16,7 +16,7 @@ from transferkit.plots.images import (
     name_file,
     text_height,
 )
-from transferkit.plots.style import plot_texts, predicted_run, shorten, wrap
+from transferkit.plots.style import plot_texts, predicted_run, shown_name, shown_title
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
 
@@ -100,18 +100,18 @@ def draw_worst_errors(
         count=len(places),
         total=len(array),
     )
-    figure.suptitle(wrap(title, int(13 * width)), fontsize="medium")
+    figure.suptitle(shown_title(title, int(13 * width)), fontsize="medium")
     for ax in axes[shown:]:
         ax.set_axis_off()
     for ax, place in zip(axes, places[:shown], strict=False):
         predicted = int(run.test_predictions[place])
-        truth = say("truth: {name}", name=shorten(run.class_names[run.test_labels[place]], NAME_COLUMNS))
+        truth = say("truth: {name}", name=shown_name(run.class_names[run.test_labels[place]], NAME_COLUMNS))
         probability = _write_probability(run.test_probabilities[place, predicted])
         draw_tile(
             ax,
             array[place],
             truth,
-            f"{shorten(run.class_names[predicted], NAME_COLUMNS)} {probability}{name_file(run, place)}",
+            f"{shown_name(run.class_names[predicted], NAME_COLUMNS)} {probability}{name_file(run, place)}",
             columns=columns,
         )
 

@@ -88,6 +88,8 @@ class Comparison(ComparisonResults):
     ['good', 'poor', 'a better']
     >>> comparison.class_tests("good")["difference"].to_dict()
     {'cat': 0.0, 'dog': 0.2}
+    >>> print(comparison.to_text("ko").splitlines()[0])
+    이름 없는 데이터: 모델 2개 비교
     >>> report = comparison.to_markdown("ko")
     >>> page = comparison.to_html("report.html")
     >>> table = comparison.to_latex()
@@ -143,7 +145,7 @@ class Comparison(ComparisonResults):
         >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[truth * (np.arange(200) < 150)], **common)
         >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[truth * (np.arange(200) < 190)], **common)
         >>> tk.compare_runs([poor, good]).sentence("poor", "good", language="ko")[:17]
-        '“good” 모델이 “poor” 모델'
+        '“good” 모델이 “poor”'
         """
         if name is None and other is not None:
             raise InvalidInputError(f"other={other!r} needs a name to be compared with: sentence(name, {other!r}).")
@@ -154,6 +156,26 @@ class Comparison(ComparisonResults):
             if not list_banners(self, say):
                 return simplify(write_pair_verdict(self, first, second, say))
         return simplify("\n".join(list_verdicts(self, say)))
+
+    def to_text(self, language: str = "en") -> str:
+        """Return what can be said and the tables as plain text, in signs that the console knows; printing says it in English.
+
+        Parameters
+        ----------
+        language : {"en", "ko"}, default "en"
+            English or Korean.
+
+        Returns
+        -------
+        str
+            The answers first.
+
+        Raises
+        ------
+        UnknownNameError
+            If there are no texts in that language.
+        """
+        return write_text(write_opening(self, translator(language)))
 
     def to_markdown(self, language: str = "en") -> str:
         """Return a report that can be pasted into a GitHub issue.
@@ -214,7 +236,7 @@ class Comparison(ComparisonResults):
         say = translator(language)
         page = write_page(write_document(self, say), draw_figures(self, say, images))
         if path is not None:
-            files.write_text(Path(path).expanduser(), page)
+            files.write_text(files.as_path(path, "path"), page, what="the report")
         return page
 
     def to_latex(self, language: str = "en") -> str:
@@ -266,7 +288,7 @@ class Comparison(ComparisonResults):
         return write_fragment(write_opening(self, translator("en")))
 
     def __repr__(self) -> str:
-        return write_text(write_opening(self, translator("en")))
+        return self.to_text()
 
 
 def compare_runs(
@@ -299,7 +321,8 @@ def compare_runs(
     Returns
     -------
     Comparison
-        With ``table``, ``tests``, ``verdict``, ``sentence()``, ``plot()``, ``to_markdown()``, ``to_html()`` and ``to_latex()``.
+        With ``table``, ``tests``, ``verdict``, ``sentence()``, ``plot()``, ``to_text()``, ``to_markdown()``, ``to_html()`` and
+        ``to_latex()``.
 
     Raises
     ------
@@ -323,11 +346,12 @@ def compare_runs(
     Examples
     --------
     >>> import numpy as np
+    >>> import transferkit as tk
     >>> common = {"class_names": ("cat", "dog"), "test_labels": np.array([0, 1, 1, 0]), "seed": 0}
     >>> common["dataset"] = {"name": "pets", "test_fingerprint": "3fa9"}
-    >>> good = Run(name="good", test_probabilities=np.eye(2)[[0, 1, 1, 0]], **common)
-    >>> poor = Run(name="poor", test_probabilities=np.eye(2)[[0, 1, 0, 0]], **common)
-    >>> compare_runs([poor, good]).table["difference"].tolist()
+    >>> good = tk.Run(name="good", test_probabilities=np.eye(2)[[0, 1, 1, 0]], **common)
+    >>> poor = tk.Run(name="poor", test_probabilities=np.eye(2)[[0, 1, 0, 0]], **common)
+    >>> tk.compare_runs([poor, good]).table["difference"].tolist()
     [0.0, 0.25]
     """
     return Comparison.from_runs(runs, baseline=baseline, margin=margin, family=family, seed=seed)

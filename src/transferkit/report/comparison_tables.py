@@ -118,7 +118,7 @@ def _has_single(methods: set[str]) -> bool:
 
 
 def _has_seeds(methods: set[str]) -> bool:
-    return bool(methods - {Method.MCNEMAR})
+    return bool(methods & {Method.WELCH, Method.PAIRED_T})
 
 
 _PAIR_COLUMNS: Final[dict[str, tuple[str, Callable[[set[str]], bool]]]] = {
@@ -156,7 +156,7 @@ def _format_pair(row: dict[str, Any], say: Translator, decimals: int) -> dict[st
             "better": MISSING,
         }
     permutation, better = MISSING, MISSING
-    if not math.isnan(row["better"]):
+    if not math.isnan(row.get("better", math.nan)):
         permutation = say("too few seeds") if math.isnan(row["p_permutation"]) else format_p(row["p_permutation"])
         better = f"{row['better']:.2f} [{row['better_low']:.2f}, {row['better_high']:.2f}]"
     return cells | {"only": MISSING, "permutation": permutation, "better": better}

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from transferkit.data.dataset import Dataset
 
-_INK: Final = "#010203"  # stands for the page's text colour until the drawing is inside the page
+# They stand for the page's colours until the drawing is inside the page.
+_INK, _PAPER = "#010203", "#040506"
 _WIDTH: Final = 4.7  # inches: on a phone the drawing is hardly reduced, so its letters stay legible
 _COLUMNS: Final = 60  # of a name: as wide as the drawing
 _CURVES: Final = {"accuracy": mark("Accuracy by epoch"), "loss": mark("Loss by epoch")}
@@ -174,12 +175,12 @@ def _draw_svg(title: str, draw: Callable[[Any], object]) -> Figure:
 
     ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     stream = io.StringIO()
-    with rc_settings(dict.fromkeys(ink, _INK) | {"svg.hashsalt": title, "axes.facecolor": "none"}):
+    with rc_settings(dict.fromkeys(ink, _INK) | {"svg.hashsalt": title, "axes.facecolor": _PAPER}):
         figure = Canvas(layout="constrained")
         draw(figure)
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").replace(_PAPER, "var(--paper)")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # it names schemas on the network
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
     return Figure(title, svg)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from transferkit.compare.label_curve import LabelCurve
 from transferkit.compare.transfer import TransferQuestion
+from transferkit.plots.efficiency import METRIC_NAMES
 from transferkit.report.cells import MISSING, format_p, format_points
 from transferkit.report.comparison_tables import write_seeds
 from transferkit.report.document import Document, Section, Table
@@ -52,14 +53,6 @@ _SENTENCES: Final[dict[str, str]] = {
     ),
 }
 """In the order in which they are told."""
-
-_METRICS: Final[dict[str, str]] = {
-    Metric.ACCURACY: mark("Test accuracy"),
-    Metric.BALANCED_ACCURACY: mark("Balanced accuracy"),
-    Metric.F1_MACRO: mark("Macro F1"),
-    Metric.LOSS: mark("Test loss"),
-    Metric.BRIER: mark("Brier score"),
-}
 
 
 class _Numbers:
@@ -130,7 +123,7 @@ def write_document(curve: LabelCurve, say: Translator) -> Document:
                 "Two seeds say next to nothing of how much seeds vary, so intervals are wide and little is found; train with more."
             )
         )
-    title = say("{metric} by the number of labels per class", metric=say(_METRICS[curve.metric]))
+    title = say("{metric} by the number of labels per class", metric=say(METRIC_NAMES[curve.metric]))
     tables = (_write_table(curve, numbers, say),)
     return Document(say.language, title, (), tuple(list_verdicts(curve, say)), tables, (Section("", (*areas, *notes)),))
 
@@ -209,7 +202,7 @@ def _write_table(curve: LabelCurve, numbers: _Numbers, say: Translator) -> Table
         say("Arm"),
         say("Labels per class"),
         say("Seeds"),
-        say("{metric} (95% interval)", metric=say(_METRICS[curve.metric])),
+        say("{metric} (95% interval)", metric=say(METRIC_NAMES[curve.metric])),
         say("SD over seeds (points)") if percent else say("SD over seeds"),
         say("Minus baseline (points, 95% interval)") if percent else say("Minus baseline (95% interval)"),
         say("p"),

@@ -153,9 +153,7 @@ def _notes_on_numbers(results: ComparisonResults, say: Translator) -> Iterator[s
             "augmentation. A large gap means that the model knows its training images better than new ones (overfitting)."
         )
     if front := _list_front(results):
-        yield say(
-            "No model is as quick to train and more accurate than any of these: {names}.", names=list_names(front)
-        )
+        yield say("No model trains as fast as one of these and is more accurate: {names}.", names=list_names(front))
     if any(run.images_per_second is not None for run in results.runs):
         yield say("Images/s: training images processed in a second of training time, over all phases.")
 
@@ -172,6 +170,8 @@ def _notes_on_tests(results: ComparisonResults, say: Translator) -> Iterator[str
             "Pairs with several seeds: Student's t for what seeds would change (Welch) and for what test images would change, put "
             "together (Howe 1974)."
         )
+    if Method.CORRECTED_T in methods:
+        yield say("Cross-validated: each image is predicted by a model that was trained without its fold.")
     if "better" in results.tests and results.tests["better"].notna().any():
         yield say(
             "The exact permutation test, shown where it can reach 0.05 at all, and P hold for these test images only. P is the "
@@ -186,8 +186,8 @@ def _notes_on_tests(results: ComparisonResults, say: Translator) -> Iterator[str
         )
     margin = f"{100 * results.margin:g}"
     yield say(
-        "“Better” needs p below 0.05; “practically equal” needs a test that the difference is within ±{margin} points to say so "
-        "at 0.05; all else is undecided. Both count all pairs.",
+        "“Better” needs p, adjusted for all pairs, below 0.05; “practically equal” needs the same of a test that the difference is "
+        "within ±{margin} points; all else is undecided.",
         margin=margin,
     )
     yield say(

@@ -7,8 +7,9 @@ from transferkit.compare.compared_model import ComparedModel
 from transferkit.compare.table import list_augmentations
 from transferkit.report.vocabulary import CHOICES, ORIGINS, PHASES, RECIPE
 from transferkit.runs.run import Run
-from transferkit.translation import Translator
+from transferkit.translation import Translator, mark
 
+_CHECKED: Final = mark(", official files, verified by SHA-256")
 _PHASE_RECIPE: Final = ("learning_rate", "schedule", "warmup_epochs")
 
 
@@ -58,14 +59,18 @@ def _describe_dataset(run: Run, say: Translator) -> str:
     if not validation:
         sentences.append(say("No image was held out for validation."))
     if data.get("source"):
-        sentences.append(say("Source: {source}.", source=data["source"]))
+        source = str(data["source"])
+        checked = source.removesuffix(_CHECKED)
+        sentences.append(say("Source: {source}.", source=source if checked == source else checked + say(_CHECKED)))
     return " ".join(sentences)
 
 
 def describe_training(model: ComparedModel, say: Translator) -> str:
     """Return one line on how a model was trained."""
     run = model.example
-    recipe: dict[str, Any] = {key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")}
+    recipe: dict[str, Any] = {
+        key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")
+    }
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
     for name, phase in planned.items():
         if phase.get("learning_rate") is None and "learning_rate" in recipe:  # then it is the one of the optimiser

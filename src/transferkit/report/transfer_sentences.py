@@ -56,12 +56,14 @@ _FREEZING: Final[dict[str, str]] = {
 
 
 def choose_effects(effects: Sequence[TransferEffect]) -> list[TransferEffect]:
-    """Return the effect that answers each question best: that of pairs which saw the same images in the same size, if there are any."""
-    chosen = []
-    for kind in TransferQuestion:
-        found = [effect for effect in effects if effect.kind is kind]
-        chosen += sorted(found, key=lambda effect: not _UNFAIR.isdisjoint(effect.differing))[:1]
-    return chosen
+    """Return the effect that answers each question best for each architecture, pretraining first.
+
+    That is a pair which saw the same images in the same size, if there is one.
+    """
+    chosen: dict[tuple[TransferQuestion, str], TransferEffect] = {}
+    for effect in sorted(effects, key=lambda effect: not _UNFAIR.isdisjoint(effect.differing)):
+        chosen.setdefault((effect.kind, effect.backbone), effect)
+    return sorted(chosen.values(), key=lambda effect: effect.kind is not TransferQuestion.PRETRAINING)
 
 
 def write_effect(effect: TransferEffect, results: ComparisonResults, say: Translator) -> str:

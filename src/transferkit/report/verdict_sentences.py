@@ -1,5 +1,6 @@
 """What can be said of two models, in one sentence from a fixed vocabulary, and what bars it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -99,12 +100,17 @@ def _write_scope(row: Mapping[str, Any], results: ComparisonResults, say: Transl
         )
     if row["scope"] == Scope.MODELS:
         return say("This compares these trained models, not the recipes that made them.")
+    if row["method"] == Method.CORRECTED_T:
+        return say(
+            "This compares the recipes over the folds of a cross-validation: it counts what other training and test images would "
+            "change, as far as one data set can tell (Nadeau & Bengio 2003)."
+        )
     if row["method"] == Method.MCNEMAR:
         return say(
             "There is no chance in these trainings, so one says all: this compares the recipes, on these training images."
         )
     scope = say("This compares the recipes: it counts what other seeds and other test images would change.")
-    if row["verdict"] == Verdict.UNDECIDED and row["p_models_holm"] < LEVEL:
+    if row["verdict"] == Verdict.UNDECIDED and row.get("p_models_holm", math.nan) < LEVEL:
         at_hand = say("The trained models at hand do differ; whether others would, with other seeds, is open.")
         return f"{scope} {at_hand}"
     return scope

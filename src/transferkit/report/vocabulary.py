@@ -88,7 +88,8 @@ METHODS: Final[dict[str, str]] = {
     Method.MCNEMAR: mark("exact McNemar test"),
     Method.WELCH: mark("Welch's t test, seeds and test images counted"),
     Method.PAIRED_T: mark("paired t test, seeds and test images counted"),
-    Method.ONE_AGAINST_SEVERAL: mark("t test of one run against several seeds"),
+    Method.CORRECTED_T: mark("corrected t test over folds"),
+    Method.ONE_AGAINST_SEVERAL: mark("McNemar test, one trained model against the mean of several"),
 }
 
 SHORT_VERDICTS: Final[dict[str, str]] = {

@@ -190,6 +190,12 @@ def _read_history(history: Any) -> list[EpochRecord]:
         )
     read = standard_columns(lists)
     numeric = {name: [_number(value, name) for value in values] for name, values in read.items()}
+    for name in ("accuracy", "val_accuracy"):
+        over = [value for value in numeric.get(name, ()) if isinstance(value, float) and value > 1 + _SAME_ACCURACY]
+        if over:
+            raise InvalidInputError(
+                f"history's column {name!r} must hold fractions from 0 to 1; got {over[0]:g}. Divide by 100?"
+            )
     rows: list[Any] = [{"epoch": number, "phase": "train"} for number in numbers]
     for name, values in numeric.items():
         for row, value in zip(rows, values, strict=True):

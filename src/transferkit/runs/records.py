@@ -32,16 +32,16 @@ Positive = Annotated[int, Limits(1)]
 class EpochRecord(TypedDict, total=False):
     """One row of the history: an epoch, or one strength of the penalty that a logistic head tried.
 
-    Other metrics of the model stand beside these under the names that Keras gives them. The time of ``seconds`` is the
-    training's alone. Written by the training of each phase, and by `transferkit.Run.from_history`.
+    Other metrics of the model stand beside these under the names that Keras gives them; a metric of the user's own may be called
+    accuracy and go above 1. The time of ``seconds`` is the training's alone. Written by the training of each phase, and by `transferkit.Run.from_history`.
     """
 
     epoch: Required[ReadOnly[Positive]]
     phase: ReadOnly[str]
     loss: ReadOnly[float | None]
-    accuracy: ReadOnly[Fraction | None]
+    accuracy: ReadOnly[float | None]
     val_loss: ReadOnly[float | None]
-    val_accuracy: ReadOnly[Fraction | None]
+    val_accuracy: ReadOnly[float | None]
     learning_rate: ReadOnly[float | None]
     seconds: ReadOnly[Seconds]
     validation_seconds: ReadOnly[Seconds]

@@ -31,6 +31,8 @@ class Method(StrEnum):
     """One trained model against the mean of several trained ones, on the same images."""
     WELCH = "welch"
     PAIRED_T = "paired t"
+    CORRECTED_T = "corrected t"
+    """Folds of a cross-validation, Nadeau and Bengio's correction."""
     TOO_FEW_SEEDS = "too few seeds"
 
 

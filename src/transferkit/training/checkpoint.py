@@ -4,9 +4,8 @@ One file, written atomically: the weights, the optimiser's variables, the best w
 augmentation and dropout depend on (seed, epoch) alone and need no saving.
 """
 
+import io
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 
 from transferkit import files
+from transferkit.errors import DataError
 from transferkit.runs.records import EpochRecord, ProbeRecord
 
 
@@ -61,7 +61,13 @@ _FACTS = tuple(field.name for field in fields(Progress) if field.name not in ("b
 
 
 def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> None:
-    """Write model, optimiser and progress to one ``.npz`` file."""
+    """Write model, optimiser and progress to one sealed file.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only; the checkpoint before it stays.
+    """
     arrays = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
     arrays |= {f"optimizer{i}": _numpy(variable) for i, variable in enumerate(model.optimizer.variables)}
     arrays |= {f"best{i}": array for i, array in enumerate(progress.best_weights or [])}
@@ -73,16 +79,19 @@ def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> 
             arrays |= {f"callback{index}.{name}.{i}": array for i, array in enumerate(value)}
     facts = {name: getattr(progress, name) for name in _FACTS} | {"key": key}
     facts["callbacks"] = None if progress.callbacks is None else states
-    with files.atomic_write(path) as stream:
-        np.savez(stream, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+    files.write_sealed(path, content.getbuffer(), what="the checkpoint of this training")
 
 
 def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | None:
     """Read a checkpoint of the training with this key; None if there is none, it is another's, or it is damaged."""
-    if not path.is_file():
-        return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        content = files.read_sealed(path)
+    except (OSError, DataError):
+        return None  # starting again costs time, not correctness
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
             if facts.pop("key") != key or facts["callbacks"] is None:
                 return None
@@ -92,8 +101,8 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
         progress.best_score = tuple(score) if score else None
         for index, state in enumerate(facts["callbacks"]):
             state |= {name: _numbered(arrays, f"callback{index}.{name}.") for name in state.pop("__arrays__")}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None  # starting again costs time, not correctness
+    except (ValueError, KeyError, TypeError):  # of another version
+        return None
     return progress, arrays
 
 

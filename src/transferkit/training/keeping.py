@@ -1,5 +1,6 @@
 """The one way through a training, for networks and classifiers alike: lock, find again, fit, record, save."""
 
+import hashlib
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ from transferkit.training.record import record_run
 _BUSY: dict[int, str] = {}
 _ONE_AT_A_TIME = threading.Lock()
 _PROCESS = os.getpid()
+_LONGEST_NAME = 160  # bytes of the 255 that a file name may have, since more is added to it
 
 
 def keep(training: Training, keeping: Keeping) -> Run:
@@ -49,8 +51,9 @@ def keep(training: Training, keeping: Keeping) -> Run:
     InvalidInputError
         If the same model is being trained by another thread, or this process was forked from one that trained.
     """
+    refuse_in_forked_child()
     place = None if keeping.folder is None else run_folder(keeping.folder, keeping.save_as or training.name)
-    with _alone(training), _locked(place):
+    with _alone(training), _locked(place, training.name):
         if place is not None:
             finished = None if keeping.overwrite else _find(place, training, keeping)
             if finished is not None:
@@ -61,7 +64,7 @@ def keep(training: Training, keeping: Keeping) -> Run:
 
 
 def _train(training: Training, keeping: Keeping, place: Path | None) -> Run:
-    checkpoint = None if place is None else beside(place, ".checkpoint.npz")
+    checkpoint = None if place is None else beside(place, ".checkpoint")
     try:
         outcome = training.fit(None if training.identity.unknown else checkpoint)
     except KeyboardInterrupt:
@@ -163,8 +166,12 @@ def _save(run: Run, place: Path) -> Run:
 
 
 def run_folder(folder: str | Path, name: str) -> Path:
-    """Return the folder of the run of this name."""
-    return files.as_path(folder, "folder") / (re.sub(r"\W+", "-", name.lower()).strip("-") or "run")
+    """Return the folder of the run of this name; one too long for a file system is cut, and told apart by a hash."""
+    slug = re.sub(r"\W+", "-", name.lower()).strip("-") or "run"
+    if len(slug.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        slug = f"{slug.encode()[:_LONGEST_NAME].decode('utf-8', 'ignore')}-{digest}"
+    return files.as_path(folder, "folder") / slug
 
 
 def beside(place: Path, suffix: str) -> Path:
@@ -178,20 +185,30 @@ def say(message: str, *, verbose: bool) -> None:
         rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
 
 
-def _locked(place: Path | None) -> AbstractContextManager[Any]:
+def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:
     if place is None:
         return nullcontext()
-    return files.lock(beside(place, ""), what=f"run {place.name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
+    return files.lock(beside(place, ""), what=f"run {name!r}", timeout_seconds=files.LONG_WAIT_SECONDS)
 
 
-@contextmanager
-def _alone(training: Training) -> Iterator[None]:
-    """Refuse to train one model in two threads, and to train where TensorFlow would hang: in a forked child."""
+def refuse_in_forked_child() -> None:
+    """Raise where TensorFlow would hang: in a process that was forked from one in which it was imported.
+
+    Raises
+    ------
+    InvalidInputError
+        The message says how to start processes.
+    """
     if os.getpid() != _PROCESS and "tensorflow" in sys.modules:
         raise InvalidInputError(
             "this process was forked from one in which TensorFlow was imported, where it hangs. Start processes afresh: joblib's own "
             "backend (loky), or multiprocessing.get_context('spawn')."
         )
+
+
+@contextmanager
+def _alone(training: Training) -> Iterator[None]:
+    """Refuse to train one model in two threads."""
     with _ONE_AT_A_TIME:
         if id(training.model) in _BUSY:
             raise InvalidInputError(

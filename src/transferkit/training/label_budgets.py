@@ -157,7 +157,10 @@ def label_efficiency(
             merged = options | arm.options_at(budget)
             check_method(arm.method, merged)
             label = f"{name}-{budget}-per-class-seed-"
-            tasks += [Task(arm.build, arm.method, merged, name, seed, f"{label}{seed}", budget) for seed in chosen]
+            tasks += [
+                Task(arm.build, arm.method, merged, name, seed, f"{label}{seed}", budget, tuple(chosen))
+                for seed in chosen
+            ]
     for arm in named.values():
         check_build(arm.build, chosen)
     resolve_data(data, chosen[0]).subset(max(budgets), seed=chosen[0])  # raises if a class has fewer

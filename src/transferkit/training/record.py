@@ -1,6 +1,8 @@
 """What becomes of a training: measured once on the test images, and recorded as a Run."""
 
 import time
+from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +16,8 @@ from transferkit.training.contract import Outcome, Training
 from transferkit.training.environment import describe_environment
 from transferkit.training.options import Keeping
 
+PLANNED_SEEDS: ContextVar[Sequence[int]] = ContextVar("PLANNED_SEEDS", default=())
+"""The seeds that a call declares before it trains the first of them; `repeat` sets it."""
 GAP_IMAGES = 10_000  # enough for the overfit gap to half a point, and cheap
 
 
@@ -67,6 +71,7 @@ def record_run(training: Training, keeping: Keeping, outcome: Outcome) -> Run:
         identity=dict(training.identity.parts),
         probe=outcome.probe or {},
         notes=outcome.notes,
+        plan={"seeds": list(PLANNED_SEEDS.get())} if PLANNED_SEEDS.get() else {},
         model=training.model,
     )
 

@@ -100,5 +100,8 @@ def repeat(
     check_method(method, options)
     default = check_build(build, chosen)
     named = default if name is None else name
-    tasks = [Task(build, method, options, named, seed, f"{named}-seed-{seed}") for seed in chosen]
+    tasks = [
+        Task(build, method, options, named, seed, f"{named}-seed-{seed}", planned_seeds=tuple(chosen))
+        for seed in chosen
+    ]
     return run_tasks(tasks, data, folder=folder, n_jobs=n_jobs, verbose=verbose)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from transferkit.data.checks import check_input_shape
+from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
@@ -374,7 +374,7 @@ def check_trainable(model: Any, data: Dataset) -> None:
     check_network(model)
     if not model.compiled or model.optimizer is None:
         raise InvalidInputError(f"the model {model.name!r} is not compiled. Call model.compile(...) first.")
-    check_input_shape(data.image_shape, model.input_shape[1:], name="images")
+    check_fits_model(data.image_shape, model.input_shape[1:], name="images")
     if model.output_shape != (None, data.num_classes):
         raise DataError(
             f"the model {model.name!r} has output shape {model.output_shape}, but the data have {data.num_classes} classes. "

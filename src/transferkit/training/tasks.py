@@ -35,6 +35,7 @@ from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
 from transferkit.training.keeping import run_folder
+from transferkit.training.record import PLANNED_SEEDS
 
 Method = Literal["train", "fine_tune"]
 Build = Callable[..., Any]
@@ -66,6 +67,8 @@ class Task:
         What tells this run from the others of the call; also the name of its folder.
     labels_per_class : int, optional
         How many training images of each class are kept, drawn by the seed. All if None.
+    planned_seeds : tuple of int
+        All seeds of the call, this one included: seeds that are added later, perhaps after a look at the results, are told from them.
     """
 
     build: Build
@@ -75,6 +78,7 @@ class Task:
     seed: int
     label: str
     labels_per_class: int | None = None
+    planned_seeds: tuple[int, ...] = ()
 
 
 def check_seeds(seeds: Iterable[int]) -> list[int]:
@@ -283,7 +287,12 @@ def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bo
     if task.labels_per_class is not None:
         chosen = chosen.subset(task.labels_per_class, seed=task.seed)
     options = dict(task.options) | {"seed": task.seed, "name": task.name, "folder": folder, "save_as": task.label}
-    return _METHODS[task.method](build_model(task.build, task.seed), chosen, verbose=verbose, **options)
+    model = build_model(task.build, task.seed)
+    token = PLANNED_SEEDS.set(task.planned_seeds)
+    try:
+        return _METHODS[task.method](model, chosen, verbose=verbose, **options)
+    finally:
+        PLANNED_SEEDS.reset(token)
 
 
 def _limit_threads() -> None:

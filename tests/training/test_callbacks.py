@@ -1,0 +1,168 @@
+"""Keras's own callbacks work in every engine and phase, and a training that was cut off goes on with what they knew."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.errors import InvalidInputError
+
+QUIET = {"verbose": False, "batch_size": 32}
+CALLBACKS = {
+    "early stopping": lambda monitor, _: keras.callbacks.EarlyStopping(monitor, patience=1, restore_best_weights=True),
+    "plateau": lambda monitor, _: keras.callbacks.ReduceLROnPlateau(monitor, patience=1),
+    "checkpoint": lambda monitor, folder: keras.callbacks.ModelCheckpoint(
+        str(folder / "m.weights.h5"), monitor=monitor, save_best_only=True, save_weights_only=True
+    ),
+    "rates": lambda _, __: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
+    "backup": lambda _, folder: keras.callbacks.BackupAndRestore(str(folder / "backup")),
+    "csv": lambda _, folder: keras.callbacks.CSVLogger(str(folder / "log.csv")),
+    "tensorboard": lambda _, folder: keras.callbacks.TensorBoard(str(folder / "board")),
+}
+
+
+FEW = [("early stopping", "val_accuracy"), ("plateau", "val_accuracy"), ("checkpoint", "val_accuracy")]
+EACH = [
+    pytest.param(kind, monitor, marks=[] if (kind, monitor) in FEW else pytest.mark.slow)
+    for kind in CALLBACKS
+    for monitor in ("val_accuracy", "val_loss")
+]
+
+
+@pytest.mark.parametrize(("kind", "monitor"), EACH)
+def test_each_works_on_kept_features_plainly_and_in_both_phases(transfer, digits, tmp_path, kind, monitor):
+    data = digits.subset(5)
+    for number, (freeze, engine) in enumerate([(True, "auto"), (True, "plain"), (False, "auto")]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made = CALLBACKS[kind](monitor, folder)
+        run = tk.train(transfer(freeze), data, epochs=2, callbacks=made, engine=engine, **QUIET)
+        assert run.status == "completed"
+    if kind not in ("plateau", "rates"):
+        run = tk.fine_tune(transfer(False), data, epochs=1, callbacks=[CALLBACKS[kind](monitor, tmp_path)], **QUIET)
+        assert [row["phase"] for row in run.history] == ["head", "all"]
+
+
+@pytest.mark.parametrize("kind", ["plateau", "rates"])
+def test_those_that_set_the_rate_are_refused_beside_a_schedule(transfer, digits, tmp_path, kind):
+    made = CALLBACKS[kind]("val_loss", tmp_path)
+    trained = []
+    stop = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: trained.append(1))
+    with pytest.raises(InvalidInputError, match="schedule='constant'"):
+        tk.fine_tune(transfer(False), digits, epochs=2, callbacks=[made, stop], **QUIET)
+    assert not trained
+    run = tk.fine_tune(
+        transfer(False), digits.subset(5), epochs=1, schedule="constant", warmup_epochs=0, callbacks=[made], **QUIET
+    )
+    assert run.status == "completed"
+
+
+def test_averaging_callbacks_work(transfer, digits):
+    model = transfer(False)
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for swap_on_epoch in (False, True):
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=swap_on_epoch)
+        assert tk.train(model, digits.subset(5), epochs=2, callbacks=[swap], **QUIET).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        (None, 0),
+        ((), 0),
+        (lambda made: made, 1),
+        (lambda made: (one for one in [made, made]), 2),
+        (lambda made: {made}, 1),
+    ],
+    ids=["None", "empty", "one", "generator", "set"],
+)
+def test_callbacks_are_given_in_any_iterable(transfer, digits, given, count):
+    seen = []
+    made = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: seen.append(1))
+    tk.train(transfer(True), digits.subset(5), epochs=1, callbacks=given(made) if callable(given) else given, **QUIET)
+    assert len(seen) == count
+
+
+@pytest.mark.parametrize("wrong", ["early", 3, [print], keras.callbacks.EarlyStopping])
+def test_other_things_are_no_callbacks(transfer, digits, wrong):
+    with pytest.raises(InvalidInputError, match="callbacks must be"):
+        tk.train(transfer(True), digits, callbacks=wrong, **QUIET)
+
+
+class Cut(keras.callbacks.Callback):
+    """Raise before an epoch, as a kill would, but in this process."""
+
+    def __init__(self, epoch, error=KeyboardInterrupt):
+        super().__init__()
+        self.at, self.error = epoch, error
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.at:
+            raise self.error
+
+
+def stopping(patience):
+    # Nothing improves by as much, so it stops after `patience` epochs of each phase.
+    return keras.callbacks.EarlyStopping("val_loss", patience=patience, min_delta=100.0)
+
+
+@pytest.mark.parametrize("cut", [pytest.param(cut, marks=[] if cut == 3 else pytest.mark.slow) for cut in range(1, 7)])
+def test_early_stopping_across_a_cut_ends_where_an_uninterrupted_one_does(transfer, digits, tmp_path, cut, monkeypatch):
+    data, options = digits.subset(5), {"head_epochs": 4, "epochs": 5, "warmup_epochs": 0.5, "name": "run", **QUIET}
+    whole = tk.fine_tune(transfer(False), data, callbacks=[stopping(2)], **options)
+    epochs = [(row["epoch"], row["phase"]) for row in whole.history]
+    assert epochs == [(1, "head"), (2, "head"), (5, "all"), (6, "all")] or len(epochs) < 9
+    from transferkit.training import checkpoint, steps
+
+    saves = []
+
+    def save_and_cut(*args, **others):
+        checkpoint.save_checkpoint(*args, **others)
+        saves.append(1)
+        if len(saves) == cut:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "save_checkpoint", save_and_cut)
+        with contextlib.suppress(KeyboardInterrupt):
+            tk.fine_tune(transfer(False), data, folder=tmp_path, callbacks=[stopping(2)], **options)
+    again = tk.fine_tune(transfer(False), data, folder=tmp_path, callbacks=[stopping(2)], **options)
+    assert [(row["epoch"], row["phase"]) for row in again.history] == epochs
+    np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)
+
+
+def test_plateau_goes_on_with_the_rate_that_it_had_set(transfer, digits, tmp_path, monkeypatch):
+    def plateau():
+        return keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=100.0, factor=0.5)
+
+    data, options = digits.subset(5), {"epochs": 5, "name": "run", **QUIET}
+    whole = tk.train(transfer(True), data, callbacks=plateau(), **options)
+    from transferkit.training import checkpoint, steps
+
+    saves = []
+
+    def save_and_cut(*args, **others):
+        checkpoint.save_checkpoint(*args, **others)
+        saves.append(1)
+        if len(saves) == 3:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "save_checkpoint", save_and_cut)
+        with pytest.raises(OSError, match="space"):
+            tk.train(transfer(True), data, folder=tmp_path, callbacks=plateau(), **options)
+    again = tk.train(transfer(True), data, folder=tmp_path, callbacks=plateau(), **options)
+    rates = [row["learning_rate"] for row in whole.history]
+    assert rates[-1] < rates[0]
+    assert [row["learning_rate"] for row in again.history] == rates
+
+
+def test_a_backup_of_an_earlier_training_is_not_gone_on_from_silently(transfer, digits, tmp_path):
+    data = digits.subset(5)
+    backup = str(tmp_path / "backup")
+    with pytest.raises(KeyboardInterrupt):
+        tk.train(transfer(True), data, epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup), Cut(2)], **QUIET)
+    with pytest.raises(InvalidInputError, match="folder="):
+        tk.train(transfer(True), data, epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup)], **QUIET)

@@ -1,0 +1,120 @@
+"""Cross-validation: every image once, by a model that never saw it; and what a comparison makes of it."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.errors import InvalidInputError, UnknownNameError
+
+
+@pytest.fixture(scope="module")
+def data():
+    from sklearn.datasets import load_digits
+
+    digits, labels = load_digits(return_X_y=True)
+    images = (digits[:300] * 15).astype("uint8").reshape(-1, 8, 8, 1)
+    images[7] = images[4]  # equal images stay together
+    labels[7] = labels[4]
+    return tk.Dataset.from_arrays((images[:200], labels[:200]), (images[200:], labels[200:300]), allow_overlap=True)
+
+
+def baseline(name):
+    return functools.partial(tk.build_baseline, name)
+
+
+@pytest.fixture(scope="module")
+def runs(data):
+    return [
+        run
+        for name in ("naive_bayes", "logistic_regression")
+        for run in tk.cross_validate(baseline(name), data, folds=4, repeats=2, name=name, verbose=False)
+    ]
+
+
+def test_each_image_is_tested_once_and_equal_ones_in_one_fold(data, runs):
+    assert [(run.name, run.seed) for run in runs] == [
+        ("naive_bayes", 0),
+        ("naive_bayes", 1),
+        ("logistic_regression", 0),
+        ("logistic_regression", 1),
+    ]
+    folds = np.array([run.dataset["folds"] for run in runs])
+    assert folds.shape == (4, 300)
+    assert (folds[0] == folds[2]).all()
+    assert (folds[0] != folds[1]).any()
+    assert (folds[:, 7] == folds[:, 4]).all()
+    labels = np.concatenate([split.labels for split in data])
+    for run in runs:
+        np.testing.assert_array_equal(run.test_labels, labels)
+        assert len(run.test_probabilities) == 300
+    sizes = np.array([np.bincount(labels[folds[0] == fold], minlength=10) for fold in range(4)])
+    assert sizes.max() - sizes.min() <= 5  # stratified
+
+
+def test_predictions_are_those_of_a_model_that_was_trained_on_the_other_folds(data, runs):
+    run = runs[0]
+    folds = np.array(run.dataset["folds"])
+    images = np.concatenate([split.images for split in data])
+    model = tk.build_baseline("naive_bayes").fit(images[folds != 2], run.test_labels[folds != 2])
+    np.testing.assert_allclose(run.test_probabilities[folds == 2], model.predict_proba(images[folds == 2]), atol=1e-4)
+
+
+def test_a_comparison_goes_fold_by_fold(runs):
+    from transferkit.statistics.cross_validation import spread_over_folds
+
+    row = tk.compare_runs(runs).tests.iloc[0]
+    differences = []
+    for repeat in (0, 1):
+        a, b = runs[2 + repeat], runs[repeat]
+        folds = np.array(a.dataset["folds"])
+        differences += [a.test_correct[folds == f].mean() - b.test_correct[folds == f].mean() for f in range(4)]
+    spread = spread_over_folds(differences, test_share=0.25)
+    assert (row["method"], row["scope"]) == ("corrected t", "recipes")
+    assert row["difference"] == pytest.approx(np.mean(differences))
+    assert row["p"] == pytest.approx(spread.p(np.mean(differences)))
+    assert np.isfinite([row["loss_low"], row["loss_high"], row["f1_macro_p"]]).all()
+    assert tk.compare_runs([runs[0], runs[2]]).tests["method"][0] == "corrected t"
+    assert tk.compare_runs(runs).to_markdown()
+
+
+def test_repetitions_are_seeds_of_one_recipe_although_folds_are_not_quite_equally_large(data):
+    runs = tk.cross_validate(
+        baseline("naive_bayes"), data, folds=7, repeats=3, groups=np.arange(300) // 4, validation=0.1, verbose=False
+    )
+    assert tk.compare_runs(runs).table["seeds"].tolist() == [3]
+
+
+def test_groups_stay_in_one_fold(data):
+    groups = np.arange(300) // 3
+    (run,) = tk.cross_validate(baseline("naive_bayes"), data, folds=3, groups=groups, verbose=False)
+    folds = np.array(run.dataset["folds"])
+    assert all(len(set(folds[groups == group])) == 1 for group in range(100))
+
+
+def test_a_network_is_built_anew_for_each_fold_and_found_again(data, tmp_path):
+    build = functools.partial(tk.build_cnn, (8, 8, 1), filters=(2,))
+    call = functools.partial(
+        tk.cross_validate, build, data, folds=2, name="net", epochs=1, folder=tmp_path, verbose=False, validation=20
+    )
+    (first,), (again,) = call(), call()
+    np.testing.assert_array_equal(first.test_probabilities, again.test_probabilities)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "net-seed-0-fold-0",
+        "net-seed-0-fold-1",
+    ]
+
+
+def test_senseless_calls_are_refused(data):
+    build = baseline("naive_bayes")
+    with pytest.raises(InvalidInputError, match="folds"):
+        tk.cross_validate(build, data, folds=1)
+    with pytest.raises(InvalidInputError, match="Take fewer folds"):
+        tk.cross_validate(build, data, folds=200)
+    with pytest.raises(InvalidInputError, match="groups"):
+        tk.cross_validate(build, data, groups=[1, 2])
+    with pytest.raises(InvalidInputError, match="Dataset"):
+        tk.cross_validate(build, [1, 2])
+    with pytest.raises(UnknownNameError):
+        tk.cross_validate(build, data, method="fit")

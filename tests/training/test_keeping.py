@@ -1,0 +1,234 @@
+"""The one way through a training: the same cell again, one model at a time, what is found and what is not."""
+
+import multiprocessing
+import os
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.errors import InvalidInputError, RunError, TransferKitError, TransferKitWarning
+
+OPTIONS = {"epochs": 3, "name": "cnn", "batch_size": 32, "verbose": False}
+
+
+def build(**options):
+    return tk.build_cnn((16, 16, 1), filters=(4,), dense_units=8, **options)
+
+
+@pytest.fixture(scope="module")
+def data(digits):
+    return digits.subset(10)
+
+
+@pytest.fixture(scope="module")
+def whole(data):
+    return tk.train(build(), data, **OPTIONS)
+
+
+class Trouble(keras.callbacks.Callback):
+    """Raise once, at one moment of the second epoch."""
+
+    def __init__(self, moment, error):
+        super().__init__()
+        self.moment, self.error, self.epoch = moment, error, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self._at("epoch begin")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._at("batch end")
+
+    def on_test_end(self, logs=None):
+        self._at("test end")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._at("epoch end")
+
+    def _at(self, moment):
+        if self.epoch == 1 and moment == self.moment:
+            raise self.error
+
+
+ERRORS = [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt(), RuntimeError("a callback's")]
+
+
+@pytest.mark.parametrize(
+    ("error", "moment"),
+    [
+        pytest.param(error, moment, marks=[] if place == kind else pytest.mark.slow)
+        for kind, error in enumerate(ERRORS)
+        for place, moment in enumerate(["epoch begin", "batch end", "test end", "epoch end"])
+    ],
+)
+def test_the_same_model_goes_on_as_if_nothing_had_been(data, whole, tmp_path, moment, error):
+    model = build()
+    start = [array.copy() for array in model.get_weights()]
+    with pytest.raises(type(error)):
+        tk.train(model, data, callbacks=Trouble(moment, error), folder=tmp_path, **OPTIONS)
+    for before, now in zip(start, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, now)
+    again = tk.train(model, data, folder=tmp_path, **OPTIONS)
+    np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=1e-4)
+    assert [row["epoch"] for row in again.history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("where", ["record_run", "_save"])
+def test_an_error_after_the_last_epoch_costs_no_epoch(data, whole, tmp_path, monkeypatch, where):
+    from transferkit.training import keeping
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    model = build()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, where, full)
+        with pytest.raises(OSError, match="space"):
+            tk.train(model, data, folder=tmp_path, **OPTIONS)
+    again = tk.train(model, data, folder=tmp_path, **OPTIONS)
+    np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=1e-4)
+    checkpoints = [row["seconds"] for row in again.history]
+    assert len(checkpoints) == len(set(checkpoints)) == 3
+    assert [row["epoch"] for row in again.history] == [1, 2, 3]
+
+
+def test_one_model_is_not_trained_in_two_threads(data):
+    model, errors, begun, go_on = build(), [], threading.Event(), threading.Event()
+
+    class Wait(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            begun.set()
+            go_on.wait(60)
+
+    first = threading.Thread(target=lambda: tk.train(model, data, callbacks=Wait(), **OPTIONS))
+    first.start()
+    assert begun.wait(120)
+    try:
+        tk.train(model, data, **OPTIONS | {"name": "other"})
+    except InvalidInputError as error:
+        errors.append(str(error))
+    go_on.set()
+    first.join(120)
+    assert "another thread" in errors[0]
+    assert tk.train(model, data, **OPTIONS).status == "completed"  # afterwards it may
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_refuses_instead_of_hanging(data):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+
+    def child():
+        from transferkit.training.keeping import refuse_in_forked_child
+
+        try:
+            refuse_in_forked_child()
+        except TransferKitError as error:
+            queue.put(str(error))
+
+    process = context.Process(target=child)
+    process.start()
+    assert "forked" in queue.get(timeout=60)
+    process.join(60)
+
+
+def test_what_cannot_be_told_apart_is_trained_anew_and_a_line_says_so(data, tmp_path):
+    class Locked(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+    first = tk.train(build(), data, callbacks=Locked(), folder=tmp_path, **OPTIONS)
+    with pytest.warns(TransferKitWarning, match="trained anew.*lock"):
+        again = tk.train(build(), data, callbacks=Locked(), folder=tmp_path, **OPTIONS)
+    assert again.created != first.created
+    with pytest.raises(RunError, match="epochs 3"):  # what can be told still counts
+        tk.train(build(), data, callbacks=Locked(), folder=tmp_path, **OPTIONS | {"epochs": 4})
+
+
+def test_pixels_changed_in_place_are_other_data(digits, tmp_path):
+    images, labels = digits.train.images[:300].copy(), digits.train.labels[:300].copy()
+    made = tk.Dataset.from_arrays(
+        train=(images, labels), test=digits.test, validation=digits.validation, allow_overlap=True
+    )
+    tk.train(build(), made, folder=tmp_path, **OPTIONS)
+    images[0] ^= 255
+    changed = tk.Dataset.from_arrays(
+        train=(images, labels), test=digits.test, validation=digits.validation, allow_overlap=True
+    )
+    for now in (made, changed):
+        with pytest.raises(RunError, match="other data"):
+            tk.train(build(), now, folder=tmp_path, **OPTIONS)
+
+
+def test_lost_weights_of_a_finished_run_are_said(data, tmp_path, capsys):
+    run = tk.train(build(), data, folder=tmp_path, **OPTIONS)
+    assert run.path is not None
+    tk.load_run(run.path)
+    from dataclasses import replace
+
+    replace(run, path=None).save(run.path, weights=False, replace=True)
+    model = build()
+    before = model.get_weights()[0].copy()
+    again = tk.train(model, data, folder=tmp_path, **OPTIONS | {"verbose": True})
+    assert "without weights" in capsys.readouterr().out
+    np.testing.assert_array_equal(before, model.get_weights()[0])
+    assert again.model is None
+
+
+def test_a_finished_run_stays_where_another_failed(data, tmp_path):
+    from sklearn.dummy import DummyClassifier
+    from sklearn.pipeline import make_pipeline
+
+    from transferkit.models.baselines import FlattenPixels
+
+    class Broken(DummyClassifier):
+        def predict_proba(self, x):
+            return super().predict_proba(x) * np.nan
+
+    tk.fit_classifier(make_pipeline(FlattenPixels(), DummyClassifier()), data, name="c", folder=tmp_path, verbose=False)
+    broken = make_pipeline(FlattenPixels(), Broken())
+    with pytest.warns(TransferKitWarning) as warned:
+        tk.fit_classifier(broken, data, name="c", folder=tmp_path, overwrite=True, verbose=False)
+    assert "stays" in str(warned[-1].message)
+    assert tk.load_run(tmp_path / "c").status == "completed"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"folder": 3},
+        {"folder": b"runs"},
+        {"name": 5},
+        {"save_as": " "},
+        {"seed": -1},
+        {"seed": 0.5},
+        {"tuning_trials": 0},
+        {"learning_rate": "fast"},
+        {"learning_rate": float("nan")},
+        {"label_smoothing": "some"},
+        {"warmup_epochs": "one", "schedule": "cosine"},
+        {"augment": 3},
+        {"epochs": 2.5},
+    ],
+    ids=str,
+)
+def test_options_of_a_wrong_kind_are_typed_errors(data, options):
+    with pytest.raises(TransferKitError):
+        tk.train(build(), data, **OPTIONS | options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learning_rate": np.float32(0.01), "seed": np.int64(3), "epochs": np.int32(1), "augment": None},
+        {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9), "epochs": 1},
+        {"batch_size": np.int64(16), "augment": ["flip"], "callbacks": None, "epochs": 1},
+    ],
+)
+def test_numpy_numbers_schedules_and_none_mean_what_they_say(data, options):
+    assert tk.train(build(), data, **OPTIONS | options).status == "completed"
