@@ -4,9 +4,14 @@
 
 All contenders take the same raw grey images and give the same features; that is checked. PyTorch takes part if it is
 installed (``pip install 'transferkit[bench]'``). The rate is that of the best round; the ratios compare medians over rounds.
+
+A second table has what each use of kept features costs before one is read: tracing the program that addresses them, hashing the weights,
+and running 8 images through the live layers to compare.
 """
 
 import argparse
+import tempfile
+from pathlib import Path
 from statistics import median
 
 import keras
@@ -14,7 +19,7 @@ import machine
 import numpy as np
 
 import transferkit as tk
-from transferkit.features.engine import load_engine
+from transferkit.features.engine import live_values, load_engine
 from transferkit.features.prefix import find_prefix
 
 parser = argparse.ArgumentParser(description="Feature extraction, side by side")
@@ -26,13 +31,21 @@ arguments = parser.parse_args()
 print(machine.describe_machine(), "\n")
 test_images = tk.load_fashion_mnist().test.images
 matmul = machine.make_matmul()
-rows = []
+rows, costs = [], []
 for size in arguments.sizes:
     images = test_images[: max(64, arguments.images * 64**2 // size**2 // 64 * 64)]
     model = tk.build_transfer_model("mobilenet", image_size=size)
-    ours = load_engine(find_prefix(model), "litert", images)
+    prefix = find_prefix(model)
+    ours = load_engine(prefix, "litert", images, folder=Path(tempfile.mkdtemp()))
     if ours is None:
         raise SystemExit("LiteRT cannot run this model here.")
+    paid = {
+        "trace": lambda m=model: find_prefix(m),
+        "weights": prefix.weights_digest,
+        "live check": lambda p=prefix, x=images: live_values(p, x[:8]),
+    }
+    seconds = machine.time_in_turns(paid, rounds=arguments.rounds)
+    costs.append([f"{size}", *(f"{median(seconds[name]):.3f}" for name in paid)])
     plain = keras.Model(model.inputs, model.get_layer("pool").output)
     contenders = {
         "transferkit (LiteRT)": lambda run=ours, x=images: run(x),
@@ -71,3 +84,5 @@ for size in arguments.sizes:
 machine.print_table(
     ["px", "engine", "images/s", "share of matmul peak", "time / transferkit's", "largest difference to Keras"], rows
 )
+print()
+machine.print_table(["px", "trace, s", "hash of the weights, s", "live check, s"], costs)
