@@ -1,6 +1,7 @@
 import hashlib
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays, integer_dtypes
 
@@ -35,3 +36,10 @@ def test_array_hash_is_the_same_in_one_piece_and_in_many(tmp_path, monkeypatch):
     monkeypatch.setattr(hashing, "_CHUNK_BYTES", 50)
     np.save(tmp_path / "x.npy", array)
     assert files.sha256_arrays(np.load(tmp_path / "x.npy", mmap_mode="r")) == whole
+
+
+def test_bfloat16_arrays_have_a_digest():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    ones, twos = (np.full((3, 2), value, ml_dtypes.bfloat16) for value in (1.0, 2.0))
+    digest = files.sha256_arrays
+    assert digest(ones) == digest(ones.copy()) != digest(twos)

@@ -26,5 +26,6 @@ def sha256_arrays(*arrays: NDArray[Any]) -> str:
         rows = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
         pieces = (array[i : i + rows] for i in range(0, len(array), rows)) if array.ndim else (array,)
         for piece in pieces:
-            digest.update(np.ascontiguousarray(piece).data)
+            # NumPy lends the memory of its own types alone, not that of bfloat16.
+            digest.update(np.ascontiguousarray(piece).data if piece.dtype.kind != "V" else piece.tobytes())
     return digest.hexdigest()
