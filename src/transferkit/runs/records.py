@@ -99,6 +99,7 @@ class Recipe(TypedDict, total=False):
     warmup_epochs: ReadOnly[float]
     augment: ReadOnly[list[str] | str]
     label_smoothing: ReadOnly[float]
+    class_weight: ReadOnly[str | dict[str, float]]
     batchnorm_images: ReadOnly[int | None]
     loss: ReadOnly[str]
     loss_config: ReadOnly[dict[str, Any]]

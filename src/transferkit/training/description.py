@@ -5,17 +5,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
+from transferkit.data.dataset import Dataset
 from transferkit.models.freezing import leaves
 from transferkit.models.keras_internals import inner_optimizer, overrides, rate_of
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
+from transferkit.training.class_weights import describe_class_weight
 from transferkit.training.losses import is_sparse_crossentropy
 from transferkit.training.options import Phase, Steps
 
 
-def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None]) -> Recipe:
+def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None], data: Dataset) -> Recipe:
     """Return everything that determines the result besides model, data and seed, as far as plain values can say it."""
     optimizer = inner_optimizer(model.optimizer)
     final, rate = steps.phases[-1], rate_of(optimizer)
@@ -35,6 +37,7 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None])
     }
     if not is_sparse_crossentropy(model.loss):
         recipe = {**recipe, "loss": _name(model.loss)}
+    recipe = {**recipe, **describe_class_weight(steps.class_weight, data)}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

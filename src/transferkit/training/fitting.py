@@ -13,8 +13,8 @@ from transferkit.training.logistic_head import fit_head
 from transferkit.training.options import (
     FineTuneOptions,
     FineTuneRecipe,
+    Fitting,
     HeadRecipe,
-    Keeping,
     TrainOptions,
     TrainRecipe,
     options_for,
@@ -59,6 +59,10 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         ``"flip"`` (left to right) and ``"shift"`` (up to 1/14 of the size: 2 px of 28); on training images only.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
+    class_weight : "balanced" or dict, optional
+        How much each class counts in the loss. ``"balanced"`` gives every class the same weight in all, however many training
+        images it has: images / (classes x images of the class), as scikit-learn does. A dict maps class names or indices to
+        numbers; classes left out count 1. Validation is not weighted.
     head : {"gradient", "logistic"}, default "gradient"
         ``"logistic"``: not steps of an optimiser, but the exact optimum of the softmax layer on a frozen backbone, by
         L-BFGS (scikit-learn), with the L2 penalty that has the best validation log-loss; the history then has one row for
@@ -114,7 +118,7 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     Run('CNN', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
     """
     if is_classifier(model):
-        return fit_classifier(model, data, **options_for(Keeping, options, what="with a scikit-learn classifier"))
+        return fit_classifier(model, data, **options_for(Fitting, options, what="with a scikit-learn classifier"))
     if options.get("head", "gradient") not in ("gradient", "logistic"):
         raise UnknownNameError("head", options["head"], ("gradient", "logistic"))
     if options.get("head") == "logistic":
@@ -152,7 +156,7 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         Of the second phase.
     warmup_epochs : float, default 0.5
         Linear rise at the start of the second phase.
-    augment, label_smoothing, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
+    augment, label_smoothing, class_weight, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
         See `train`.
 
     Returns

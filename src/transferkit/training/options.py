@@ -20,6 +20,7 @@ from transferkit.models.freezing import freeze, unfreeze
 from transferkit.models.keras_internals import rate_of
 from transferkit.runs.records import PhasePlan
 from transferkit.training.augmentation import check_augmentations
+from transferkit.training.class_weights import ClassWeight, check_class_weight
 from transferkit.training.network import Engine
 
 Schedule = Literal["constant", "cosine"]
@@ -39,7 +40,13 @@ class KeepingOptions(TypedDict, total=False):
     verbose: bool
 
 
-class StepOptions(KeepingOptions, total=False):
+class FittingOptions(KeepingOptions, total=False):
+    """Options of everything that learns from labelled images."""
+
+    class_weight: ClassWeight
+
+
+class StepOptions(FittingOptions, total=False):
     """Options of every training by gradient steps."""
 
     batch_size: int
@@ -59,7 +66,7 @@ class TrainOptions(StepOptions, total=False):
     head: Literal["gradient", "logistic"]
 
 
-class HeadOptions(KeepingOptions, total=False):
+class HeadOptions(FittingOptions, total=False):
     """Options of `transferkit.fit_head`."""
 
     engine: Engine
@@ -183,7 +190,18 @@ class Keeping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps(Keeping):
+class Fitting(Keeping):
+    """How much each class counts; all that a scikit-learn classifier is asked for besides."""
+
+    class_weight: ClassWeight = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(class_weight=check_class_weight(self.class_weight))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Fitting):
     """What all trainings by gradient steps share."""
 
     epochs: int = 10
@@ -262,7 +280,7 @@ class FineTuneRecipe(Steps):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadRecipe(Keeping):
+class HeadRecipe(Fitting):
     """What `transferkit.fit_head` is asked for."""
 
     engine: Engine = "auto"
@@ -289,7 +307,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
 
 
 _ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
-          "schedule", "warmup_epochs", "augment", "label_smoothing", "head", "engine", "callbacks", "folder", "save_as",
+          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from transferkit.training.callbacks import (
     Recorder,
 )
 from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
+from transferkit.training.class_weights import weights_of_classes
 from transferkit.training.compiled import lent, set_optimizer, snapshot, unchanged_on_error
 from transferkit.training.contract import Outcome, Predict
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
@@ -72,7 +73,8 @@ class GradientSteps:
         self._prefix = _lasting_prefix(model, steps)
         self._views = {phase: _views(phase, self._prefix, steps) for phase in steps.phases}
         self._one_hot = wants_one_hot(model.loss, data.num_classes)
-        self.recipe = describe_recipe(model, steps, self._views)
+        self._class_weight = weights_of_classes(steps.class_weight, data)
+        self.recipe = describe_recipe(model, steps, self._views, data)
         rates = [phase.learning_rate for phase in steps.phases if callable(phase.learning_rate)]
         self.identity = identify_network(
             model,
@@ -241,6 +243,7 @@ class GradientSteps:
             one_hot=self._one_hot,
             cache=network.cache,
             views=self._views[phase],
+            class_weight=self._class_weight,
         )
 
     def _validation_batches(self, network: Network) -> Batches:
