@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.runs.records import Recipe
 
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
 
 def check_class_weight(given: Any) -> ClassWeight:
     """Return weights of classes as they were given, with Python floats; raise `InvalidInputError` if they are none."""
-    if given is None or (isinstance(given, str) and given == "balanced"):
-        return given
+    if given is None:
+        return None
+    if isinstance(given, str) and given == "balanced":
+        return "balanced"
     if not isinstance(given, Mapping):
         raise InvalidInputError(
             f"class_weight must be 'balanced' or a dict of class names or indices to numbers; got {given!r:.80}."
@@ -79,7 +82,7 @@ def weights_of_classes(given: ClassWeight, data: Dataset) -> NDArray[np.float32]
     return weights
 
 
-def describe_class_weight(given: ClassWeight, data: Dataset) -> dict[str, Any]:
+def describe_class_weight(given: ClassWeight, data: Dataset) -> Recipe:
     """Return what a record says: nothing without weights, ``"balanced"``, or each class's weight by name."""
     weights = weights_of_classes(given, data)
     if weights is None:
