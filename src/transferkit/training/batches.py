@@ -10,6 +10,7 @@ from transferkit.data.dataset import Labels, Split
 from transferkit.features.cache import FeatureCache
 from transferkit.features.store import Rows
 from transferkit.training import augmentation
+from transferkit.training.step_counts import steps_an_epoch
 
 
 class Batches(keras.utils.PyDataset):
@@ -87,8 +88,7 @@ class Batches(keras.utils.PyDataset):
         self._located: list[Rows] = []
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self._order), self._batch_size)
-        return max(1, full + (rest > 1))
+        return steps_an_epoch(len(self._order), self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         chosen = self._chosen(index)

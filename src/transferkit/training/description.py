@@ -24,7 +24,7 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
     callbacks = [type(callback).__name__ for callback in steps.callbacks]
     recipe: Recipe = {
         "epochs": sum(phase.epochs for phase in steps.phases),
-        "batch_size": steps.batch_size,
+        "batch_size": cast("int", steps.batch_size),
         "optimizer": type(optimizer).__name__,
         "learning_rate": _rate_in_words(rate if final.learning_rate is None else final.learning_rate),
         "weight_decay": getattr(optimizer, "weight_decay", None),

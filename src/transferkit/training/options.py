@@ -3,9 +3,9 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast, get_args
 
 import keras
 import numpy as np
@@ -22,9 +22,18 @@ from transferkit.runs.records import PhasePlan
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.class_weights import ClassWeight, check_class_weight
 from transferkit.training.network import Engine
+from transferkit.training.step_counts import (
+    WARMUP_SHARE,
+    choose_batch_size,
+    choose_epochs,
+    choose_frozen_epochs,
+    choose_head_epochs,
+)
 
 Schedule = Literal["constant", "cosine"]
 Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
+Epochs: TypeAlias = int | Literal["auto"]
+_BATCH_SIZE = 64
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -49,15 +58,15 @@ class FittingOptions(KeepingOptions, total=False):
 class StepOptions(FittingOptions, total=False):
     """Options of every training by gradient steps."""
 
-    batch_size: int
+    batch_size: int | None
     augment: str | Iterable[str] | None
     label_smoothing: float
     engine: Engine
     callbacks: Any
     schedule: Schedule
-    warmup_epochs: float
+    warmup_epochs: float | None
     learning_rate: Rate | None
-    epochs: int
+    epochs: Epochs
 
 
 class TrainOptions(StepOptions, total=False):
@@ -75,7 +84,7 @@ class HeadOptions(FittingOptions, total=False):
 class FineTuneOptions(StepOptions, total=False):
     """Options of `transferkit.fine_tune`."""
 
-    head_epochs: int
+    head_epochs: int | None
     unfreeze_from: str | None
     head_learning_rate: Rate
 
@@ -202,22 +211,26 @@ class Fitting(Keeping):
 
 @dataclass(frozen=True, kw_only=True)
 class Steps(Fitting):
-    """What all trainings by gradient steps share."""
+    """What all trainings by gradient steps share.
 
-    epochs: int = 10
-    batch_size: int = 64
+    What is ``"auto"`` or None is chosen by `settled`, once the number of training images is known.
+    """
+
+    epochs: Epochs = 10
+    batch_size: int | None = None
     learning_rate: Rate | None = None
     schedule: Schedule = "constant"
-    warmup_epochs: float = 0.0
+    warmup_epochs: float | None = None
     augment: str | Iterable[str] | None = ()
     label_smoothing: float = 0.0
     engine: Engine = "auto"
     callbacks: Any = ()
+    _usual_warmup: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(
-            batch_size=positive_int("batch_size", self.batch_size),
+            batch_size=None if self.batch_size is None else positive_int("batch_size", self.batch_size),
             augment=check_augmentations(self.augment),
             callbacks=_callbacks(self.callbacks),
             learning_rate=None
@@ -227,8 +240,40 @@ class Steps(Fitting):
         check_engine(self.engine, Engine)
         if not _is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
-        for phase in self.phases:
-            phase.check()
+        if isinstance(self.epochs, str) and self.epochs != "auto":
+            raise InvalidInputError(f"epochs must be a positive int or 'auto'; got {self.epochs!r}.")
+        if self._is_settled:
+            for phase in self.phases:
+                phase.check()
+        else:
+            self.settled(1)  # what was given is checked now
+
+    @property
+    def _is_settled(self) -> bool:
+        return self.epochs != "auto" and self.batch_size is not None and self.warmup_epochs is not None
+
+    def settled(self, images: int, *, frozen: bool = False) -> Self:
+        """Return the recipe with everything chosen that was left to the number of training images.
+
+        Parameters
+        ----------
+        images : int
+            Training images.
+        frozen : bool, default False
+            Whether only a head on a frozen backbone trains.
+        """
+        return replace(self, **self._choices(images, frozen=frozen))
+
+    def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
+        auto = self.epochs == "auto"
+        batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
+        choose = choose_frozen_epochs if frozen else choose_epochs
+        epochs = choose(images, batch_size) if self.epochs == "auto" else self.epochs
+        warmup = self.warmup_epochs
+        if warmup is None:
+            usual = WARMUP_SHARE * epochs if auto else self._usual_warmup
+            warmup = 0.0 if self.schedule == "constant" else usual
+        return {"epochs": epochs, "batch_size": batch_size, "warmup_epochs": warmup}
 
     @property
     def augmentations(self) -> tuple[str, ...]:
@@ -237,8 +282,12 @@ class Steps(Fitting):
 
     @property
     def phases(self) -> list[Phase]:
-        """The phases, in order."""
+        """The phases, in order, of a recipe in which nothing is left to be chosen."""
         raise NotImplementedError
+
+    @property
+    def _plan(self) -> tuple[int, Rate | None, Schedule, float]:
+        return cast("int", self.epochs), self.learning_rate, self.schedule, cast("float", self.warmup_epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,33 +299,45 @@ class TrainRecipe(Steps):
     @property
     def phases(self) -> list[Phase]:
         """One phase."""
-        return [Phase("train", self.epochs, self.learning_rate, self.schedule, self.warmup_epochs)]
+        return [Phase("train", *self._plan)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuneRecipe(Steps):
     """What `transferkit.fine_tune` is asked for."""
 
-    epochs: int = 5
-    head_epochs: int = 1
+    epochs: Epochs = "auto"
+    head_epochs: int | None = None
     head_learning_rate: Rate = 3e-3
     learning_rate: Rate | None = 1e-3
     schedule: Schedule = "cosine"
-    warmup_epochs: float = 0.5
     unfreeze_from: str | None = None
+    _usual_warmup: ClassVar[float] = 0.5
 
     def __post_init__(self) -> None:
-        positive_int("head_epochs", self.head_epochs, at_least=0)
+        if self.head_epochs is not None:
+            self._set(head_epochs=positive_int("head_epochs", self.head_epochs, at_least=0))
         self._set(head_learning_rate=check_learning_rate("head_learning_rate", self.head_learning_rate))
         super().__post_init__()
 
     @property
     def phases(self) -> list[Phase]:
         """The head, then everything or the upper layers."""
-        head = HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)
+        head = (
+            [HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)] if self.head_epochs else []
+        )
         name = "all" if self.unfreeze_from is None else "upper layers"
-        plan = (self.epochs, self.learning_rate, self.schedule, self.warmup_epochs)
-        return [*([head] if self.head_epochs else []), BodyPhase(name, *plan, self.unfreeze_from)]
+        return [*head, BodyPhase(name, *self._plan, self.unfreeze_from)]
+
+    @property
+    def _is_settled(self) -> bool:
+        return super()._is_settled and self.head_epochs is not None
+
+    def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
+        choices = super()._choices(images, frozen=frozen)
+        if self.head_epochs is None:
+            choices["head_epochs"] = choose_head_epochs(images, choices["batch_size"]) if self.epochs == "auto" else 1
+        return choices
 
 
 @dataclass(frozen=True, kw_only=True)

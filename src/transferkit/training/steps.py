@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.health import dead_features
+from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import ProbeRecord
 from transferkit.runs.run import Run
@@ -44,7 +45,7 @@ from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
 from transferkit.training.losses import is_sparse_crossentropy, wants_one_hot
 from transferkit.training.network import Engine, Network, choose_network
-from transferkit.training.options import BodyPhase, HeadPhase, Phase, Steps
+from transferkit.training.options import BodyPhase, FineTuneRecipe, HeadPhase, Phase, Steps
 from transferkit.training.record import check_data, some_training_images
 
 _TIMED_IMAGES, _TIMED_BATCH = 192, 64
@@ -60,8 +61,23 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
             f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
             "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
         )
+    steps = _settle(model, data, steps)
     _check_rates(model, steps)
     return keep(GradientSteps(model, data, steps), steps)
+
+
+def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
+    """Choose what the recipe leaves to the number of training images; refuse that for a network that learns from nothing."""
+    images = len(data.train.labels)
+    if steps.epochs != "auto" or isinstance(steps, FineTuneRecipe):
+        return steps.settled(images)
+    prefix, provenance = _lasting_prefix(model, steps), weights_provenance(model)
+    if prefix is None and (provenance is None or provenance.source == "random"):
+        raise InvalidInputError(
+            f"epochs='auto' is for networks that are pretrained or partly frozen; {model.name!r} is neither, so say how many epochs it "
+            "needs, for example epochs=10."
+        )
+    return steps.settled(images, frozen=prefix is not None and prefix.gives_vectors)
 
 
 class GradientSteps:
@@ -234,7 +250,7 @@ class GradientSteps:
         steps, data = self._steps, self.data
         return Batches(
             data.train,
-            batch_size=steps.batch_size,
+            batch_size=cast("int", steps.batch_size),
             augment=steps.augmentations,
             smoothing=steps.label_smoothing,
             num_classes=data.num_classes,
@@ -263,7 +279,9 @@ class GradientSteps:
             return []
         batches = self._batches(phase, network, first_epoch=0)
         return [
-            BatchNormStatistics(network.model, batches, batch_size=self._steps.batch_size, validates=self._validates)
+            BatchNormStatistics(
+                network.model, batches, batch_size=cast("int", self._steps.batch_size), validates=self._validates
+            )
         ]
 
     def _end_epoch(
@@ -315,7 +333,17 @@ class GradientSteps:
             selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
             probe=self._progress.probe,
             test_seconds=lambda: seconds_for_test(model, data),
+            notes=self._head_was_best() if status == "completed" else [],
         )
+
+    def _head_was_best(self) -> list[str]:
+        """Say so if no epoch of fine-tuning was better on validation than the head on the frozen backbone."""
+        phase = {row["epoch"]: row["phase"] for row in self._progress.history}.get(self._best.epoch or 0)
+        if not self._validates or len(self._steps.phases) < 2 or phase != self._steps.phases[0].name:
+            return []
+        return [
+            "no epoch of fine-tuning was better on validation than the new head on the frozen backbone, which this run has"
+        ]
 
 
 def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, network: Network | None) -> Predict:
