@@ -59,7 +59,11 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         Epochs, or a part of one, over which the rate rises linearly from zero; needs ``schedule="cosine"``. 0 if None, and with
         ``epochs="auto"`` and a cosine a tenth of all epochs.
     augment : str or iterable of str, default ()
-        ``"flip"`` (left to right) and ``"shift"`` (up to 1/14 of the size: 2 px of 28); on training images only.
+        What is done to training images, differently in each epoch: ``"flip"`` (left to right), ``"shift"`` (up to 1/14 of the
+        size: 2 px of 28), ``"crop"`` (50 to 100% of the area, 3:4 to 4:3), ``"rotate"`` (up to 15 degrees), ``"zoom"`` (up to a
+        fifth), ``"colour"`` (brightness and contrast, up to 20%), ``"erase"`` (a rectangle of 2 to 20% of the area, in every other
+        image). Presets: ``"photo"`` (flip, crop, colour), ``"centred"`` (shift, rotate, zoom), ``"garment"`` (flip, shift). They
+        follow from `seed` and epoch alone, on every backend. A frozen backbone is asked about 4 fixed views of each image.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
     class_weight : "balanced" or dict, optional

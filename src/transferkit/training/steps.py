@@ -20,7 +20,7 @@ from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import ProbeRecord
 from transferkit.runs.run import Run
-from transferkit.training.augmentation import VIEWS, count_views
+from transferkit.training.augmentation import VIEWS, count_views, has_many_views
 from transferkit.training.batches import Batches
 from transferkit.training.batchnorm import BatchNormStatistics, trains_batchnorm
 from transferkit.training.callbacks import (
@@ -441,7 +441,7 @@ def _lasting_prefix(model: Any, steps: Steps) -> Prefix | None:
 
 def _views(phase: Phase, prefix: Prefix | None, steps: Steps) -> int | None:
     """Limit the views of each image where a frozen backbone would have to be asked anew in every epoch."""
-    if "shift" not in steps.augmentations or phase.epochs <= VIEWS:
+    if not has_many_views(steps.augmentations) or phase.epochs <= VIEWS:
         return None
     frozen = isinstance(phase, HeadPhase) or (prefix is not None and prefix.gives_vectors)
     return VIEWS if frozen else None
