@@ -100,6 +100,8 @@ class Recipe(TypedDict, total=False):
     augment: ReadOnly[list[str] | str]
     label_smoothing: ReadOnly[float]
     class_weight: ReadOnly[str | dict[str, float]]
+    early_stopping: ReadOnly[int]
+    average_weights: ReadOnly[float]
     batchnorm_images: ReadOnly[int | None]
     loss: ReadOnly[str]
     loss_config: ReadOnly[dict[str, Any]]

@@ -38,6 +38,10 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
     if not is_sparse_crossentropy(model.loss):
         recipe = {**recipe, "loss": _name(model.loss)}
     recipe = {**recipe, **describe_class_weight(steps.class_weight, data)}
+    if steps.early_stopping is not None:
+        recipe = {**recipe, "early_stopping": steps.early_stopping}
+    if steps.average_weights is not None:
+        recipe = {**recipe, "average_weights": float(steps.average_weights)}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

@@ -70,6 +70,12 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         How much each class counts in the loss. ``"balanced"`` gives every class the same weight in all, however many training
         images it has: images / (classes x images of the class), as scikit-learn does. A dict maps class names or indices to
         numbers; classes left out count 1. Validation is not weighted.
+    early_stopping : int, optional
+        End a phase after so many epochs without a lower validation loss (Prechelt 1998). The epoch that counts is chosen as ever;
+        but with a cosine the rate has not fallen by then, and a validation split that also ends the training looks better than it is.
+    average_weights : float, optional
+        Validate, and end with, a moving average of the weights with this momentum (Polyak & Juditsky 1992): 0.99 averages over about
+        100 steps. Keras's ``use_ema``.
     head : {"gradient", "logistic"}, default "gradient"
         ``"logistic"``: not steps of an optimiser, but the exact optimum of the softmax layer on a frozen backbone, by
         L-BFGS (scikit-learn), with the L2 penalty that has the best validation log-loss; the history then has one row for
@@ -166,7 +172,7 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         Of the second phase.
     warmup_epochs : float, optional
         Linear rise at the start of the second phase. Half an epoch if None, a tenth of the epochs with ``epochs="auto"``.
-    augment, label_smoothing, class_weight, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
+    augment, label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
         See `train`.
 
     Returns

@@ -61,6 +61,8 @@ class StepOptions(FittingOptions, total=False):
     batch_size: int | None
     augment: str | Iterable[str] | None
     label_smoothing: float
+    early_stopping: int | None
+    average_weights: float | None
     engine: Engine
     callbacks: Any
     schedule: Schedule
@@ -223,6 +225,8 @@ class Steps(Fitting):
     warmup_epochs: float | None = None
     augment: str | Iterable[str] | None = ()
     label_smoothing: float = 0.0
+    early_stopping: int | None = None
+    average_weights: float | None = None
     engine: Engine = "auto"
     callbacks: Any = ()
     _usual_warmup: ClassVar[float] = 0.0
@@ -240,6 +244,12 @@ class Steps(Fitting):
         check_engine(self.engine, Engine)
         if not _is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
+        if self.early_stopping is not None:
+            self._set(early_stopping=positive_int("early_stopping", self.early_stopping))
+        if self.average_weights is not None and not (_is_number(self.average_weights) and 0 < self.average_weights < 1):
+            raise InvalidInputError(
+                f"average_weights must be above 0 and below 1, usually 0.9 to 0.999; got {self.average_weights!r}."
+            )
         if isinstance(self.epochs, str) and self.epochs != "auto":
             raise InvalidInputError(f"epochs must be a positive int or 'auto'; got {self.epochs!r}.")
         if self._is_settled:
@@ -368,7 +378,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
 
 
 _ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
-          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "head", "engine", "callbacks", "folder", "save_as",
+          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 

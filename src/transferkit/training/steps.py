@@ -61,6 +61,10 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
             f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
             "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
         )
+    if steps.early_stopping and not len(data.validation.labels):
+        raise InvalidInputError(
+            "early_stopping watches the validation loss, but the data have no validation split. Keep one back, or leave it out."
+        )
     steps = _settle(model, data, steps)
     _check_rates(model, steps)
     return keep(GradientSteps(model, data, steps), steps)
@@ -187,7 +191,10 @@ class GradientSteps:
         batches = self._batches(phase, network, initial)
         if steps.label_smoothing:
             recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
-        set_optimizer(model, phase.optimizer_for(model.optimizer, len(batches)))
+        optimizer = phase.optimizer_for(model.optimizer, len(batches))
+        if steps.average_weights is not None:
+            optimizer.use_ema, optimizer.ema_momentum = True, float(steps.average_weights)
+        set_optimizer(model, optimizer)
         model.optimizer.build(model.trainable_variables)
         if network.model is not model:
             # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
@@ -195,15 +202,14 @@ class GradientSteps:
         if arrays is not None:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
-        states = CallbackStates(
-            steps.callbacks, None if arrays is None else self._progress.callbacks, first_epoch=initial
-        )
+        given = [*steps.callbacks, *_stopping(steps)]
+        states = CallbackStates(given, None if arrays is None else self._progress.callbacks, first_epoch=initial)
         callbacks = [
             DivergenceGuard(),
             DropoutSeeds(steps.seed),
             Recorder(phase.name, self._progress.history),
             *([self._best] if self._validates else []),
-            *steps.callbacks,
+            *given,
             *_averages(model, steps.callbacks),
             *self._statistics(phase, network),
             states,
@@ -445,6 +451,10 @@ def _views(phase: Phase, prefix: Prefix | None, steps: Steps) -> int | None:
         return None
     frozen = isinstance(phase, HeadPhase) or (prefix is not None and prefix.gives_vectors)
     return VIEWS if frozen else None
+
+
+def _stopping(steps: Steps) -> list[Any]:
+    return [keras.callbacks.EarlyStopping(patience=steps.early_stopping)] if steps.early_stopping else []
 
 
 def _averages(model: Any, callbacks: Sequence[Any]) -> list[Any]:
