@@ -108,7 +108,7 @@ class Phase:
             raise UnknownNameError("schedule", self.schedule, get_args(Schedule))
         if self.schedule != "constant" and callable(self.learning_rate):
             raise InvalidInputError("learning_rate is a schedule of its own; pass schedule='constant' with it.")
-        if not _is_number(self.warmup_epochs) or not 0 <= self.warmup_epochs < self.epochs:
+        if not is_number(self.warmup_epochs) or not 0 <= self.warmup_epochs < self.epochs:
             raise InvalidInputError(
                 f"warmup_epochs must be at least 0 and less than the {self.epochs} epochs; got {self.warmup_epochs!r}."
             )
@@ -242,11 +242,11 @@ class Steps(Fitting):
             else check_learning_rate("learning_rate", self.learning_rate),
         )
         check_engine(self.engine, Engine)
-        if not _is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
+        if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
         if self.early_stopping is not None:
             self._set(early_stopping=positive_int("early_stopping", self.early_stopping))
-        if self.average_weights is not None and not (_is_number(self.average_weights) and 0 < self.average_weights < 1):
+        if self.average_weights is not None and not (is_number(self.average_weights) and 0 < self.average_weights < 1):
             raise InvalidInputError(
                 f"average_weights must be above 0 and below 1, usually 0.9 to 0.999; got {self.average_weights!r}."
             )
@@ -404,12 +404,13 @@ def check_learning_rate(name: str, value: Any) -> Rate:
     """Return a rate as a Python float, or a Keras schedule as it is; raise `InvalidInputError` if it is neither."""
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return value
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise InvalidInputError(f"{name} must be a finite number above 0, or a schedule of Keras; got {value!r}.")
     return float(value)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a number, of Python or NumPy, and no bool."""
     plain = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
     return isinstance(plain, int | float) and not isinstance(plain, bool)
 
