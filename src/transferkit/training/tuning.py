@@ -29,9 +29,10 @@ from transferkit.training.logistic_head import LogisticHead
 from transferkit.training.options import (
     FineTuneRecipe,
     Fitting,
+    FittingOptions,
     HeadRecipe,
-    KeepingOptions,
     is_number,
+    takes,
 )
 from transferkit.training.record import check_data
 from transferkit.training.step_counts import steps_an_epoch
@@ -50,7 +51,7 @@ _FEWEST_STEPS = 40  # fewer would leave the network worse than the frozen one
 class Tuned:
     """What `tune` found.
 
-    Attributes
+    Parameters
     ----------
     model : keras.Model
         The best one, on raw pixels, with its trained weights.
@@ -59,6 +60,15 @@ class Tuned:
     table : pandas.DataFrame
         What was tried, in order: ``image_size``, ``method``, ``epochs``, ``val_accuracy``, ``val_loss``, ``seconds``, ``chosen``. No
         column is about test images, since only the chosen one has seen them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import transferkit as tk
+    >>> run = tk.Run(name="toy", class_names=("cat", "dog"), test_probabilities=[[0.75, 0.25]], test_labels=[0], seed=0)
+    >>> tk.Tuned(None, run, pd.DataFrame({"method": ["frozen"], "chosen": [True]})).table
+       method  chosen
+    0  frozen    True
     """
 
     model: Any
@@ -69,6 +79,7 @@ class Tuned:
         return f"{self.run!r}\n{self.table.to_string(index=False)}"
 
 
+@takes(Fitting)
 def tune(
     data: Dataset,
     minutes: float = 10,
@@ -78,8 +89,7 @@ def tune(
     preprocessing: Preprocessing | None = None,
     image_sizes: Iterable[int] | None = None,
     augment: str | Iterable[str] | None = "centred",
-    class_weight: Any = None,
-    **options: Unpack[KeepingOptions],
+    **options: Unpack[FittingOptions],
 ) -> Tuned:
     """Return the best network that the time allows, chosen on validation images alone.
 
@@ -103,12 +113,12 @@ def tune(
         Pixels a side that the backbone sees; 1, 1.5 and 2 times its default size if None.
     augment : str or iterable of str, default "centred"
         Of fine-tuning: small shifts, rotations and zooms, none of which turns one class into another in most data. See `train`.
-    class_weight : "balanced" or dict, optional
-        See `train`.
     seed : int, default 0
         Of initial weights, order, augmentation and dropout.
-    name : str, default "tuned"
-        What tables and plots call the run.
+    name : str, optional
+        What tables and plots call the run; ``"tuned"`` if None.
+    class_weight : "balanced" or dict, optional
+        How much each class counts; see `train`.
     folder, save_as, tuning_trials, overwrite, verbose
         See `train`. The settings tried here are counted. A killed call starts anew, with the features that it kept.
 
@@ -137,8 +147,7 @@ def tune(
     >>> tuned.run.name
     'tuned'
     """
-    options = {**options, "name": options.get("name") or "tuned"}
-    recipe = Fitting(**options, class_weight=class_weight)
+    recipe = Fitting(**options)
     if not is_number(minutes) or not 0 < minutes < np.inf:
         raise InvalidInputError(f"minutes must be a finite number above 0; got {minutes!r}.")
     if not len(check_data(data).validation.labels):
@@ -190,7 +199,7 @@ class Tuning:
     ) -> None:
         self._start = time.perf_counter()
         self._build, self._sizes, self._minutes, self._augment, self._recipe = build, sizes, minutes, augment, recipe
-        self.data, self.name = data, str(recipe.name)
+        self.data, self.name = data, recipe.name or "tuned"
         self.model = self._made(sizes[0], freeze=True)
         self.recipe: Recipe = {}
         asked = {"minutes": minutes, "sizes": sizes, "augment": augment, "class_weight": recipe.class_weight}
