@@ -5,7 +5,9 @@ import pytest
 
 import transferkit as tk
 from transferkit.errors import InvalidInputError
+from transferkit.training.callbacks import EpochHook
 from transferkit.training.steps import GradientSteps
+from transferkit.training.tuning import Tuning
 
 
 @pytest.fixture
@@ -57,6 +59,26 @@ def test_losers_never_see_the_test_images(digits, own, monkeypatch):
     assert tuned.table.set_index("method")["chosen"].to_dict() == {"frozen": True, "fine-tuned": False}
     assert "as good as fine-tuning" in tuned.run.notes[-1]
     assert tuned.run.recipe["head"] == "logistic"
+
+
+def test_killed_search_goes_on_with_the_epochs_that_it_planned(digits, own, tmp_path, monkeypatch):
+    data, ended = digits.subset(10), []
+    whole = EpochHook.on_epoch_end
+
+    def stopping(self, epoch, logs=None):
+        whole(self, epoch, logs)
+        ended.append(epoch)
+        if len(ended) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochHook, "on_epoch_end", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tk.tune(data, minutes=5, folder=tmp_path, **own)
+    monkeypatch.setattr(Tuning, "_seconds_a_step", lambda *a: pytest.fail("the plan was made anew"))
+    tuned = tk.tune(data, minutes=5, folder=tmp_path, **own)
+    assert ended == list(range(len(ended)))
+    assert len(ended) == tuned.table["epochs"].iloc[1]
+    assert not list(tmp_path.glob(".*.plan"))
 
 
 def test_without_time_for_steps_the_frozen_network_is_what_there_is(digits, own):

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Unpack
 
+from transferkit import files
 from transferkit.data.dataset import Dataset
-from transferkit.errors import InvalidInputError
+from transferkit.errors import DataError, InvalidInputError
 from transferkit.models.arguments import positive_int
 from transferkit.models.backbones import Preprocessing, backbone_info
 from transferkit.models.saving import load_model
@@ -35,7 +36,7 @@ from transferkit.training.options import (
     takes,
 )
 from transferkit.training.record import check_data
-from transferkit.training.step_counts import steps_an_epoch
+from transferkit.training.step_counts import WARMUP_SHARE, steps_an_epoch
 from transferkit.training.steps import GradientSteps
 
 _SIZES = (1.0, 1.5, 2.0)  # of the backbone's default size
@@ -120,7 +121,7 @@ def tune(
     class_weight : "balanced" or dict, optional
         How much each class counts; see `train`.
     folder, save_as, tuning_trials, overwrite, verbose
-        See `train`. The settings tried here are counted. A killed call starts anew, with the features that it kept.
+        See `train`. The settings tried here are counted. A killed call goes on where it stopped, with a new account of time.
 
     Returns
     -------
@@ -207,6 +208,7 @@ class Tuning:
             self.model, data, recipe={}, settings={"tune": asked}, callbacks=(), seed=recipe.seed
         )
         self._tried: list[Candidate] = []
+        self._trials = 0
         self._found: list[tuple[Training, Outcome]] = []
 
     def guard(self) -> AbstractContextManager[None]:
@@ -244,7 +246,7 @@ class Tuning:
             predict=outcome.predict,
             selection=outcome.selection,
             selected_epoch=outcome.selected_epoch,
-            trials=sum(found.trials for _, found in self._found),
+            trials=self._trials,
             test_seconds=outcome.test_seconds,
             versions=outcome.versions,
             notes=[*outcome.notes, *_frozen_is_as_good(tried)],
@@ -258,6 +260,7 @@ class Tuning:
 
     def _keep(self, training: Training, outcome: Outcome, size: int | None, method: str, seconds: float) -> None:
         """Note what validation says of a candidate; its test images stay unseen."""
+        self._trials += outcome.trials
         chosen = outcome.selected_epoch
         row = next((row for row in outcome.history if row["epoch"] == chosen), None)
         if outcome.status != "completed" or row is None:
@@ -296,39 +299,61 @@ class Tuning:
             self._keep(head, outcome, size, "frozen", seconds)
 
     def _try_fine_tuning(self, checkpoint: Path | None) -> None:
-        images = len(self.data.train.labels)
-        usual = FineTuneRecipe().settled(images)
-        steps, batch_size = steps_an_epoch(images, cast("int", usual.batch_size)), cast("int", usual.batch_size)
-        wanted = cast("int", usual.epochs)
-        order = sorted(range(len(self._tried)), key=lambda i: -self._tried[i]["val_accuracy"])
-        sizes = [self._sizes[i] for i in order]
-        model = self._made(sizes[0], freeze=True)
-        seconds = self._seconds_a_step(sizes[0], batch_size) * steps
-        budget = _FITTING_SHARE * self._left()
-        size, affordable = sizes[0], int(budget / seconds)
-        for other in sizes[1:]:
-            if affordable >= wanted or other is None or size is None or other >= size:
-                continue
-            model, size = self._made(other, freeze=True), other
-            affordable = int(budget / (seconds * (other / cast("int", sizes[0])) ** 2))
-        epochs = min(wanted, affordable)
-        if epochs * steps < _FEWEST_STEPS:
+        usual = FineTuneRecipe().settled(len(self.data.train.labels))
+        kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.plan")
+        plan = self._read_plan(kept) or self._plan_fine_tuning(usual)
+        if plan is None:
             say(f"{self.name}: no time to fine-tune", verbose=self._recipe.verbose)
             return
+        if kept is not None:  # measured anew, it would differ, and the checkpoint would be another training's
+            files.write_sealed_json(
+                kept, {"key": self.identity.key, "plan": list(plan)}, what="the plan of this search"
+            )
+        size, epochs = plan
         start = time.perf_counter()
         recipe = FineTuneRecipe(
             epochs=epochs,
             head_epochs=usual.head_epochs,
-            batch_size=batch_size,
-            warmup_epochs=0.1 * epochs,
+            batch_size=usual.batch_size,
+            warmup_epochs=WARMUP_SHARE * epochs,
             augment=self._augment,
             class_weight=self._recipe.class_weight,
             seed=self._recipe.seed,
             name=self.name,
             verbose=self._recipe.verbose,
         )
-        training = GradientSteps(model, self.data, recipe)
-        self._keep(training, training.fit(checkpoint), size, "fine-tuned", time.perf_counter() - start)
+        training = GradientSteps(self._made(size, freeze=True), self.data, recipe)
+        outcome = training.fit(checkpoint)
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+        self._keep(training, outcome, size, "fine-tuned", time.perf_counter() - start)
+
+    def _read_plan(self, path: Path | None) -> tuple[int | None, int] | None:
+        """Return what a call that was killed meant to do; None if there was none."""
+        try:
+            found = {} if path is None else files.read_sealed_json(path)
+        except (OSError, DataError):
+            return None
+        return None if found.get("key") != self.identity.key else (found["plan"][0], found["plan"][1])
+
+    def _plan_fine_tuning(self, usual: FineTuneRecipe) -> tuple[int | None, int] | None:
+        """Return the image size, the best one that leaves time for the usual epochs, and the epochs; None if too few fit."""
+        images, wanted, batch_size = (
+            len(self.data.train.labels),
+            cast("int", usual.epochs),
+            cast("int", usual.batch_size),
+        )
+        steps = steps_an_epoch(images, batch_size)
+        order = sorted(zip(self._tried, self._sizes, strict=False), key=lambda pair: -pair[0]["val_accuracy"])
+        size = best = order[0][1]
+        seconds = self._seconds_a_step(best, batch_size) * steps
+        budget = _FITTING_SHARE * self._left()
+        affordable = int(budget / seconds)
+        for _, other in order[1:]:
+            if affordable < wanted and other and size and best and other < size:
+                size, affordable = other, int(budget / (seconds * (other / best) ** 2))
+        epochs = min(wanted, affordable)
+        return (size, epochs) if epochs * steps >= _FEWEST_STEPS else None
 
     def _seconds_a_step(self, size: int | None, batch_size: int) -> float:
         """Measure a training step of the unfrozen network, on a model that is thrown away."""
