@@ -22,6 +22,7 @@ from transferkit.models.transfer import build_transfer_model
 from transferkit.runs.records import Candidate, ProbeRecord, Recipe
 from transferkit.runs.run import Run
 from transferkit.training.augmentation import check_augmentations
+from transferkit.training.batchnorm import STATISTICS_IMAGES
 from transferkit.training.contract import Outcome, Training
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network
@@ -45,6 +46,7 @@ _FITTING_SHARE = (
     0.8  # of what is left then, for the steps: the rest goes to validation, compilation and the test images
 )
 _TIMED_STEPS = 3
+_FORWARD_SHARE = 1 / 3  # of a training step's time
 _FEWEST_STEPS = 40  # fewer would leave the network worse than the frozen one
 
 
@@ -346,7 +348,8 @@ class Tuning:
         steps = steps_an_epoch(images, batch_size)
         order = sorted(zip(self._tried, self._sizes, strict=False), key=lambda pair: -pair[0]["val_accuracy"])
         size = best = order[0][1]
-        seconds = self._seconds_a_step(best, batch_size) * steps
+        asked = len(self.data.validation.labels) + min(images, STATISTICS_IMAGES)  # without a gradient, in each epoch
+        seconds = self._seconds_a_step(best, batch_size) * (steps + _FORWARD_SHARE * asked / batch_size)
         budget = _FITTING_SHARE * self._left()
         affordable = int(budget / seconds)
         for _, other in order[1:]:
