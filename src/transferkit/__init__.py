@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from transferkit.training.label_budgets import label_efficiency as label_efficiency
     from transferkit.training.logistic_head import fit_head as fit_head
     from transferkit.training.repetition import repeat as repeat
+    from transferkit.training.tuning import Tuned as Tuned
+    from transferkit.training.tuning import tune as tune
 
 __version__ = "0.1.0"
 
@@ -91,6 +93,7 @@ _EXPORTS = {
     "Plan": "report.planning",
     "Run": "runs.run",
     "Split": "data.dataset",
+    "Tuned": "training.tuning",
     "accuracy_without": "runs.without",
     "apply_temperature": "runs.calibration",
     "backbone_info": "models.backbones",
@@ -150,6 +153,7 @@ _EXPORTS = {
     "published_results": "compare.published",
     "repeat": "training.repetition",
     "train": "training.fitting",
+    "tune": "training.tuning",
     "unfreeze": "models.freezing",
 }
 

@@ -166,3 +166,36 @@ def test_a_backup_of_an_earlier_training_is_not_gone_on_from_silently(transfer, 
         tk.train(transfer(True), data, epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup), Cut(2)], **QUIET)
     with pytest.raises(InvalidInputError, match="folder="):
         tk.train(transfer(True), data, epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup)], **QUIET)
+
+
+def test_early_stopping_ends_a_phase_and_is_recorded(digits, transfer):
+    options = {"epochs": 9, "head_epochs": 1, "learning_rate": 1e-9, "early_stopping": 2, "verbose": False}
+    run = tk.fine_tune(transfer(True), digits.subset(5), **options)
+    assert run.phases[1]["epochs"] < 9
+    assert run.recipe["early_stopping"] == 2
+    assert "callbacks" not in run.recipe
+
+
+def test_averaged_weights_are_what_an_optimiser_with_use_ema_ends_with(digits, transfer):
+    options = {"epochs": 2, "seed": 1, "verbose": False}
+    run = tk.train(transfer(True), digits, average_weights=0.9, learning_rate=0.1, **options)
+    model = transfer(True)
+    optimizer = type(model.optimizer).from_config(
+        model.optimizer.get_config() | {"use_ema": True, "ema_momentum": 0.9, "learning_rate": 0.1}
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    reference = tk.train(model, digits, **options)
+    np.testing.assert_allclose(run.test_probabilities, reference.test_probabilities, atol=1e-4)
+    assert run.recipe["average_weights"] == 0.9
+
+
+@pytest.mark.parametrize("options", [{"early_stopping": 0}, {"average_weights": 1.0}, {"average_weights": True}])
+def test_stopping_and_averaging_out_of_range_are_refused(digits, transfer, options):
+    with pytest.raises(InvalidInputError, match=next(iter(options))):
+        tk.train(transfer(True), digits, verbose=False, **options)
+
+
+def test_early_stopping_without_validation_is_refused(digits, transfer):
+    data = tk.Dataset.from_arrays(train=digits.train, test=digits.test, class_names=digits.class_names)
+    with pytest.raises(InvalidInputError, match="no validation split"):
+        tk.train(transfer(True), data, early_stopping=2, verbose=False)

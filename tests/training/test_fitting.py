@@ -420,7 +420,7 @@ def test_saved_run_rebuilds_its_model(digits, tmp_path):
         ({"seed": -1}, "seed"),
         ({"warmup_epochs": 0.5}, "needs schedule='cosine'"),
         ({"schedule": "cosine", "warmup_epochs": 2}, "less than the 2 epochs"),
-        ({"augment": "rotate"}, "unknown augmentation"),
+        ({"augment": "blur"}, "unknown augmentation"),
     ],
 )
 def test_bad_option_is_refused_before_training(digits, options, match):

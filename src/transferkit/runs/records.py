@@ -99,6 +99,9 @@ class Recipe(TypedDict, total=False):
     warmup_epochs: ReadOnly[float]
     augment: ReadOnly[list[str] | str]
     label_smoothing: ReadOnly[float]
+    class_weight: ReadOnly[str | dict[str, float]]
+    early_stopping: ReadOnly[int]
+    average_weights: ReadOnly[float]
     batchnorm_images: ReadOnly[int | None]
     loss: ReadOnly[str]
     loss_config: ReadOnly[dict[str, Any]]
@@ -134,10 +137,22 @@ class Provenance(TypedDict, total=False):
     file: ReadOnly[str | None]
 
 
+class Candidate(TypedDict):
+    """One thing that `transferkit.tune` tried: its epochs, what validation said of it, and whether it was chosen."""
+
+    image_size: ReadOnly[int]
+    method: ReadOnly[str]
+    epochs: ReadOnly[int]
+    val_accuracy: ReadOnly[float]
+    val_loss: ReadOnly[float]
+    seconds: ReadOnly[float]
+    chosen: ReadOnly[bool]
+
+
 class ModelRecord(TypedDict, total=False):
     """What was trained: a network, or with ``estimator`` a scikit-learn classifier and what it takes to make it again.
 
-    ``dead_features`` are how many features of the frozen layers are the same for every image, and of how many. ``own_code`` names
+    ``tried`` is what `transferkit.tune` chose it from. ``dead_features`` are how many features of the frozen layers are the same for every image, and of how many. ``own_code`` names
     what of the model was written by the user and was run as it is. ``settings_tried`` is how many settings the fit itself chose among.
     """
 
@@ -152,6 +167,7 @@ class ModelRecord(TypedDict, total=False):
     own_code: ReadOnly[list[str]]
     settings_tried: ReadOnly[Positive]
     estimator: ReadOnly[dict[str, Any]]
+    tried: ReadOnly[list[Candidate]]
 
 
 class EnvironmentRecord(TypedDict, total=False):

@@ -10,6 +10,7 @@ from transferkit.data.dataset import Labels, Split
 from transferkit.features.cache import FeatureCache
 from transferkit.features.store import Rows
 from transferkit.training import augmentation
+from transferkit.training.step_counts import steps_an_epoch
 
 
 class Batches(keras.utils.PyDataset):
@@ -42,6 +43,8 @@ class Batches(keras.utils.PyDataset):
         Gives the features of the (augmented) images instead of the images.
     views : int, optional
         How many augmented views an image has; as many as chance makes if None.
+    class_weight : ndarray, shape (num_classes,), optional
+        How much the images of each class count; a batch then has a third part, the weight of each image.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Batches(keras.utils.PyDataset):
         one_hot: bool = False,
         cache: FeatureCache | None = None,
         views: int | None = None,
+        class_weight: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
         self._split = split
@@ -71,6 +75,7 @@ class Batches(keras.utils.PyDataset):
         self._one_hot = one_hot or smoothing > 0
         self._cache = cache
         self._views = views
+        self._class_weight = class_weight
         self._begun = False
         self._draw_order()
         if cache is not None and not augment:
@@ -83,13 +88,13 @@ class Batches(keras.utils.PyDataset):
         self._located: list[Rows] = []
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self._order), self._batch_size)
-        return max(1, full + (rest > 1))
+        return steps_an_epoch(len(self._order), self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         chosen = self._chosen(index)
         labels = self._split.labels[chosen]
-        return self._inputs(index, chosen), self._smooth(labels) if self._one_hot else labels
+        batch = self._inputs(index, chosen), self._smooth(labels) if self._one_hot else labels
+        return batch if self._class_weight is None else (*batch, self._class_weight[labels])
 
     def _chosen(self, index: int) -> NDArray[np.int64]:
         start = index * self._batch_size

@@ -15,6 +15,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
 from transferkit.runs.records import EpochRecord, ModelRecord, PhaseRecord, ProbeRecord
 from transferkit.runs.run import Run
+from transferkit.training.class_weights import describe_class_weight, weights_of_classes
 from transferkit.training.contract import Outcome
 from transferkit.training.estimators import (
     describe_estimator,
@@ -26,7 +27,7 @@ from transferkit.training.estimators import (
 )
 from transferkit.training.identity import identify_classifier
 from transferkit.training.keeping import keep, say
-from transferkit.training.options import Keeping, KeepingOptions, takes
+from transferkit.training.options import Fitting, FittingOptions, takes
 from transferkit.training.record import check_data
 
 _PIECE = 10_000  # images that are predicted at once, since pipelines copy them as floats
@@ -40,8 +41,8 @@ def is_classifier(model: Any) -> bool:
     )
 
 
-@takes(Keeping)
-def fit_classifier(classifier: Any, data: Dataset, **options: Unpack[KeepingOptions]) -> Run:
+@takes(Fitting)
+def fit_classifier(classifier: Any, data: Dataset, **options: Unpack[FittingOptions]) -> Run:
     """Fit a scikit-learn classifier on the training split and record it as a network's training is recorded.
 
     Parameters
@@ -55,6 +56,8 @@ def fit_classifier(classifier: Any, data: Dataset, **options: Unpack[KeepingOpti
         Of everything random in the classifier.
     name : str, optional
         What tables and plots call the run; the name of the pipeline's last step, or of the class, if None.
+    class_weight : "balanced" or dict, optional
+        How much each class counts, as sample weights of the classifier's own ``fit``; see `train`.
     folder : path, optional
         Save the run as ``folder/<name>``: the same call finds it again instead of fitting, and leaves the classifier unfitted.
     save_as, tuning_trials, overwrite, verbose
@@ -69,7 +72,8 @@ def fit_classifier(classifier: Any, data: Dataset, **options: Unpack[KeepingOpti
     Raises
     ------
     InvalidInputError
-        If the classifier has no ``predict_proba``, goes on from an earlier fit, or does not take images.
+        If the classifier has no ``predict_proba``, goes on from an earlier fit, or does not take images, or weights of classes
+        are given and its ``fit`` takes no ``sample_weight``.
     RunError
         If `folder` holds a finished run of that name that is another training.
 
@@ -80,22 +84,24 @@ def fit_classifier(classifier: Any, data: Dataset, **options: Unpack[KeepingOpti
     >>> tk.fit_classifier(tk.build_baseline("naive_bayes"), data, verbose=False)
     Run('naive_bayes', completed, accuracy=0..., loss=..., 0 epochs, seed 0)
     """
-    keeping = Keeping(**options)
+    recipe = Fitting(**options)
     check_data(data)
     _check_classifier(classifier)
-    return keep(Classifier(classifier, data, keeping), keeping)
+    return keep(Classifier(classifier, data, recipe), recipe)
 
 
 class Classifier:
     """One fit of a scikit-learn classifier."""
 
-    def __init__(self, classifier: Any, data: Dataset, keeping: Keeping) -> None:
-        classifier.set_params(**dict.fromkeys(parameter_names(classifier, "random_state"), keeping.seed))
-        self.model, self.data, self._keeping = classifier, data, keeping
-        self.name = keeping.name or name_of(classifier)
-        self.recipe = describe_settings(classifier)
+    def __init__(self, classifier: Any, data: Dataset, recipe: Fitting) -> None:
+        classifier.set_params(**dict.fromkeys(parameter_names(classifier, "random_state"), recipe.seed))
+        self.model, self.data, self._verbose = classifier, data, recipe.verbose
+        self.name = recipe.name or name_of(classifier)
+        weights = weights_of_classes(recipe.class_weight, data)
+        self._weights = {} if weights is None else _sample_weights(classifier, weights[data.train.labels])
+        self.recipe = describe_settings(classifier) | describe_class_weight(recipe.class_weight, data)
         self._structure = describe_estimator(classifier)
-        self.identity = identify_classifier(classifier, data, seed=keeping.seed)
+        self.identity = identify_classifier(classifier, data, seed=recipe.seed, class_weight=weights)
 
     def guard(self) -> AbstractContextManager[None]:
         """Return a context that does nothing: a classifier is fitted anew each time."""
@@ -113,11 +119,11 @@ class Classifier:
         """Fit the classifier."""
         classifier, data = self.model, self.data
         images = len(data.train.labels)
-        say(f"{self.name}: fitting {images:,} images ...", verbose=self._keeping.verbose)
+        say(f"{self.name}: fitting {images:,} images ...", verbose=self._verbose)
         start = time.perf_counter()
-        notes = _fit_and_note(classifier, data)
+        notes = _fit_and_note(classifier, data, self._weights)
         seconds = time.perf_counter() - start
-        say(f"{self.name}: {seconds:.1f} s", verbose=self._keeping.verbose)
+        say(f"{self.name}: {seconds:.1f} s", verbose=self._verbose)
         losses = getattr(final_estimator(classifier), "loss_curve_", ())
         history: list[EpochRecord] = [
             {"epoch": epoch, "phase": "fit", "loss": float(loss)} for epoch, loss in enumerate(losses, 1)
@@ -164,13 +170,26 @@ def _check_classifier(classifier: Any) -> None:
         )
 
 
-def _fit_and_note(classifier: Any, data: Dataset) -> list[str]:
+def _sample_weights(classifier: Any, weights: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the argument of ``fit`` that gives each image a weight, or raise `InvalidInputError` if there is none."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    final = final_estimator(classifier)
+    if not has_fit_parameter(final, "sample_weight"):
+        raise InvalidInputError(
+            f"the fit of {type(final).__name__} takes no sample_weight, which class_weight needs. Leave class_weight out, give the "
+            "classifier its own (many have a parameter class_weight), or use one that takes sample_weight."
+        )
+    return {f"{name_of(classifier)}__sample_weight" if final is not classifier else "sample_weight": weights}
+
+
+def _fit_and_note(classifier: Any, data: Dataset, weights: dict[str, Any]) -> list[str]:
     """Fit, and return what scikit-learn says of a fit that did not converge; its warnings go on as well."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:
         try:
-            classifier.fit(data.train.images, data.train.labels)
+            classifier.fit(data.train.images, data.train.labels, **weights)
         except ValueError as error:
             if "dim 4" not in str(error):
                 raise

@@ -5,24 +5,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
+from transferkit.data.dataset import Dataset
 from transferkit.models.freezing import leaves
 from transferkit.models.keras_internals import inner_optimizer, overrides, rate_of
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
+from transferkit.training.class_weights import describe_class_weight
 from transferkit.training.losses import is_sparse_crossentropy
 from transferkit.training.options import Phase, Steps
 
 
-def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None]) -> Recipe:
+def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None], data: Dataset) -> Recipe:
     """Return everything that determines the result besides model, data and seed, as far as plain values can say it."""
     optimizer = inner_optimizer(model.optimizer)
     final, rate = steps.phases[-1], rate_of(optimizer)
     callbacks = [type(callback).__name__ for callback in steps.callbacks]
     recipe: Recipe = {
         "epochs": sum(phase.epochs for phase in steps.phases),
-        "batch_size": steps.batch_size,
+        "batch_size": cast("int", steps.batch_size),
         "optimizer": type(optimizer).__name__,
         "learning_rate": _rate_in_words(rate if final.learning_rate is None else final.learning_rate),
         "weight_decay": getattr(optimizer, "weight_decay", None),
@@ -35,6 +37,11 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None])
     }
     if not is_sparse_crossentropy(model.loss):
         recipe = {**recipe, "loss": _name(model.loss)}
+    recipe = {**recipe, **describe_class_weight(steps.class_weight, data)}
+    if steps.early_stopping is not None:
+        recipe = {**recipe, "early_stopping": steps.early_stopping}
+    if steps.average_weights is not None:
+        recipe = {**recipe, "average_weights": float(steps.average_weights)}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

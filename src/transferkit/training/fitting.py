@@ -13,8 +13,8 @@ from transferkit.training.logistic_head import fit_head
 from transferkit.training.options import (
     FineTuneOptions,
     FineTuneRecipe,
+    Fitting,
     HeadRecipe,
-    Keeping,
     TrainOptions,
     TrainRecipe,
     options_for,
@@ -41,24 +41,41 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         `build_baseline` or your own.
     data : Dataset
         Its training split trains, its validation split chooses, its test split is measured.
-    epochs : int, default 10
-        Passes over the training images.
+    epochs : int or "auto", default 10
+        Passes over the training images. ``"auto"``, for a network that is pretrained or partly frozen, chooses them, and what
+        else is None, from the number of training images: at least 300 steps for a head on a frozen backbone, otherwise as in
+        `fine_tune`. The run records what it became.
     seed : int, default 0
         Draws order, augmentation and dropout. Initial weights have the `seed` of the model's builder.
     name : str, optional
         What tables and plots call the run; the model's name if None.
-    batch_size : int, default 64
-        Images in a step.
+    batch_size : int, optional
+        Images in a step; 64 if None, and with ``epochs="auto"`` 16 below 320 training images, 32 below 4,000, 64 above.
     learning_rate : float, optional
         Peak step size; the one that the model is compiled with if None.
     schedule : {"constant", "cosine"}, default "constant"
         Whether the rate stays or falls to zero along a half cosine (Loshchilov & Hutter 2017, doi:10.48550/arXiv.1608.03983).
-    warmup_epochs : float, default 0
-        Epochs, or a part of one, over which the rate rises linearly from zero; needs ``schedule="cosine"``.
+    warmup_epochs : float, optional
+        Epochs, or a part of one, over which the rate rises linearly from zero; needs ``schedule="cosine"``. 0 if None, and with
+        ``epochs="auto"`` and a cosine a tenth of all epochs.
     augment : str or iterable of str, default ()
-        ``"flip"`` (left to right) and ``"shift"`` (up to 1/14 of the size: 2 px of 28); on training images only.
+        What is done to training images, differently in each epoch: ``"flip"`` (left to right), ``"shift"`` (up to 1/14 of the
+        size: 2 px of 28), ``"crop"`` (50 to 100% of the area, 3:4 to 4:3), ``"rotate"`` (up to 15 degrees), ``"zoom"`` (up to a
+        fifth), ``"colour"`` (brightness and contrast, up to 20%), ``"erase"`` (a rectangle of 2 to 20% of the area, in every other
+        image). Presets: ``"photo"`` (flip, crop, colour), ``"centred"`` (shift, rotate, zoom), ``"garment"`` (flip, shift). They
+        follow from `seed` and epoch alone, on every backend. A frozen backbone is asked about 4 fixed views of each image.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
+    class_weight : "balanced" or dict, optional
+        How much each class counts in the loss. ``"balanced"`` gives every class the same weight in all, however many training
+        images it has: images / (classes x images of the class), as scikit-learn does. A dict maps class names or indices to
+        numbers; classes left out count 1. Validation is not weighted.
+    early_stopping : int, optional
+        End a phase after so many epochs without a lower validation loss (Prechelt 1998). The epoch that counts is chosen as ever;
+        but with a cosine the rate has not fallen by then, and a validation split that also ends the training looks better than it is.
+    average_weights : float, optional
+        Validate, and end with, a moving average of the weights with this momentum (Polyak & Juditsky 1992): 0.99 averages over about
+        100 steps. Keras's ``use_ema``.
     head : {"gradient", "logistic"}, default "gradient"
         ``"logistic"``: not steps of an optimiser, but the exact optimum of the softmax layer on a frozen backbone, by
         L-BFGS (scikit-learn), with the L2 penalty that has the best validation log-loss; the history then has one row for
@@ -114,7 +131,7 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     Run('CNN', completed, accuracy=0..., loss=..., 2 epochs, seed 0)
     """
     if is_classifier(model):
-        return fit_classifier(model, data, **options_for(Keeping, options, what="with a scikit-learn classifier"))
+        return fit_classifier(model, data, **options_for(Fitting, options, what="with a scikit-learn classifier"))
     if options.get("head", "gradient") not in ("gradient", "logistic"):
         raise UnknownNameError("head", options["head"], ("gradient", "logistic"))
     if options.get("head") == "logistic":
@@ -136,10 +153,13 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         From `build_transfer_model`, or with one nested network as its backbone.
     data : Dataset
         See `train`.
-    head_epochs : int, default 1
-        Epochs with the backbone frozen; 0 leaves the phase out.
-    epochs : int, default 5
-        Epochs with the backbone unfrozen.
+    head_epochs : int, optional
+        Epochs with the backbone frozen; 0 leaves the phase out. 1 if None, and with ``epochs="auto"`` as many as make 100
+        steps, at most 20.
+    epochs : int or "auto", default "auto"
+        Epochs with the backbone unfrozen. ``"auto"`` chooses them, and what else is None, from the number of training images:
+        15, fewer from 1,000 images on, 5 from 3,000 on, and always at least 100 steps (but no more than 100 epochs). The run
+        records what it became.
     unfreeze_from : str, optional
         Name of the first backbone layer that trains in the second phase; all of them if None.
     seed, name, batch_size
@@ -150,9 +170,9 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         Peak step size of the second phase.
     schedule : {"cosine", "constant"}, default "cosine"
         Of the second phase.
-    warmup_epochs : float, default 0.5
-        Linear rise at the start of the second phase.
-    augment, label_smoothing, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
+    warmup_epochs : float, optional
+        Linear rise at the start of the second phase. Half an epoch if None, a tenth of the epochs with ``epochs="auto"``.
+    augment, label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
         See `train`.
 
     Returns

@@ -113,10 +113,10 @@ def identify_network(
     return Identity({name: _part(value) for name, value in parts.items()})
 
 
-def identify_classifier(classifier: Any, data: Dataset, *, seed: int) -> Identity:
-    """Return the identity of a scikit-learn classifier's training."""
+def identify_classifier(classifier: Any, data: Dataset, *, seed: int, class_weight: Any = None) -> Identity:
+    """Return the identity of a scikit-learn classifier's training; `class_weight` is an array with one number a class."""
     parts: dict[str, Callable[[], Any]] = {
-        "classifier": lambda: _estimator(classifier),
+        "classifier": lambda: [*_estimator(classifier), *([] if class_weight is None else [class_weight])],
         "data": lambda: data.fingerprint,
         "seed": lambda: seed,
         "protocol": lambda: PROTOCOL,

@@ -209,14 +209,15 @@ def refuse_in_forked_child() -> None:
 @contextmanager
 def _alone(training: Training) -> Iterator[None]:
     """Refuse to train one model in two threads."""
+    model = training.model  # a search ends with another one
     with _ONE_AT_A_TIME:
-        if id(training.model) in _BUSY:
+        if id(model) in _BUSY:
             raise InvalidInputError(
-                f"the model of {training.name!r} is being trained as {_BUSY[id(training.model)]!r} by another thread; build a model for "
+                f"the model of {training.name!r} is being trained as {_BUSY[id(model)]!r} by another thread; build a model for "
                 "each training."
             )
-        _BUSY[id(training.model)] = training.name
+        _BUSY[id(model)] = training.name
     try:
         yield
     finally:
-        _BUSY.pop(id(training.model), None)
+        _BUSY.pop(id(model), None)

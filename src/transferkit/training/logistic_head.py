@@ -17,6 +17,7 @@ from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.runs.metrics import compute_metrics
 from transferkit.runs.records import EpochRecord, PhaseRecord, ProbeRecord, Recipe
 from transferkit.runs.run import Run
+from transferkit.training.class_weights import describe_class_weight, weights_of_classes
 from transferkit.training.compiled import unchanged_on_error
 from transferkit.training.contract import Outcome
 from transferkit.training.description import count_parameters, describe_model
@@ -54,6 +55,8 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
         Chooses the training images on which the training accuracy is measured; nothing else is random.
     name : str, optional
         What tables and plots call the run; the model's name if None.
+    class_weight : "balanced" or dict, optional
+        How much each class counts in the fit; see `train`. The choice of the penalty is not weighted.
     engine : {"auto", "litert", "keras", "plain"}, default "auto"
         What computes the frozen layers; see `train`. ``"plain"`` means Keras here.
     folder, save_as, tuning_trials, overwrite, verbose
@@ -103,6 +106,7 @@ class LogisticHead:
             "optimizer": "L-BFGS",
             "augment": [],
             "penalty": _penalty_in_words(trials),
+            **describe_class_weight(recipe.class_weight, data),
         }
         self.identity = identify_network(
             model, data, recipe=self.recipe, settings={}, callbacks=(), seed=recipe.seed, compiled=False
@@ -130,7 +134,7 @@ class LogisticHead:
         engine: Engine = "keras" if self._recipe.engine == "plain" else self._recipe.engine
         network = choose_network(model, data.train.images, engine=engine, expected=expected)
         dead = count_dead(network, data)
-        fitted = _fit_strengths(network, data)
+        fitted = _fit_strengths(network, data, weights_of_classes(self._recipe.class_weight, data))
         softmax_layer(model).set_weights([fitted.kernel, fitted.bias])
         seconds = time.perf_counter() - start
         phase: PhaseRecord = {
@@ -210,7 +214,7 @@ def _single_dense(prefix: Prefix) -> Any:
     return dense if dense.use_bias and dense.activation is keras.activations.softmax else None
 
 
-def _fit_strengths(network: Network, data: Dataset) -> _Fitted:
+def _fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.float32] | None) -> _Fitted:
     """Fit the softmax layer for each strength of the penalty and keep the one with the best validation log-loss."""
     features, labels = network.features(data.train.images), data.train.labels
     classes = np.unique(labels)
@@ -222,7 +226,7 @@ def _fit_strengths(network: Network, data: Dataset) -> _Fitted:
     fitted, losses = [], []
     for strength in STRENGTHS if validation is not None else (_WITHOUT_VALIDATION,):
         start = time.perf_counter()
-        kernel, bias = _fit(standardised, labels, strength, data.num_classes)
+        kernel, bias = _fit(standardised, labels, strength, data.num_classes, class_weight)
         kernel = kernel / deviation[:, None]
         bias = bias - mean @ kernel
         fitted.append((kernel.astype(np.float32), bias.astype(np.float32)))
@@ -255,11 +259,16 @@ def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _fit(
-    features: NDArray[Any], labels: NDArray[Any], strength: float, classes: int
+    features: NDArray[Any],
+    labels: NDArray[Any],
+    strength: float,
+    classes: int,
+    class_weight: NDArray[np.float32] | None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=strength, max_iter=_STEPS).fit(features, labels)
+    weights = None if class_weight is None else dict(enumerate(class_weight.tolist()))
+    model = LogisticRegression(C=strength, max_iter=_STEPS, class_weight=weights).fit(features, labels)
     kernel, bias = model.coef_.T.astype(np.float64), model.intercept_.astype(np.float64)
     if classes == 2:  # scikit-learn keeps the difference of the two columns
         return np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])

@@ -3,9 +3,9 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast, get_args
 
 import keras
 import numpy as np
@@ -20,10 +20,20 @@ from transferkit.models.freezing import freeze, unfreeze
 from transferkit.models.keras_internals import rate_of
 from transferkit.runs.records import PhasePlan
 from transferkit.training.augmentation import check_augmentations
+from transferkit.training.class_weights import ClassWeight, check_class_weight
 from transferkit.training.network import Engine
+from transferkit.training.step_counts import (
+    WARMUP_SHARE,
+    choose_batch_size,
+    choose_epochs,
+    choose_frozen_epochs,
+    choose_head_epochs,
+)
 
 Schedule = Literal["constant", "cosine"]
 Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
+Epochs: TypeAlias = int | Literal["auto"]
+_BATCH_SIZE = 64
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -39,18 +49,26 @@ class KeepingOptions(TypedDict, total=False):
     verbose: bool
 
 
-class StepOptions(KeepingOptions, total=False):
+class FittingOptions(KeepingOptions, total=False):
+    """Options of everything that learns from labelled images."""
+
+    class_weight: ClassWeight
+
+
+class StepOptions(FittingOptions, total=False):
     """Options of every training by gradient steps."""
 
-    batch_size: int
+    batch_size: int | None
     augment: str | Iterable[str] | None
     label_smoothing: float
+    early_stopping: int | None
+    average_weights: float | None
     engine: Engine
     callbacks: Any
     schedule: Schedule
-    warmup_epochs: float
+    warmup_epochs: float | None
     learning_rate: Rate | None
-    epochs: int
+    epochs: Epochs
 
 
 class TrainOptions(StepOptions, total=False):
@@ -59,7 +77,7 @@ class TrainOptions(StepOptions, total=False):
     head: Literal["gradient", "logistic"]
 
 
-class HeadOptions(KeepingOptions, total=False):
+class HeadOptions(FittingOptions, total=False):
     """Options of `transferkit.fit_head`."""
 
     engine: Engine
@@ -68,7 +86,7 @@ class HeadOptions(KeepingOptions, total=False):
 class FineTuneOptions(StepOptions, total=False):
     """Options of `transferkit.fine_tune`."""
 
-    head_epochs: int
+    head_epochs: int | None
     unfreeze_from: str | None
     head_learning_rate: Rate
 
@@ -90,7 +108,7 @@ class Phase:
             raise UnknownNameError("schedule", self.schedule, get_args(Schedule))
         if self.schedule != "constant" and callable(self.learning_rate):
             raise InvalidInputError("learning_rate is a schedule of its own; pass schedule='constant' with it.")
-        if not _is_number(self.warmup_epochs) or not 0 <= self.warmup_epochs < self.epochs:
+        if not is_number(self.warmup_epochs) or not 0 <= self.warmup_epochs < self.epochs:
             raise InvalidInputError(
                 f"warmup_epochs must be at least 0 and less than the {self.epochs} epochs; got {self.warmup_epochs!r}."
             )
@@ -183,23 +201,40 @@ class Keeping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps(Keeping):
-    """What all trainings by gradient steps share."""
+class Fitting(Keeping):
+    """How much each class counts; all that a scikit-learn classifier is asked for besides."""
 
-    epochs: int = 10
-    batch_size: int = 64
+    class_weight: ClassWeight = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(class_weight=check_class_weight(self.class_weight))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Fitting):
+    """What all trainings by gradient steps share.
+
+    What is ``"auto"`` or None is chosen by `settled`, once the number of training images is known.
+    """
+
+    epochs: Epochs = 10
+    batch_size: int | None = None
     learning_rate: Rate | None = None
     schedule: Schedule = "constant"
-    warmup_epochs: float = 0.0
+    warmup_epochs: float | None = None
     augment: str | Iterable[str] | None = ()
     label_smoothing: float = 0.0
+    early_stopping: int | None = None
+    average_weights: float | None = None
     engine: Engine = "auto"
     callbacks: Any = ()
+    _usual_warmup: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(
-            batch_size=positive_int("batch_size", self.batch_size),
+            batch_size=None if self.batch_size is None else positive_int("batch_size", self.batch_size),
             augment=check_augmentations(self.augment),
             callbacks=_callbacks(self.callbacks),
             learning_rate=None
@@ -207,10 +242,48 @@ class Steps(Keeping):
             else check_learning_rate("learning_rate", self.learning_rate),
         )
         check_engine(self.engine, Engine)
-        if not _is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
+        if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
-        for phase in self.phases:
-            phase.check()
+        if self.early_stopping is not None:
+            self._set(early_stopping=positive_int("early_stopping", self.early_stopping))
+        if self.average_weights is not None and not (is_number(self.average_weights) and 0 < self.average_weights < 1):
+            raise InvalidInputError(
+                f"average_weights must be above 0 and below 1, usually 0.9 to 0.999; got {self.average_weights!r}."
+            )
+        if isinstance(self.epochs, str) and self.epochs != "auto":
+            raise InvalidInputError(f"epochs must be a positive int or 'auto'; got {self.epochs!r}.")
+        if self._is_settled:
+            for phase in self.phases:
+                phase.check()
+        else:
+            self.settled(1)  # what was given is checked now
+
+    @property
+    def _is_settled(self) -> bool:
+        return self.epochs != "auto" and self.batch_size is not None and self.warmup_epochs is not None
+
+    def settled(self, images: int, *, frozen: bool = False) -> Self:
+        """Return the recipe with everything chosen that was left to the number of training images.
+
+        Parameters
+        ----------
+        images : int
+            Training images.
+        frozen : bool, default False
+            Whether only a head on a frozen backbone trains.
+        """
+        return replace(self, **self._choices(images, frozen=frozen))
+
+    def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
+        auto = self.epochs == "auto"
+        batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
+        choose = choose_frozen_epochs if frozen else choose_epochs
+        epochs = choose(images, batch_size) if self.epochs == "auto" else self.epochs
+        warmup = self.warmup_epochs
+        if warmup is None:
+            usual = WARMUP_SHARE * epochs if auto else self._usual_warmup
+            warmup = 0.0 if self.schedule == "constant" else usual
+        return {"epochs": epochs, "batch_size": batch_size, "warmup_epochs": warmup}
 
     @property
     def augmentations(self) -> tuple[str, ...]:
@@ -219,8 +292,12 @@ class Steps(Keeping):
 
     @property
     def phases(self) -> list[Phase]:
-        """The phases, in order."""
+        """The phases, in order, of a recipe in which nothing is left to be chosen."""
         raise NotImplementedError
+
+    @property
+    def _plan(self) -> tuple[int, Rate | None, Schedule, float]:
+        return cast("int", self.epochs), self.learning_rate, self.schedule, cast("float", self.warmup_epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,37 +309,49 @@ class TrainRecipe(Steps):
     @property
     def phases(self) -> list[Phase]:
         """One phase."""
-        return [Phase("train", self.epochs, self.learning_rate, self.schedule, self.warmup_epochs)]
+        return [Phase("train", *self._plan)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuneRecipe(Steps):
     """What `transferkit.fine_tune` is asked for."""
 
-    epochs: int = 5
-    head_epochs: int = 1
+    epochs: Epochs = "auto"
+    head_epochs: int | None = None
     head_learning_rate: Rate = 3e-3
     learning_rate: Rate | None = 1e-3
     schedule: Schedule = "cosine"
-    warmup_epochs: float = 0.5
     unfreeze_from: str | None = None
+    _usual_warmup: ClassVar[float] = 0.5
 
     def __post_init__(self) -> None:
-        positive_int("head_epochs", self.head_epochs, at_least=0)
+        if self.head_epochs is not None:
+            self._set(head_epochs=positive_int("head_epochs", self.head_epochs, at_least=0))
         self._set(head_learning_rate=check_learning_rate("head_learning_rate", self.head_learning_rate))
         super().__post_init__()
 
     @property
     def phases(self) -> list[Phase]:
         """The head, then everything or the upper layers."""
-        head = HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)
+        head = (
+            [HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)] if self.head_epochs else []
+        )
         name = "all" if self.unfreeze_from is None else "upper layers"
-        plan = (self.epochs, self.learning_rate, self.schedule, self.warmup_epochs)
-        return [*([head] if self.head_epochs else []), BodyPhase(name, *plan, self.unfreeze_from)]
+        return [*head, BodyPhase(name, *self._plan, self.unfreeze_from)]
+
+    @property
+    def _is_settled(self) -> bool:
+        return super()._is_settled and self.head_epochs is not None
+
+    def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
+        choices = super()._choices(images, frozen=frozen)
+        if self.head_epochs is None:
+            choices["head_epochs"] = choose_head_epochs(images, choices["batch_size"]) if self.epochs == "auto" else 1
+        return choices
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadRecipe(Keeping):
+class HeadRecipe(Fitting):
     """What `transferkit.fit_head` is asked for."""
 
     engine: Engine = "auto"
@@ -289,7 +378,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
 
 
 _ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
-          "schedule", "warmup_epochs", "augment", "label_smoothing", "head", "engine", "callbacks", "folder", "save_as",
+          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 
@@ -315,12 +404,13 @@ def check_learning_rate(name: str, value: Any) -> Rate:
     """Return a rate as a Python float, or a Keras schedule as it is; raise `InvalidInputError` if it is neither."""
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return value
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise InvalidInputError(f"{name} must be a finite number above 0, or a schedule of Keras; got {value!r}.")
     return float(value)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a number, of Python or NumPy, and no bool."""
     plain = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
     return isinstance(plain, int | float) and not isinstance(plain, bool)
 

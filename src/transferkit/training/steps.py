@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -16,10 +16,11 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.health import dead_features
+from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import ProbeRecord
 from transferkit.runs.run import Run
-from transferkit.training.augmentation import VIEWS, count_views
+from transferkit.training.augmentation import VIEWS, count_views, has_many_views
 from transferkit.training.batches import Batches
 from transferkit.training.batchnorm import BatchNormStatistics, trains_batchnorm
 from transferkit.training.callbacks import (
@@ -34,6 +35,7 @@ from transferkit.training.callbacks import (
     Recorder,
 )
 from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
+from transferkit.training.class_weights import weights_of_classes
 from transferkit.training.compiled import lent, set_optimizer, snapshot, unchanged_on_error
 from transferkit.training.contract import Outcome, Predict
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
@@ -43,7 +45,7 @@ from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
 from transferkit.training.losses import is_sparse_crossentropy, wants_one_hot
 from transferkit.training.network import Engine, Network, choose_network
-from transferkit.training.options import BodyPhase, HeadPhase, Phase, Steps
+from transferkit.training.options import BodyPhase, FineTuneRecipe, HeadPhase, Phase, Steps
 from transferkit.training.record import check_data, some_training_images
 
 _TIMED_IMAGES, _TIMED_BATCH = 192, 64
@@ -59,8 +61,27 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
             f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
             "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
         )
+    if steps.early_stopping and not len(data.validation.labels):
+        raise InvalidInputError(
+            "early_stopping watches the validation loss, but the data have no validation split. Keep one back, or leave it out."
+        )
+    steps = _settle(model, data, steps)
     _check_rates(model, steps)
     return keep(GradientSteps(model, data, steps), steps)
+
+
+def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
+    """Choose what the recipe leaves to the number of training images; refuse that for a network that learns from nothing."""
+    images = len(data.train.labels)
+    if steps.epochs != "auto" or isinstance(steps, FineTuneRecipe):
+        return steps.settled(images)
+    prefix, provenance = _lasting_prefix(model, steps), weights_provenance(model)
+    if prefix is None and (provenance is None or provenance.source == "random"):
+        raise InvalidInputError(
+            f"epochs='auto' is for networks that are pretrained or partly frozen; {model.name!r} is neither, so say how many epochs it "
+            "needs, for example epochs=10."
+        )
+    return steps.settled(images, frozen=prefix is not None and prefix.gives_vectors)
 
 
 class GradientSteps:
@@ -72,7 +93,8 @@ class GradientSteps:
         self._prefix = _lasting_prefix(model, steps)
         self._views = {phase: _views(phase, self._prefix, steps) for phase in steps.phases}
         self._one_hot = wants_one_hot(model.loss, data.num_classes)
-        self.recipe = describe_recipe(model, steps, self._views)
+        self._class_weight = weights_of_classes(steps.class_weight, data)
+        self.recipe = describe_recipe(model, steps, self._views, data)
         rates = [phase.learning_rate for phase in steps.phases if callable(phase.learning_rate)]
         self.identity = identify_network(
             model,
@@ -169,7 +191,10 @@ class GradientSteps:
         batches = self._batches(phase, network, initial)
         if steps.label_smoothing:
             recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
-        set_optimizer(model, phase.optimizer_for(model.optimizer, len(batches)))
+        optimizer = phase.optimizer_for(model.optimizer, len(batches))
+        if steps.average_weights is not None:
+            optimizer.use_ema, optimizer.ema_momentum = True, float(steps.average_weights)
+        set_optimizer(model, optimizer)
         model.optimizer.build(model.trainable_variables)
         if network.model is not model:
             # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
@@ -177,15 +202,14 @@ class GradientSteps:
         if arrays is not None:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
-        states = CallbackStates(
-            steps.callbacks, None if arrays is None else self._progress.callbacks, first_epoch=initial
-        )
+        given = [*steps.callbacks, *_stopping(steps)]
+        states = CallbackStates(given, None if arrays is None else self._progress.callbacks, first_epoch=initial)
         callbacks = [
             DivergenceGuard(),
             DropoutSeeds(steps.seed),
             Recorder(phase.name, self._progress.history),
             *([self._best] if self._validates else []),
-            *steps.callbacks,
+            *given,
             *_averages(model, steps.callbacks),
             *self._statistics(phase, network),
             states,
@@ -232,7 +256,7 @@ class GradientSteps:
         steps, data = self._steps, self.data
         return Batches(
             data.train,
-            batch_size=steps.batch_size,
+            batch_size=cast("int", steps.batch_size),
             augment=steps.augmentations,
             smoothing=steps.label_smoothing,
             num_classes=data.num_classes,
@@ -241,6 +265,7 @@ class GradientSteps:
             one_hot=self._one_hot,
             cache=network.cache,
             views=self._views[phase],
+            class_weight=self._class_weight,
         )
 
     def _validation_batches(self, network: Network) -> Batches:
@@ -260,7 +285,9 @@ class GradientSteps:
             return []
         batches = self._batches(phase, network, first_epoch=0)
         return [
-            BatchNormStatistics(network.model, batches, batch_size=self._steps.batch_size, validates=self._validates)
+            BatchNormStatistics(
+                network.model, batches, batch_size=cast("int", self._steps.batch_size), validates=self._validates
+            )
         ]
 
     def _end_epoch(
@@ -312,7 +339,17 @@ class GradientSteps:
             selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
             probe=self._progress.probe,
             test_seconds=lambda: seconds_for_test(model, data),
+            notes=self._head_was_best() if status == "completed" else [],
         )
+
+    def _head_was_best(self) -> list[str]:
+        """Say so if no epoch of fine-tuning was better on validation than the head on the frozen backbone."""
+        phase = {row["epoch"]: row["phase"] for row in self._progress.history}.get(self._best.epoch or 0)
+        if not self._validates or len(self._steps.phases) < 2 or phase != self._steps.phases[0].name:
+            return []
+        return [
+            "no epoch of fine-tuning was better on validation than the new head on the frozen backbone, which this run has"
+        ]
 
 
 def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, network: Network | None) -> Predict:
@@ -410,10 +447,14 @@ def _lasting_prefix(model: Any, steps: Steps) -> Prefix | None:
 
 def _views(phase: Phase, prefix: Prefix | None, steps: Steps) -> int | None:
     """Limit the views of each image where a frozen backbone would have to be asked anew in every epoch."""
-    if "shift" not in steps.augmentations or phase.epochs <= VIEWS:
+    if not has_many_views(steps.augmentations) or phase.epochs <= VIEWS:
         return None
     frozen = isinstance(phase, HeadPhase) or (prefix is not None and prefix.gives_vectors)
     return VIEWS if frozen else None
+
+
+def _stopping(steps: Steps) -> list[Any]:
+    return [keras.callbacks.EarlyStopping(patience=steps.early_stopping)] if steps.early_stopping else []
 
 
 def _averages(model: Any, callbacks: Sequence[Any]) -> list[Any]:

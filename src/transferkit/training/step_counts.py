@@ -1,0 +1,41 @@
+"""How long a pretrained network learns where the caller does not say: counted in steps, since few images make few steps an epoch."""
+
+MANY_EPOCHS = 100
+_BATCH_SIZES = ((320, 16), (4_000, 32))  # below so many images; fewer images need smaller batches to make enough steps
+_LARGE_BATCH = 64
+_FEWEST_EPOCHS, _USUAL_EPOCHS, _IMAGES_SEEN = 5, 15, 15_000
+_LEAST_STEPS, _LEAST_HEAD_STEPS, _LEAST_FROZEN_STEPS = 100, 100, 300
+_MOST_HEAD_EPOCHS, _FROZEN_EPOCHS = 20, (10, 60)
+WARMUP_SHARE = 0.1
+
+
+def steps_an_epoch(images: int, batch_size: int) -> int:
+    """Return the number of batches; a single image left over joins the batch before it."""
+    full, rest = divmod(images, batch_size)
+    return max(1, full + (rest > 1))
+
+
+def choose_batch_size(images: int) -> int:
+    """Return 16 below 320 training images, 32 below 4,000, 64 from there on."""
+    return next((size for limit, size in _BATCH_SIZES if images < limit), _LARGE_BATCH)
+
+
+def choose_epochs(images: int, batch_size: int) -> int:
+    """Return the epochs of fine-tuning: 15, fewer from 1,000 images on, 5 from 3,000 on, and always 100 steps or 100 epochs."""
+    seen = min(_USUAL_EPOCHS, round(_IMAGES_SEEN / images))
+    return min(MANY_EPOCHS, max(_FEWEST_EPOCHS, seen, _epochs_for(_LEAST_STEPS, images, batch_size)))
+
+
+def choose_head_epochs(images: int, batch_size: int) -> int:
+    """Return the epochs in which the head alone trains: 100 steps, in at most 20 epochs."""
+    return min(_MOST_HEAD_EPOCHS, _epochs_for(_LEAST_HEAD_STEPS, images, batch_size))
+
+
+def choose_frozen_epochs(images: int, batch_size: int) -> int:
+    """Return the epochs of a new head on a backbone that stays frozen: 300 steps, in 10 to 60 epochs."""
+    fewest, most = _FROZEN_EPOCHS
+    return min(most, max(fewest, _epochs_for(_LEAST_FROZEN_STEPS, images, batch_size)))
+
+
+def _epochs_for(steps: int, images: int, batch_size: int) -> int:
+    return -(-steps // steps_an_epoch(images, batch_size))

@@ -1,0 +1,380 @@
+"""tune: the best network that a given time allows, chosen on validation, measured on the test images once."""
+
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from typing_extensions import Unpack
+
+from transferkit import files
+from transferkit.data.dataset import Dataset
+from transferkit.errors import DataError, InvalidInputError
+from transferkit.models.arguments import positive_int
+from transferkit.models.backbones import Preprocessing, backbone_info
+from transferkit.models.saving import load_model
+from transferkit.models.transfer import build_transfer_model
+from transferkit.runs.records import Candidate, ProbeRecord, Recipe
+from transferkit.runs.run import Run
+from transferkit.training.augmentation import check_augmentations
+from transferkit.training.batchnorm import STATISTICS_IMAGES
+from transferkit.training.contract import Outcome, Training
+from transferkit.training.fused import fused_batchnorm
+from transferkit.training.identity import identify_network
+from transferkit.training.keeping import keep, say
+from transferkit.training.logistic_head import LogisticHead
+from transferkit.training.options import (
+    FineTuneRecipe,
+    Fitting,
+    FittingOptions,
+    HeadRecipe,
+    is_number,
+    takes,
+)
+from transferkit.training.record import check_data
+from transferkit.training.step_counts import WARMUP_SHARE, steps_an_epoch
+from transferkit.training.steps import GradientSteps
+
+_SIZES = (1.0, 1.5, 2.0)  # of the backbone's default size
+_FROZEN_SHARE = 0.5  # of the time, for the frozen candidates
+_FITTING_SHARE = (
+    0.8  # of what is left then, for the steps: the rest goes to validation, compilation and the test images
+)
+_TIMED_STEPS = 3
+_FORWARD_SHARE = 1 / 3  # of a training step's time
+_FEWEST_STEPS = 40  # fewer would leave the network worse than the frozen one
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What `tune` found.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The best one, on raw pixels, with its trained weights.
+    run : Run
+        Its record; ``run.metrics`` are those of the test images.
+    table : pandas.DataFrame
+        What was tried, in order: ``image_size``, ``method``, ``epochs``, ``val_accuracy``, ``val_loss``, ``seconds``, ``chosen``. No
+        column is about test images, since only the chosen one has seen them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import transferkit as tk
+    >>> run = tk.Run(name="toy", class_names=("cat", "dog"), test_probabilities=[[0.75, 0.25]], test_labels=[0], seed=0)
+    >>> tk.Tuned(None, run, pd.DataFrame({"method": ["frozen"], "chosen": [True]})).table
+       method  chosen
+    0  frozen    True
+    """
+
+    model: Any
+    run: Run
+    table: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"{self.run!r}\n{self.table.to_string(index=False)}"
+
+
+@takes(Fitting)
+def tune(
+    data: Dataset,
+    minutes: float = 10,
+    *,
+    backbone: Any = "mobilenet",
+    pretrained: bool | str | Path = True,
+    preprocessing: Preprocessing | None = None,
+    image_sizes: Iterable[int] | None = None,
+    augment: str | Iterable[str] | None = "centred",
+    **options: Unpack[FittingOptions],
+) -> Tuned:
+    """Return the best network that the time allows, chosen on validation images alone.
+
+    First the exact softmax layer on the frozen backbone at several image sizes, seconds each, since the features are kept; then
+    fine-tuning at the size that was best, or at a smaller one if the time is short, with the recipe of `fine_tune` and as many of its
+    epochs as fit by the measured time of a step. The test images are predicted once, by the winner.
+
+    Parameters
+    ----------
+    data : Dataset
+        With a validation split.
+    minutes : float, default 10
+        How long it may take. What has begun is finished, so a slow machine may take a little longer.
+    backbone : str or keras.Model, default "mobilenet"
+        See `build_transfer_model`. One of your own keeps its own size.
+    pretrained : bool, str or Path, default True
+        See `build_transfer_model`.
+    preprocessing : str, optional
+        Of a backbone of your own; see `build_transfer_model`.
+    image_sizes : iterable of int, optional
+        Pixels a side that the backbone sees; 1, 1.5 and 2 times its default size if None.
+    augment : str or iterable of str, default "centred"
+        Of fine-tuning: small shifts, rotations and zooms, none of which turns one class into another in most data. See `train`.
+    seed : int, default 0
+        Of initial weights, order, augmentation and dropout.
+    name : str, optional
+        What tables and plots call the run; ``"tuned"`` if None.
+    class_weight : "balanced" or dict, optional
+        How much each class counts; see `train`.
+    folder, save_as, tuning_trials, overwrite, verbose
+        See `train`. The settings tried here are counted. A killed call goes on where it stopped, with a new account of time.
+
+    Returns
+    -------
+    Tuned
+        With ``model``, ``run`` and ``table``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no validation split, or an option is out of its range.
+    DataError, RunError
+        See `train`.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> trained = tk.build_cnn(preset="modern", filters=(8, 16))
+    >>> backbone = keras.Model(trained.inputs, trained.get_layer("pool").output)
+    >>> tuned = tk.tune(data, minutes=1, backbone=backbone, verbose=False)
+    >>> tuned.table["method"].tolist()
+    ['frozen', 'fine-tuned']
+    >>> tuned.run.name
+    'tuned'
+    """
+    recipe = Fitting(**options)
+    if not is_number(minutes) or not 0 < minutes < np.inf:
+        raise InvalidInputError(f"minutes must be a finite number above 0; got {minutes!r}.")
+    if not len(check_data(data).validation.labels):
+        raise InvalidInputError(
+            "tune chooses on validation images, but the data have no validation split. Keep one back."
+        )
+    sizes = _sizes(backbone, image_sizes)
+    build = partial(
+        build_transfer_model,
+        backbone,
+        pretrained,
+        num_classes=data.num_classes,
+        input_shape=data.image_shape,
+        preprocessing=preprocessing,
+        seed=recipe.seed,
+    )
+    tuning = Tuning(build, sizes, data, float(minutes), check_augmentations(augment), recipe)
+    run = keep(tuning, recipe)
+    return Tuned(tuning.model, run, pd.DataFrame(run.model_info["tried"]))
+
+
+def _sizes(backbone: Any, image_sizes: Any) -> list[int | None]:
+    if not isinstance(backbone, str):
+        if image_sizes is not None:
+            raise InvalidInputError("image_sizes is for backbones given by name; one of your own keeps its own size.")
+        return [None]
+    if image_sizes is None:
+        usual = backbone_info(backbone).default_size
+        return [round(share * usual) for share in _SIZES]
+    if isinstance(image_sizes, str) or not isinstance(image_sizes, Iterable):
+        raise InvalidInputError(f"image_sizes must be several ints, for example (64, 96); got {image_sizes!r}.")
+    sizes = sorted({positive_int("image_sizes", size) for size in image_sizes})
+    if not sizes:
+        raise InvalidInputError("image_sizes is empty; give at least one size.")
+    return list(sizes)
+
+
+class Tuning:
+    """One search for the best network: a training whose outcome is the winner's."""
+
+    def __init__(
+        self,
+        build: Any,
+        sizes: list[int | None],
+        data: Dataset,
+        minutes: float,
+        augment: tuple[str, ...],
+        recipe: Fitting,
+    ) -> None:
+        self._start = time.perf_counter()
+        self._build, self._sizes, self._minutes, self._augment, self._recipe = build, sizes, minutes, augment, recipe
+        self.data, self.name = data, recipe.name or "tuned"
+        self.model = self._made(sizes[0], freeze=True)
+        self.recipe: Recipe = {}
+        asked = {"minutes": minutes, "sizes": sizes, "augment": augment, "class_weight": recipe.class_weight}
+        self.identity = identify_network(
+            self.model, data, recipe={}, settings={"tune": asked}, callbacks=(), seed=recipe.seed
+        )
+        self._tried: list[Candidate] = []
+        self._trials = 0
+        self._found: list[tuple[Training, Outcome]] = []
+
+    def guard(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing: all models are built here."""
+        return nullcontext()
+
+    def probe(self) -> ProbeRecord | None:
+        """Return None: each candidate has its own."""
+        return None
+
+    def take_up(self, finished: Run) -> bool:
+        """Rebuild the winner's model."""
+        if finished.weights_file is None or finished.path is None:
+            return False
+        self.model = load_model(finished.path)
+        return True
+
+    def interrupted(self) -> Outcome:
+        """Return nothing but that it was interrupted."""
+        return Outcome("interrupted", [], [], {"name": self.name}, None, "none")
+
+    def fit(self, checkpoint: Path | None) -> Outcome:
+        """Try the frozen backbone at each size, then fine-tune, and return the outcome of what validation prefers."""
+        self._try_frozen()
+        self._try_fine_tuning(checkpoint)
+        best = max(range(len(self._tried)), key=lambda i: (self._tried[i]["val_accuracy"], -self._tried[i]["val_loss"]))
+        training, outcome = self._found[best]
+        self.model, self.recipe = training.model, training.recipe
+        tried = [cast("Candidate", {**row, "chosen": index == best}) for index, row in enumerate(self._tried)]
+        return Outcome(
+            status=outcome.status,
+            history=outcome.history,
+            phases=outcome.phases,
+            model_info={**outcome.model_info, "tried": tried},
+            predict=outcome.predict,
+            selection=outcome.selection,
+            selected_epoch=outcome.selected_epoch,
+            trials=self._trials,
+            test_seconds=outcome.test_seconds,
+            versions=outcome.versions,
+            notes=[*outcome.notes, *_frozen_is_as_good(tried)],
+        )
+
+    def _made(self, size: int | None, *, freeze: bool) -> Any:
+        return self._build(freeze=freeze) if size is None else self._build(freeze=freeze, image_size=size)
+
+    def _left(self) -> float:
+        return 60 * self._minutes - (time.perf_counter() - self._start)
+
+    def _keep(self, training: Training, outcome: Outcome, size: int | None, method: str, seconds: float) -> None:
+        """Note what validation says of a candidate; its test images stay unseen."""
+        self._trials += outcome.trials
+        chosen = outcome.selected_epoch
+        row = next((row for row in outcome.history if row["epoch"] == chosen), None)
+        if outcome.status != "completed" or row is None:
+            say(f"{self.name}: {method} at {size} px has no result ({outcome.status})", verbose=self._recipe.verbose)
+            return
+        side = int(training.model.get_layer("backbone").input_shape[1] or 0) if size is None else size
+        candidate: Candidate = {
+            "image_size": side,
+            "method": method,
+            "epochs": len(outcome.history),
+            "val_accuracy": float(row["val_accuracy"] or 0),
+            "val_loss": float(row["val_loss"] or 0),
+            "seconds": seconds,
+            "chosen": False,
+        }
+        self._tried.append(candidate)
+        self._found.append((training, outcome))
+        say(
+            f"{self.name}: {method} at {side} px: validation accuracy {candidate['val_accuracy']:.4f}, {seconds:.0f} s; "
+            f"{max(0, self._left()) / 60:.1f} minutes left",
+            verbose=self._recipe.verbose,
+        )
+
+    def _try_frozen(self) -> None:
+        seconds = 0.0
+        for index, size in enumerate(self._sizes):
+            growth = 1.0 if index == 0 or not size else (size / cast("int", self._sizes[index - 1])) ** 2
+            if index and seconds * growth > self._left() - (1 - _FROZEN_SHARE) * 60 * self._minutes:
+                break
+            start = time.perf_counter()
+            model = self.model if index == 0 else self._made(size, freeze=True)
+            asked = HeadRecipe(seed=self._recipe.seed, class_weight=self._recipe.class_weight, name=self.name)
+            head = LogisticHead(model, self.data, asked)
+            outcome = head.fit(None)
+            seconds = time.perf_counter() - start
+            self._keep(head, outcome, size, "frozen", seconds)
+
+    def _try_fine_tuning(self, checkpoint: Path | None) -> None:
+        usual = FineTuneRecipe().settled(len(self.data.train.labels))
+        kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.plan")
+        plan = self._read_plan(kept) or self._plan_fine_tuning(usual)
+        if plan is None:
+            say(f"{self.name}: no time to fine-tune", verbose=self._recipe.verbose)
+            return
+        if kept is not None:  # measured anew, it would differ, and the checkpoint would be another training's
+            files.write_sealed_json(
+                kept, {"key": self.identity.key, "plan": list(plan)}, what="the plan of this search"
+            )
+        size, epochs = plan
+        start = time.perf_counter()
+        recipe = FineTuneRecipe(
+            epochs=epochs,
+            head_epochs=usual.head_epochs,
+            batch_size=usual.batch_size,
+            warmup_epochs=WARMUP_SHARE * epochs,
+            augment=self._augment,
+            class_weight=self._recipe.class_weight,
+            seed=self._recipe.seed,
+            name=self.name,
+            verbose=self._recipe.verbose,
+        )
+        training = GradientSteps(self._made(size, freeze=True), self.data, recipe)
+        outcome = training.fit(checkpoint)
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+        self._keep(training, outcome, size, "fine-tuned", time.perf_counter() - start)
+
+    def _read_plan(self, path: Path | None) -> tuple[int | None, int] | None:
+        """Return what a call that was killed meant to do; None if there was none."""
+        try:
+            found = {} if path is None else files.read_sealed_json(path)
+        except (OSError, DataError):
+            return None
+        return None if found.get("key") != self.identity.key else (found["plan"][0], found["plan"][1])
+
+    def _plan_fine_tuning(self, usual: FineTuneRecipe) -> tuple[int | None, int] | None:
+        """Return the image size, the best one that leaves time for the usual epochs, and the epochs; None if too few fit."""
+        images, wanted, batch_size = (
+            len(self.data.train.labels),
+            cast("int", usual.epochs),
+            cast("int", usual.batch_size),
+        )
+        steps = steps_an_epoch(images, batch_size)
+        order = sorted(zip(self._tried, self._sizes, strict=False), key=lambda pair: -pair[0]["val_accuracy"])
+        size = best = order[0][1]
+        asked = len(self.data.validation.labels) + min(images, STATISTICS_IMAGES)  # without a gradient, in each epoch
+        seconds = self._seconds_a_step(best, batch_size) * (steps + _FORWARD_SHARE * asked / batch_size)
+        budget = _FITTING_SHARE * self._left()
+        affordable = int(budget / seconds)
+        for _, other in order[1:]:
+            if affordable < wanted and other and size and best and other < size:
+                size, affordable = other, int(budget / (seconds * (other / best) ** 2))
+        epochs = min(wanted, affordable)
+        return (size, epochs) if epochs * steps >= _FEWEST_STEPS else None
+
+    def _seconds_a_step(self, size: int | None, batch_size: int) -> float:
+        """Measure a training step of the unfrozen network, on a model that is thrown away."""
+        model, train = self._made(size, freeze=False), self.data.train
+        batch = np.asarray(train.images[:batch_size]), train.labels[:batch_size]
+        seconds = []
+        with fused_batchnorm(model):
+            for _ in range(1 + _TIMED_STEPS):
+                start = time.perf_counter()
+                model.train_on_batch(*batch)
+                seconds.append(time.perf_counter() - start)
+        return float(np.median(seconds[1:]))
+
+
+def _frozen_is_as_good(tried: list[Candidate]) -> list[str]:
+    """Say so if fine-tuning was no better on validation than the best frozen network."""
+    frozen = max(row["val_accuracy"] for row in tried if row["method"] == "frozen")
+    tuned = [row["val_accuracy"] for row in tried if row["method"] == "fine-tuned"]
+    if not tuned or tuned[0] > frozen:
+        return []
+    return [f"on validation, frozen features ({frozen:.1%}) were as good as fine-tuning ({tuned[0]:.1%})"]

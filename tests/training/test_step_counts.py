@@ -1,0 +1,82 @@
+"""Epochs, batch size and warm-up from the number of images: enough steps, never too many, written into the record."""
+
+import keras
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import transferkit as tk
+from transferkit.errors import InvalidInputError
+from transferkit.training.options import FineTuneRecipe, TrainRecipe
+from transferkit.training.step_counts import MANY_EPOCHS, steps_an_epoch
+
+
+@given(st.integers(1, 200_000), st.booleans())
+def test_there_are_enough_steps_or_many_epochs(images, frozen):
+    recipe = (TrainRecipe(epochs="auto") if frozen else FineTuneRecipe()).settled(images, frozen=frozen)
+    steps = recipe.epochs * steps_an_epoch(images, recipe.batch_size)
+    assert steps >= (300 if frozen else 100) or recipe.epochs == (60 if frozen else MANY_EPOCHS)
+    assert recipe.epochs >= 5
+    assert 0 <= recipe.warmup_epochs < recipe.epochs
+    for phase in recipe.phases:
+        phase.check()
+
+
+@given(st.integers(1, 200_000))
+def test_more_images_never_mean_more_epochs_or_smaller_batches(images):
+    fewer, more = FineTuneRecipe().settled(images), FineTuneRecipe().settled(2 * images)
+    assert more.epochs <= fewer.epochs
+    assert more.batch_size >= fewer.batch_size
+    assert more.head_epochs <= fewer.head_epochs
+
+
+def test_many_images_keep_the_recipe_of_before():
+    recipe = FineTuneRecipe().settled(60_000)
+    assert (recipe.head_epochs, recipe.epochs, recipe.batch_size, recipe.warmup_epochs) == (1, 5, 64, 0.5)
+
+
+def test_epochs_that_are_stated_leave_everything_else_at_its_default():
+    recipe = FineTuneRecipe(epochs=6).settled(200)
+    assert (recipe.head_epochs, recipe.epochs, recipe.batch_size, recipe.warmup_epochs) == (1, 6, 64, 0.5)
+    assert FineTuneRecipe(epochs=6, schedule="constant").settled(200).warmup_epochs == 0
+
+
+def test_what_is_stated_stays():
+    recipe = FineTuneRecipe(batch_size=8, head_epochs=0, warmup_epochs=2).settled(200)
+    assert (recipe.head_epochs, recipe.batch_size, recipe.warmup_epochs) == (0, 8, 2)
+
+
+def test_fine_tuning_records_what_auto_became_and_is_found_by_it(digits, transfer, tmp_path):
+    small = digits.subset(20)
+    run = tk.fine_tune(transfer(True), small, name="run", folder=tmp_path, verbose=False)
+    assert [(phase["name"], phase["epochs"]) for phase in run.phases] == [("head", 8), ("all", 15)]
+    assert (run.recipe["epochs"], run.recipe["batch_size"], run.recipe["warmup_epochs"]) == (23, 16, 1.5)
+    stated = {"epochs": 15, "head_epochs": 8, "batch_size": 16, "warmup_epochs": 1.5}
+    again = tk.fine_tune(transfer(True), small, name="run", folder=tmp_path, verbose=False, **stated)
+    assert again.created == run.created
+
+
+def test_head_on_a_frozen_backbone_gets_its_steps(digits, transfer):
+    run = tk.train(transfer(True), digits.subset(20), epochs="auto", verbose=False)
+    assert (run.recipe["epochs"], run.recipe["batch_size"]) == (24, 16)
+
+
+@pytest.mark.parametrize("epochs", ["auto", "many", 0, 2.5])
+def test_epochs_of_a_network_that_learns_from_nothing_must_be_stated(digits, epochs):
+    with pytest.raises(InvalidInputError, match="epochs"):
+        tk.train(tk.build_cnn((16, 16, 1), filters=(4,), dense_units=8), digits, epochs=epochs, verbose=False)
+
+
+class Forget(keras.callbacks.Callback):
+    """Spoil the weights in every epoch after the first."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch >= 3:
+            self.model.get_layer("predictions").kernel.assign(-self.model.get_layer("predictions").kernel * 9)
+
+
+def test_it_is_said_if_fine_tuning_was_no_better_than_the_head(digits, transfer):
+    options = {"head_epochs": 3, "epochs": 1, "learning_rate": 1e-9, "callbacks": Forget(), "verbose": False}
+    run = tk.fine_tune(transfer(True), digits, **options)
+    assert run.selected_epoch <= 3
+    assert "no epoch of fine-tuning was better" in run.notes[0]
