@@ -64,6 +64,7 @@ def test_bootstrap_of_the_loss_agrees_with_scipys(runs, table):
     assert row["loss_high"] == pytest.approx(expected.high, abs=0.1 * width)
 
 
+@pytest.mark.slow
 def test_bootstrap_covers_the_truth_in_95_percent(make_run, rng):
     """Two models on 300 images drawn from a population of which the true difference of loss is known."""
     first, second = (rng.beta(a, 1, 100_000) for a in (4, 3))  # probability of the right class

@@ -259,6 +259,7 @@ def test_any_graph_and_any_change_of_it(pair):
 # --- what does not count -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_hundred_equal_rebuilds_have_one_address():
     assert len({find_prefix(network(lambda x: ops.relu(x - 99.0) + x / 2)).digest for _ in range(200)}) == 1
 

@@ -53,6 +53,7 @@ def test_equal_rebuilds_have_one_digest(training):
     assert None not in found
 
 
+@pytest.mark.slow
 def test_two_hundred_equal_rebuilds_have_one_digest():
     def build():
         inputs = keras.Input((8, 8, 3))
@@ -62,6 +63,7 @@ def test_two_hundred_equal_rebuilds_have_one_digest():
     assert len({model_program_digest(build(), training=True) for _ in range(200)}) == 1
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_digest(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

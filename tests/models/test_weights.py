@@ -160,7 +160,7 @@ def test_file_that_is_no_weights_is_named(tmp_path, name, content, message):
 
 
 def test_path_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"none\.h5 is not a file"):
+    with pytest.raises(WeightsError, match=r"none\.h5' is not a file"):
         build_transfer_model("mobilenet", pretrained=tmp_path / "none.h5", **SMALL)
 
 

@@ -12,6 +12,7 @@ def test_conditions_show_only_where_they_differ(weak, strong):
     other = replace(
         strong,
         history=strong.history[:3],
+        selected_epoch=3,
         recipe=strong.recipe | {"augment": []},
         tuning_trials=20,
         selection="last",

@@ -104,6 +104,7 @@ def test_a_run_with_nothing_but_predictions_is_reported(weak):
     comparison.plot()
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_report_byte_for_byte(tmp_path, weak, strong):
     for run in (weak, strong):
         run.save(tmp_path / run.name)

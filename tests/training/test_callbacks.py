@@ -23,7 +23,7 @@ CALLBACKS = {
 }
 
 
-FEW = [("early stopping", "val_accuracy"), ("plateau", "val_accuracy"), ("checkpoint", "val_accuracy")]
+FEW = [("early stopping", "val_accuracy")]
 EACH = [
     pytest.param(kind, monitor, marks=[] if (kind, monitor) in FEW else pytest.mark.slow)
     for kind in CALLBACKS
@@ -59,6 +59,7 @@ def test_those_that_set_the_rate_are_refused_beside_a_schedule(transfer, digits,
     assert run.status == "completed"
 
 
+@pytest.mark.slow
 def test_averaging_callbacks_work(transfer, digits):
     model = transfer(False)
     model.compile(keras.optimizers.SGD(0.1, use_ema=True), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -133,6 +134,7 @@ def test_early_stopping_across_a_cut_ends_where_an_uninterrupted_one_does(transf
     np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_plateau_goes_on_with_the_rate_that_it_had_set(transfer, digits, tmp_path, monkeypatch):
     def plateau():
         return keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=100.0, factor=0.5)

@@ -158,6 +158,7 @@ def test_accuracy_itself_goes_before_another_metric_of_that_kind(digits):
     assert run.history[-1]["val_accuracy"] > 0.1
 
 
+@pytest.mark.slow
 def test_other_optimiser_settings_or_another_loss_are_another_training(digits):
     def key(optimizer, loss="sparse_categorical_crossentropy"):
         model = small_cnn(seed=0)
@@ -293,6 +294,7 @@ def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, st
     assert not list(tmp_path.glob(".*checkpoint*"))
 
 
+@pytest.mark.slow
 def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(digits, tmp_path):
     data, model = digits.subset(10), small_transfer()
     options = {"head_epochs": 1, "epochs": 2, "batch_size": 16, "verbose": False, "name": "net", "folder": tmp_path}

@@ -232,6 +232,7 @@ def test_processes_give_what_one_process_gives(runs, cnn, data):
         same(run, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_failures_and_warnings_cross_processes(data, tmp_path):
     def build_or_fail(seed):
         if seed == 1:
@@ -264,6 +265,7 @@ def test_a_killed_worker_is_an_error_and_loses_no_finished_run(cnn, data, tmp_pa
     assert again[0].created == finished.created
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_gives_what_one_process_gives(runs, cnn, data, tmp_path):
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(

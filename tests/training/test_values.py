@@ -183,6 +183,7 @@ def test_what_has_no_value_is_named(make):
     getattr(held, "close", lambda: None)()
 
 
+@pytest.mark.slow
 def test_other_processes_find_the_same():
     code = (
         "from transferkit.training.values import value_digest as d\n"
