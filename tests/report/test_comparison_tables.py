@@ -73,7 +73,7 @@ def test_many_models_are_compared(weak):
 
 
 def test_odd_values_in_a_recipe_neither_stop_a_comparison_nor_a_report(make_run):
-    recipe = {"class_weight": np.array([1.0, 2.0]), "missing": float("nan"), "epochs": np.int64(5)}
+    recipe = {"prior": np.array([1.0, 2.0]), "missing": float("nan"), "epochs": np.int64(5)}
     runs = [make_run("odd", seed=seed, recipe=recipe, key=f"odd {seed}") for seed in range(2)]
     report = compare_runs([*runs, make_run("plain")]).to_markdown()
-    assert "class_weight=" in report
+    assert "prior=" in report

@@ -80,6 +80,9 @@ FULL = {
         "warmup_epochs": 0.0,
         "augment": ["flip"],
         "label_smoothing": 0.1,
+        "class_weight": {"0": 1.0, "1": 2.0},
+        "early_stopping": 3,
+        "average_weights": 0.99,
         "batchnorm_images": 1024,
         "loss": "SparseCategoricalCrossentropy",
         "loss_config": {"ignore_class": None},
@@ -218,9 +221,11 @@ def test_the_full_record_has_every_declared_key_and_is_accepted():
         value = FULL[name][0] if isinstance(FULL[name], list) else FULL[name]
         item = get_args(kind)[0] if get_origin(kind) is list else kind
         if is_typeddict(item):
-            assert set(get_type_hints(item)) - set(value) <= {"estimator", *(() if name != "dataset" else OF_FILES)}, (
-                name
-            )
+            assert set(get_type_hints(item)) - set(value) <= {
+                "estimator",
+                "tried",
+                *(() if name != "dataset" else OF_FILES),
+            }, name
 
 
 @pytest.mark.parametrize(("path", "kind"), PLACES, ids=[say(path) for path, _ in PLACES])
