@@ -152,7 +152,7 @@ class Classifier:
 
 
 def _check_classifier(classifier: Any) -> None:
-    if not hasattr(classifier, "predict_proba"):
+    if not hasattr(classifier, "predict_proba") and not _stacks(classifier):
         raise InvalidInputError(
             f"{type(classifier).__name__} gives no probabilities (it has no predict_proba), which a run records. "
             "Wrap it in sklearn.calibration.CalibratedClassifierCV(..., ensemble=False)."
@@ -162,6 +162,11 @@ def _check_classifier(classifier: Any) -> None:
         raise InvalidInputError(
             f"{warm[0]}=True would go on from an earlier fit, which no record could tell. Set it to False."
         )
+
+
+def _stacks(classifier: Any) -> bool:
+    """Whether it is a `StackingClassifier` with its default last estimator, which has ``predict_proba`` once it is fitted."""
+    return getattr(final_estimator(classifier), "final_estimator", classifier) is None
 
 
 def _fit_and_note(classifier: Any, data: Dataset) -> list[str]:
