@@ -1,5 +1,6 @@
 import hashlib
 
+import ml_dtypes
 import numpy as np
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays, integer_dtypes
@@ -35,3 +36,9 @@ def test_array_hash_is_the_same_in_one_piece_and_in_many(tmp_path, monkeypatch):
     monkeypatch.setattr(hashing, "_CHUNK_BYTES", 50)
     np.save(tmp_path / "x.npy", array)
     assert files.sha256_arrays(np.load(tmp_path / "x.npy", mmap_mode="r")) == whole
+
+
+def test_dtypes_that_numpy_only_knows_from_others_are_hashed():
+    ones = np.ones((2, 3), ml_dtypes.bfloat16)
+    assert files.sha256_arrays(ones) == files.sha256_arrays(ones.copy()) != files.sha256_arrays(ones * 2)
+    assert files.sha256_arrays(ones[0, 0]) != files.sha256_arrays(np.ones((), np.float32))
