@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import RandomForestClassifier
+from scipy.stats import loguniform
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -235,3 +236,38 @@ def test_data_and_seed_are_checked(small):
 def test_network_still_needs_images_of_its_own_size(small):
     with pytest.raises(DataError, match="input_shape"):
         tk.train(tk.build_cnn(filters=(4,), dense_units=8), small, epochs=1, **QUIET)
+
+
+class Sharp(GaussianNB):
+    def predict_proba(self, X):  # noqa: N803 - scikit-learn's name
+        found = super().predict_proba(X) ** getattr(self, "power", 1.0)
+        return found / found.sum(axis=1, keepdims=True)
+
+
+def test_attributes_that_are_no_parameters_count(small, tmp_path):
+    def build(power):
+        classifier = make_pipeline(FlattenPixels(), Sharp())
+        classifier[-1].power = power
+        return classifier
+
+    first = tk.train(build(1.0), small, name="net", folder=tmp_path, **QUIET)
+    used = build(1.0).fit(*small.train)
+    assert tk.train(used, small, name="net", folder=tmp_path, **QUIET).created == first.created
+    with pytest.raises(RunError, match="another model"):
+        tk.train(build(0.5), small, name="net", folder=tmp_path, **QUIET)
+
+
+def test_a_stack_has_probabilities_once_it_is_fitted(small):
+    stack = StackingClassifier([("bayes", GaussianNB())], cv=2)
+    assert tk.train(make_pipeline(FlattenPixels(), stack), small, **QUIET).status == "completed"
+
+
+def test_a_random_search_over_distributions_is_found_again(small, tmp_path):
+    def search(low):
+        found = RandomizedSearchCV(GaussianNB(), {"var_smoothing": loguniform(low, 1e-3)}, n_iter=2, cv=2)
+        return tk.train(make_pipeline(FlattenPixels(), found), small, name="net", folder=tmp_path, **QUIET)
+
+    first = search(1e-9)
+    assert search(1e-9).created == first.created
+    with pytest.raises(RunError, match="param_distributions"):
+        search(1e-8)

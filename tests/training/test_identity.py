@@ -201,3 +201,25 @@ def test_probes_repeat_and_leave_the_model_alone(digits):
         np.testing.assert_array_equal(one, now)
     other = probe_network(build("scale more"), digits, seed=0, one_hot=False)
     assert not same_probe(probes[0], other)
+
+
+class Careful(keras.Model):
+    def compute_loss(self, *args, **options):
+        return super().compute_loss(*args, **options) * self._share
+
+
+def test_a_model_of_ones_own_class_is_found_again_when_it_is_built_anew(digits, tmp_path):
+    def make(share):
+        plain = build("scale")
+        model = Careful(plain.inputs, plain.outputs)  # whose layers have other automatic names each time
+        model._share = share
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    data = digits.subset(3)
+    first = tk.train(make(0.5), data, folder=tmp_path, **OPTIONS)
+    assert tk.train(make(0.5), data, folder=tmp_path, **OPTIONS).created == first.created
+    used = make(0.5)
+    used.fit(data.train.images, data.train.labels, verbose=0)
+    assert identity(used, data).parts["code of its own"] == identity(make(0.5), data).parts["code of its own"]
+    assert identity(make(0.6), data).parts["code of its own"] != identity(make(0.5), data).parts["code of its own"]

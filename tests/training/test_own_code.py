@@ -240,3 +240,37 @@ def test_a_callback_that_changes_frozen_weights_is_noticed(digits):
     with pytest.raises(TransferKitError, match="engine='plain'"):
         tk.train(by_hand(digits), digits.subset(10), epochs=2, callbacks=[Changer()], **QUIET)
     tk.train(by_hand(digits), digits.subset(10), epochs=2, callbacks=[Changer()], engine="plain", **QUIET)
+
+
+class AddsAColumn(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["mine"] = 1.0 + epoch
+
+
+def test_numbers_that_callbacks_add_are_recorded(digits):
+    run = tk.train(by_hand(digits), digits.subset(5), epochs=2, callbacks=[AddsAColumn()], **QUIET)
+    assert [row["mine"] for row in run.history] == [1.0, 2.0]
+
+
+def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_path):
+    def make():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((16, 16, 1))
+        x = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+        x = layers.Dense(8, activation="relu", dtype="bfloat16")(x)
+        model = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+        model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    class Trouble(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2 and armed:
+                raise OSError
+
+    data, armed = digits.subset(5), [True]
+    with pytest.raises(OSError):  # noqa: PT011 - from the callback
+        tk.train(make(), data, epochs=3, callbacks=[Trouble()], folder=tmp_path, name="half", **QUIET)
+    armed.clear()
+    run = tk.train(make(), data, epochs=3, folder=tmp_path, name="half", callbacks=[Trouble()], **QUIET)
+    whole = tk.train(make(), data, epochs=3, engine="plain", **QUIET)
+    np.testing.assert_allclose(run.test_probabilities, whole.test_probabilities, atol=1e-5)

@@ -5,12 +5,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import loguniform
 
 from transferkit.training.values import UnidentifiedError, value_digest
 
@@ -174,11 +177,13 @@ def test_cycles_end():
 
 
 @pytest.mark.parametrize(
-    "make", [threading.Lock, lambda: (n for n in range(3)), tempfile.TemporaryFile], ids=["lock", "generator", "file"]
+    "make",
+    [threading.Lock, lambda: (n for n in range(3)), tempfile.TemporaryFile, lambda: tf.data.Dataset.range(3)],
+    ids=["lock", "generator", "file", "pipeline"],
 )
 def test_what_has_no_value_is_named(make):
     held = make()
-    with pytest.raises(UnidentifiedError, match=type(held).__name__):
+    with pytest.raises(UnidentifiedError, match="an object of class"):
         value_digest(OwnCallback(held))
     getattr(held, "close", lambda: None)()
 
@@ -188,7 +193,10 @@ def test_other_processes_find_the_same():
     code = (
         "from transferkit.training.values import value_digest as d\n"
         "def make(g):\n    def f(y, p, *, k={'b', 'a', 'c'}):\n        return g * (y - p)\n    return f\n"
-        "print(d(make(2.0)), d({'x', 'y', 'z'}), d(__import__('keras').callbacks.EarlyStopping(patience=3)))"
+        "def even(n):\n    return n == 0 or odd(n - 1)\n"
+        "def odd(n):\n    return n != 0 and even(n - 1)\n"
+        "def both(n):\n    return even(n), odd(n)\n"
+        "print(d(make(2.0)), d({'x', 'y', 'z'}), d(__import__('keras').callbacks.EarlyStopping(patience=3)), d(both))"
     )
     found = {
         subprocess.run(
@@ -201,3 +209,81 @@ def test_other_processes_find_the_same():
         for seed in ("1", "2")
     }
     assert len(found) == 1
+
+
+class Counts(keras.metrics.Metric):
+    def __init__(self, threshold=0.5):
+        super().__init__(name="counts")
+        self.threshold = threshold
+        self.total = self.add_variable(shape=(), initializer="zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(1.0)
+
+
+def test_what_an_own_metric_has_counted_is_no_setting():
+    used = Counts()
+    used.update_state(0, 0)
+    assert value_digest(used) == value_digest(Counts())
+    assert value_digest(used) != value_digest(Counts(0.6))
+
+
+def _module(name, **held):
+    module = types.ModuleType(name)
+    vars(module).update(held)
+    return module
+
+
+def from_inside(epoch):
+    return outer.inner.rate()  # noqa: F821 - set by the test
+
+
+def from_import(epoch):
+    from outer.inner import rate
+
+    return rate()
+
+
+@pytest.mark.parametrize("function", [from_inside, from_import])
+def test_modules_of_ones_own_count_wherever_they_are_imported(monkeypatch, function):
+    def edited(value):
+        inner = _module("outer.inner", rate=lambda: value)
+        outer = _module("outer", inner=inner, read=from_inside)
+        monkeypatch.setitem(sys.modules, "outer", outer)
+        monkeypatch.setitem(sys.modules, "outer.inner", inner)
+        monkeypatch.setitem(globals(), "outer", outer)
+        return value_digest(CALLBACKS.LearningRateScheduler(function))
+
+    assert edited(1.0) == edited(1.0) != edited(2.0)
+
+
+def test_functions_that_others_wrap_count():
+    def cached(value):
+        return functools.lru_cache(scaled(value))
+
+    def traced(value):
+        return tf.function(scaled(value))
+
+    for wrap in (cached, traced):
+        used = wrap(1.0)
+        used(tf.constant(1.0), tf.constant(2.0)) if wrap is traced else used(1.0, 2.0)
+        assert value_digest(used) == value_digest(wrap(1.0)) != value_digest(wrap(2.0))
+
+
+def test_distributions_of_scipy_are_their_settings():
+    digest = value_digest(loguniform(0.1, 1.0))
+    np.random.random()  # noqa: NPY002 - the global generator is meant
+    assert digest == value_digest(loguniform(0.1, 1.0)) != value_digest(loguniform(0.2, 1.0))
+
+
+def test_weight_decay_that_leaves_variables_out_counts():
+    def without(*names):
+        optimizer = keras.optimizers.AdamW(0.1)
+        optimizer.exclude_from_weight_decay(var_names=names)
+        return optimizer
+
+    assert value_digest(without("bias", "gamma")) == value_digest(without("gamma", "bias")) != value_digest(without())
+    single = keras.optimizers.AdamW(0.1)
+    single.exclude_from_weight_decay(var_list=[keras.Variable(1.0)])
+    with pytest.raises(UnidentifiedError, match="AdamW"):
+        value_digest(single)

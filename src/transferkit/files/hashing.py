@@ -25,7 +25,7 @@ def sha256_arrays(*arrays: NDArray[Any]) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         rows = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
         pieces = (array[i : i + rows] for i in range(0, len(array), rows)) if array.ndim else (array,)
-        for piece in pieces:
-            # NumPy lends the memory of its own types alone, not that of bfloat16.
-            digest.update(np.ascontiguousarray(piece).data if piece.dtype.kind != "V" else piece.tobytes())
+        for piece in map(np.ascontiguousarray, pieces):
+            # bfloat16 and its like are unknown to Python's buffers.
+            digest.update(piece.data if piece.dtype.isbuiltin != 2 else piece.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

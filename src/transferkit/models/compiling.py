@@ -1,11 +1,20 @@
 """Compile a model again as it was, with a fresh optimiser."""
 
+import copy
+import math
 from typing import Any
 
 import keras
+import numpy as np
 
 from transferkit.errors import InvalidInputError
-from transferkit.models.keras_internals import given_to_compile, inner_optimizer, optimizer_config
+from transferkit.models.keras_internals import (
+    given_to_compile,
+    inner_optimizer,
+    optimizer_config,
+    set_beside_config,
+    settings_beside_config,
+)
 
 
 def recompile(
@@ -84,13 +93,38 @@ def fresh_optimizer(optimizer: Any, learning_rate: Any = None) -> Any:
     inner = inner_optimizer(optimizer)
     try:
         config = optimizer_config(inner)
-        return type(inner).from_config(config if learning_rate is None else config | {"learning_rate": learning_rate})
+        fresh = type(inner).from_config(config)
+        lacking = _lacking(fresh, inner)
+        if learning_rate is not None:
+            fresh = type(inner).from_config(config | {"learning_rate": learning_rate})
     except Exception as error:  # noqa: BLE001 - a user's class raises what it likes
         if inner.built:
             raise InvalidInputError(
                 f"the optimiser {type(inner).__name__} was used before, and a fresh one cannot be made from its get_config() ({error}). "
                 "Write get_config for it, or build and compile the model again for each training; fine_tune needs the former."
             ) from None
+    else:
+        set_beside_config(fresh, lacking)
+        return fresh
     if learning_rate is not None:
         inner.learning_rate = learning_rate
     return inner
+
+
+def _lacking(fresh: Any, optimizer: Any) -> dict[str, Any]:
+    """Return the settings that an optimiser made from a configuration lacks, since that does not hold them."""
+    made = settings_beside_config(fresh)
+    return {
+        name: copy.copy(value)
+        for name, value in settings_beside_config(optimizer).items()
+        if name not in made or not _equal(made[name], value)
+    }
+
+
+def _equal(a: Any, b: Any) -> bool:
+    try:
+        if isinstance(a, float) and isinstance(b, float):
+            return math.isclose(a, b, rel_tol=1e-6)  # a rate comes back as float32
+        return type(a) is type(b) and bool(np.all(a == b))
+    except Exception:  # noqa: BLE001 - objects of one's own
+        return False

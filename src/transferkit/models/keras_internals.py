@@ -4,6 +4,7 @@ No other module touches ``keras.src`` or an underscored attribute of a Keras obj
 ``tests/models/test_keras_internals.py`` says what of it changed.
 """
 
+import functools
 import itertools
 import random
 import re
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
 # Module in a saved configuration -> the names that Keras writes with it though they are built in: layers of keras.applications, and the
 # arithmetic on tensors that they use.
@@ -209,6 +211,20 @@ def drawing_seeds_from(own: random.Random) -> Iterator[None]:
             random.randint = shared
 
 
+def set_by_user(model: Any) -> dict[str, Any]:
+    """Return the attributes of a model that Keras does not set, whether it was trained before or not."""
+    return {name: value for name, value in vars(model).items() if name not in _model_attributes()}
+
+
+@functools.cache
+def _model_attributes() -> frozenset[str]:
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, inputs)
+    model.compile()
+    used = ("history", "stop_evaluating", "stop_predicting", "_eval_epoch_iterator", "_functional")
+    return frozenset((*vars(model), *used))
+
+
 def fit_plainly(model: Any, batches: Any) -> dict[str, Any]:
     """Train one epoch by Keras's own ``fit``, past what others put in its place to log trainings, and return its logs."""
     history = vars(model).get("history")
@@ -259,6 +275,45 @@ def rate_of(optimizer: Any) -> Any:
 def inner_optimizer(optimizer: Any) -> Any:
     """Return the optimiser inside the one that ``compile`` wraps around it under mixed_float16."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def settings_beside_config(optimizer: Any) -> dict[str, Any]:
+    """Return what an optimiser holds beside its state and what every optimiser holds: settings that its configuration may lack.
+
+    Those of a class of one's own without ``get_config``, attributes set afterwards, ``exclude_from_weight_decay``.
+    """
+    held = vars(inner_optimizer(optimizer))
+    return {
+        name: value
+        for name, value in held.items()
+        if name not in _optimizer_attributes() and name != "_exclude_from_weight_decay_cache" and not is_state(value)
+    }
+
+
+def set_beside_config(optimizer: Any, settings: Mapping[str, Any]) -> None:
+    """Give an optimiser such settings, past its own ``__setattr__``, which would track them."""
+    vars(optimizer).update(settings)
+
+
+@functools.cache
+def _optimizer_attributes() -> frozenset[str]:
+    """Return the names of the attributes that any optimiser has once it is built."""
+    optimizer = keras.optimizers.SGD()
+    optimizer.build([keras.Variable(np.zeros(1))])
+    return frozenset(vars(optimizer))
+
+
+def is_state(value: Any) -> bool:
+    """Whether an attribute holds variables, or a list that is to hold some."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return (isinstance(value, list) and not value) or any(isinstance(part, keras.Variable) for part in parts)
+
+
+def excluded_from_weight_decay(optimizer: Any) -> tuple[bool, list[str]]:
+    """Return whether single variables were excluded from weight decay, and the patterns of the names of others that were."""
+    held = vars(inner_optimizer(optimizer))
+    pattern = held.get("_exclude_from_weight_decay_pattern")
+    return bool(held.get("_exclude_from_weight_decay")), [] if pattern is None else sorted(pattern.pattern.split("|"))
 
 
 def optimizer_config(optimizer: Any) -> dict[str, Any]:

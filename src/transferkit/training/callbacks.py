@@ -78,11 +78,16 @@ class Recorder(keras.callbacks.Callback):
         """Add the row."""
         seconds = time.perf_counter() - self._start
         rate = self.model.optimizer.learning_rate
-        numbers = {name: float(x) for name, x in standard_columns(logs or {}).items() if np.ndim(x) == 0}
+        numbers = number_columns(logs or {})
         trained = self._trained or seconds
         row = {"epoch": epoch + 1, "phase": self._phase, **numbers, "learning_rate": float(rate)}
         row |= {"seconds": trained, "validation_seconds": seconds - trained}
         self._rows.append(cast("EpochRecord", row))
+
+
+def number_columns(logs: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of an epoch, under the names that they have in a record."""
+    return {name: float(x) for name, x in standard_columns(logs).items() if np.ndim(x) == 0}
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -113,13 +118,13 @@ class BestWeights(keras.callbacks.Callback):
 class EpochHook(keras.callbacks.Callback):
     """Call a function after each epoch, when its row is recorded, its weights are judged and all other callbacks have spoken."""
 
-    def __init__(self, hook: Callable[[int], None]) -> None:
+    def __init__(self, hook: Callable[[int, dict[str, Any]], None]) -> None:
         super().__init__()
         self._hook = hook
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Call it with the number of finished epochs."""
-        self._hook(epoch + 1)
+        """Call it with the number of finished epochs and what is known of this one, what callbacks added included."""
+        self._hook(epoch + 1, logs or {})
 
 
 class FrozenGuard(keras.callbacks.Callback):

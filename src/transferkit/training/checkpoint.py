@@ -80,6 +80,7 @@ def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> 
     facts = {name: getattr(progress, name) for name in _FACTS} | {"key": key}
     facts["callbacks"] = None if progress.callbacks is None else states
     content = io.BytesIO()
+    arrays = {name: _storable(array) for name, array in arrays.items()}
     np.savez(content, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
     files.write_sealed(path, content.getbuffer(), what="the checkpoint of this training")
 
@@ -108,6 +109,11 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
 
 def _are_arrays(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, np.ndarray) for item in value)
+
+
+def _storable(array: Any) -> Any:
+    """Return an array in a dtype that NumPy's files know; bfloat16 fits into float32 without loss."""
+    return array.astype(np.float32) if array.dtype.isbuiltin == 2 else array
 
 
 def _numpy(variable: Any) -> Any:

@@ -158,7 +158,7 @@ class Classifier:
 
 
 def _check_classifier(classifier: Any) -> None:
-    if not hasattr(classifier, "predict_proba"):
+    if not hasattr(classifier, "predict_proba") and not _stacks(classifier):
         raise InvalidInputError(
             f"{type(classifier).__name__} gives no probabilities (it has no predict_proba), which a run records. "
             "Wrap it in sklearn.calibration.CalibratedClassifierCV(..., ensemble=False)."
@@ -181,6 +181,11 @@ def _sample_weights(classifier: Any, weights: NDArray[np.float32]) -> dict[str, 
             "classifier its own (many have a parameter class_weight), or use one that takes sample_weight."
         )
     return {f"{name_of(classifier)}__sample_weight" if final is not classifier else "sample_weight": weights}
+
+
+def _stacks(classifier: Any) -> bool:
+    """Whether it is a `StackingClassifier` with its default last estimator, which has ``predict_proba`` once it is fitted."""
+    return getattr(final_estimator(classifier), "final_estimator", classifier) is None
 
 
 def _fit_and_note(classifier: Any, data: Dataset, weights: dict[str, Any]) -> list[str]:

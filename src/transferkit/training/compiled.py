@@ -17,7 +17,10 @@ def set_optimizer(model: Any, optimizer: Any) -> None:
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
         optimizer, keras.optimizers.LossScaleOptimizer
     ):
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        scaled = model.optimizer
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            optimizer, initial_scale=scaled.initial_scale, dynamic_growth_steps=scaled.dynamic_growth_steps
+        )
     model.optimizer = optimizer
     forget_functions(model)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# They say who draws, how many processors work and what is printed: nothing that tells one recipe from another.
-NO_RECIPE = ("random_state", "n_jobs", "verbose")
+# They say who draws, how many processors work, what is printed and where steps are kept: nothing that tells recipes apart.
+NO_RECIPE = ("random_state", "n_jobs", "verbose", "memory")
 
 
 def describe_estimator(estimator: Any) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import numpy as np
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
 from transferkit.features.prefix import Prefix
-from transferkit.models.keras_internals import fit_plainly, given_to_compile, is_seed_state, overrides
+from transferkit.models.keras_internals import fit_plainly, given_to_compile, is_seed_state, overrides, set_by_user
 from transferkit.models.program import model_program_digest
 from transferkit.runs.records import PartRecord, ProbeRecord
 from transferkit.runs.run import Run
 from transferkit.runs.storage import weights_digest
 from transferkit.training.compiled import other_optimizer, snapshot
 from transferkit.training.estimators import NO_RECIPE
-from transferkit.training.values import UnidentifiedError, value_digest
+from transferkit.training.values import UnidentifiedError, is_installed, value_digest
 
 PROTOCOL = 2  # raised when the same call would train in another way
 _PROBE_IMAGES = 16
@@ -125,15 +125,19 @@ def identify_classifier(classifier: Any, data: Dataset, *, seed: int, class_weig
 
 
 def _estimator(estimator: Any) -> list[Any]:
-    """Return class and parameters of an estimator, with those inside it taken apart too: a fit leaves other attributes."""
-    return [
-        type(estimator),
-        {
-            name: _taken_apart(value)
-            for name, value in estimator.get_params(deep=False).items()
-            if name not in NO_RECIPE
-        },
-    ]
+    """Return class and parameters of an estimator, with those inside it taken apart too.
+
+    Of a class of one's own also the other attributes, without those that a fit leaves: ``_private`` and ``learned_``.
+    """
+    given = estimator.get_params(deep=False)
+    held = {} if is_installed(type(estimator)) else vars(estimator)
+    others = {
+        name: value
+        for name, value in held.items()
+        if name not in given and not (name.startswith("_") or name.endswith("_"))
+    }
+    taken = {name: _taken_apart(value) for name, value in given.items() if name not in NO_RECIPE}
+    return [type(estimator), taken, *([others] if others else [])]
 
 
 def _taken_apart(value: Any) -> Any:
@@ -177,19 +181,12 @@ def _strip(value: Any) -> Any:
 
 def _own_code(model: Any) -> list[Any]:
     """Return the classes of a model and those in it, and what their objects hold beside what Keras needs."""
-    known = vars(keras.Model())
-    held = {name: value for name, value in vars(model).items() if name not in known and not name.startswith("_")}
-    settings = {
-        name: value for name, value in held.items() if not isinstance(value, keras.layers.Layer | keras.KerasTensor)
-    }
-    for name in ("optimizer", "loss", "train_function", "test_function", "predict_function", "operations", "history"):
-        settings.pop(name, None)
     kinds = [type(model), *(type(layer) for layer in model.layers if isinstance(layer, keras.Model))]
-    return [kinds, {name: value for name, value in settings.items() if not _holds_graph(value)}]
+    return [kinds, {name: value for name, value in set_by_user(model).items() if not _holds_graph(value)}]
 
 
 def _holds_graph(value: Any) -> bool:
-    parts = value if isinstance(value, list | tuple) else [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
     return any(isinstance(part, keras.KerasTensor | keras.layers.Layer | keras.Variable) for part in parts)
 
 

@@ -131,10 +131,10 @@ _IN_WORDS = {
     "code of its own": "other code of the model's own",
     "optimizer": "an optimiser of other settings",
     "metrics": "other metrics",
-    "callbacks": "other callbacks, or callbacks of other settings",
+    "callbacks": "other callbacks, or callbacks of other settings (one of your own that was used meanwhile holds more: make it again)",
     "settings": "other objects as options",
     "protocol": "another backend or precision, or an earlier version of transferkit",
-    "classifier": "another model: a classifier of other settings",
+    "classifier": "another model: a classifier of other settings (one of your own that was fitted meanwhile holds more: make it again)",
 }
 
 

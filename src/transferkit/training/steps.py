@@ -33,6 +33,7 @@ from transferkit.training.callbacks import (
     ModelCallbacks,
     ProgressBar,
     Recorder,
+    number_columns,
 )
 from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
 from transferkit.training.class_weights import weights_of_classes
@@ -291,8 +292,16 @@ class GradientSteps:
         ]
 
     def _end_epoch(
-        self, phase: Phase, network: Network, states: CallbackStates, computed_before: int, finished: int
+        self,
+        phase: Phase,
+        network: Network,
+        states: CallbackStates,
+        computed_before: int,
+        finished: int,
+        logs: dict[str, Any],
     ) -> None:
+        row: Any = self._progress.history[-1]
+        row |= {name: value for name, value in number_columns(logs).items() if name not in row}
         if network.cache is not None:
             computed = computed_before + network.cache.computed
             self._progress.prepared[phase.name]["features_computed"] = computed

@@ -5,10 +5,12 @@ its attributes. What an installed package holds is its name there. These are the
 process; its bytes cannot be compared, since they differ from process to process.
 """
 
+import dis
 import enum
 import functools
 import hashlib
 import importlib
+import importlib.util
 import sys
 import sysconfig
 import types
@@ -19,8 +21,16 @@ from typing import Any
 
 import keras
 import numpy as np
+from sklearn.utils import check_random_state
 
-from transferkit.models.keras_internals import inner_optimizer, optimizer_config, rate_of
+from transferkit.models.keras_internals import (
+    excluded_from_weight_decay,
+    inner_optimizer,
+    is_state,
+    optimizer_config,
+    rate_of,
+    settings_beside_config,
+)
 
 _DEPTH = 80
 _PLAIN = (type(None), type(Ellipsis), type(NotImplemented), bool, int, float, complex, str, bytes, bytearray)
@@ -87,8 +97,10 @@ class _Walk:
         for kinds, rule in _RULES:
             if isinstance(value, kinds):
                 return _hash(rule.__name__, rule(self, value))
+        if _is_tf_function(value):
+            return self.all("tf.function", value.python_function)
         if all(hasattr(value, name) for name in ("__array__", "dtype", "shape")):  # a tensor
-            return self.array(keras.ops.convert_to_numpy(value))
+            return self.tensor(value)
         return self.reduced(value)
 
     def array(self, array: Any) -> bytes:
@@ -96,6 +108,12 @@ class _Walk:
         if array.dtype.hasobject:
             return self.all(str(array.dtype), array.shape, array.tolist())
         return _hash(array.dtype, array.shape, np.ascontiguousarray(array).tobytes())
+
+    def tensor(self, value: Any) -> bytes:
+        try:
+            return self.array(keras.ops.convert_to_numpy(value))
+        except Exception as error:  # noqa: BLE001 - symbolic, or a handle of TensorFlow's
+            raise UnidentifiedError(f"{_name(value)} has no value that could be compared ({error})") from None
 
     def variable(self, value: Any) -> bytes:
         return self.array(keras.ops.convert_to_numpy(value))
@@ -144,13 +162,13 @@ class _Walk:
         return self.all(value.co_code, value.co_exceptiontable, value.co_consts, *names, *counts)
 
     def function(self, value: types.FunctionType) -> bytes:
-        if _is_installed(value):
+        if is_installed(value):
             return _hash(value.__module__, value.__qualname__)
         read = _globals_read(value.__code__, value.__globals__)
         return self.all(value.__code__, value.__defaults__, value.__kwdefaults__, value.__closure__, vars(value), read)
 
     def kind(self, value: type) -> bytes:
-        if _is_installed(value):
+        if is_installed(value):
             return _hash(value.__module__, value.__qualname__)
         slots = (types.MemberDescriptorType, types.GetSetDescriptorType)
         body = {
@@ -168,7 +186,7 @@ class _Walk:
         kind, held = type(value), vars(value)
         if kind in _observers():
             return self.digest(kind)
-        if not _is_installed(kind):
+        if not is_installed(kind):
             return self.all(kind, {k: v for k, v in held.items() if k not in vars(keras.callbacks.Callback())})
         given = {name: held[name] for name in _parameters(kind) if name in held}
         if "min_delta" in given:
@@ -178,24 +196,29 @@ class _Walk:
     def configured(self, value: Any) -> bytes:
         """Digest a loss, metric or schedule: Keras's own by configuration, others by class and attributes."""
         kind, base = type(value), _base_of(value)
-        if _is_installed(kind):
+        if is_installed(kind):
             return self.all(kind, _config_of(value), _own_code_in(value))
-        return self.all(kind, {k: v for k, v in vars(value).items() if k not in _attributes_of(base)}, _settings(value))
+        held = {k: v for k, v in vars(value).items() if k not in _attributes_of(base)}
+        if isinstance(value, keras.metrics.Metric):
+            held = {k: v for k, v in held.items() if not is_state(v)}  # what it has counted
+        return self.all(kind, held, _settings(value))
 
     def optimizer(self, value: Any) -> bytes:
         """Digest an optimiser: class, settings and rate, without its state."""
         inner = inner_optimizer(value)
         kind, known = type(inner), keras.optimizers.SGD().get_config()
-        config = (
-            {name: held for name, held in optimizer_config(inner).items() if name != "name"}
-            if _is_installed(kind)
-            else {}
-        )
-        if not config:
+        single, excluded = excluded_from_weight_decay(inner)
+        if single:
+            raise UnidentifiedError(f"{_name(inner)} excludes single variables from weight decay")
+        if is_installed(kind):
+            config = optimizer_config(inner)
+        else:
             config = {name: getattr(inner, name) for name in known if hasattr(inner, name)}
-            held = {name: held for name, held in vars(inner).items() if name not in _optimizer_attributes()}
-            config |= {name: held for name, held in held.items() if not _is_state(held)}
-        return self.all(kind, config | {"learning_rate": rate_of(inner), "name": None})
+            config |= {
+                n: held for n, held in settings_beside_config(inner).items() if not n.startswith("_exclude_from")
+            }
+        scale = [getattr(value, name, None) for name in ("initial_scale", "dynamic_growth_steps")]
+        return self.all(kind, config | {"learning_rate": rate_of(inner), "name": None}, excluded, scale)
 
     def layer(self, value: Any) -> bytes:
         """Digest a layer or model that some object holds: class, configuration, weights, code of its own."""
@@ -203,12 +226,16 @@ class _Walk:
 
     def reduced(self, value: Any) -> bytes:
         """Digest an object as pickle would take it apart."""
+        if isinstance(value, np.random.RandomState) and value is check_random_state(None):
+            return _hash("numpy.random")  # the global generator, which SciPy's distributions hold
         try:
             reduced = value.__reduce_ex__(4)
         except Exception as error:  # noqa: BLE001 - a foreign object may raise what it likes
             raise UnidentifiedError(f"{_name(value)} has no value that could be compared ({error})") from None
-        if isinstance(reduced, str):
-            return self.all(type(value), reduced)
+        if isinstance(reduced, str):  # what stands under this name; lru_cache wraps a function that counts
+            return self.all(
+                type(value), getattr(value, "__module__", None), reduced, getattr(value, "__wrapped__", None)
+            )
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         return self.all(make, arguments, state, list(items or ()), list(pairs or ()))
 
@@ -219,6 +246,10 @@ def _hash(*parts: Any) -> bytes:
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.digest()
+
+
+def _is_tf_function(value: Any) -> bool:
+    return type(value).__module__.startswith("tensorflow.") and hasattr(value, "python_function")
 
 
 def _name(value: Any) -> str:
@@ -237,9 +268,11 @@ def _is_library(module: str) -> bool:
     return file is not None and str(Path(file).resolve()).startswith(_PLACES)
 
 
-def _is_installed(thing: Any) -> bool:
+def is_installed(thing: Any) -> bool:
     """Whether a function or class is what stands under its name in an installed package."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "<")
+    if module is not None and not isinstance(module, str):  # a type made by Cython, whose name says it all
+        return True
     if module is None or "<" in name or not _is_library(module):
         return False
     found: Any = sys.modules.get(module) or importlib.import_module(module)
@@ -250,12 +283,37 @@ def _is_installed(thing: Any) -> bool:
 
 def _globals_read(code: types.CodeType, space: Mapping[str, Any]) -> dict[str, Any]:
     """Return the globals that code reads, functions inside it included, and what it may read of modules of one's own."""
-    names = {name for part in _codes(code) for name in part.co_names}
-    found = {name: space[name] for name in names if name in space}
-    for name, module in list(found.items()):
-        if isinstance(module, types.ModuleType) and not _is_library(module.__name__):
-            found |= {f"{name}.{inner}": getattr(module, inner) for inner in names if inner in vars(module)}
+    names = sorted({name for part in _codes(code) for name in part.co_names})  # in one order in every process
+    found = {name: space[name] for name in names if name in space} | _imported_inside(code)
+    waiting, opened = list(found.items()), set[str]()
+    while waiting:
+        name, module = waiting.pop(0)
+        if isinstance(module, types.ModuleType) and module.__name__ not in opened and not _is_library(module.__name__):
+            opened.add(module.__name__)
+            inside = {f"{name}.{inner}": getattr(module, inner) for inner in names if inner in vars(module)}
+            found |= inside
+            waiting += inside.items()
     return found
+
+
+def _imported_inside(code: types.CodeType) -> dict[str, Any]:
+    """Return the modules of one's own that code imports when it runs."""
+    lines = (line for part in _codes(code) for line in dis.get_instructions(part) if line.opname == "IMPORT_NAME")
+    modules = {f"import {name}": _own_module(name) for name in sorted({str(line.argval) for line in lines})}
+    return {name: module for name, module in modules.items() if module is not None}
+
+
+def _own_module(name: str) -> types.ModuleType | None:
+    """Return a module that is neither Python's nor a package's, imported now if it was not; None for any other."""
+    top = name.partition(".")[0]
+    try:
+        if name in sys.modules:
+            return None if _is_library(name) else sys.modules[name]
+        spec = None if top in sys.stdlib_module_names else importlib.util.find_spec(top)
+        places = [] if spec is None else [*(spec.submodule_search_locations or [str(spec.origin)])]
+        return importlib.import_module(name) if places and not str(places[0]).startswith(_PLACES) else None
+    except Exception:  # noqa: BLE001 - whatever importing raises; running the code will raise it again
+        return None
 
 
 def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
@@ -287,11 +345,11 @@ def _own_code_in(value: Any, depth: int = 3) -> list[Any]:
     for name, held in sorted(vars(value).items()):
         for item in held.values() if isinstance(held, dict) else held if isinstance(held, list | tuple) else (held,):
             if isinstance(item, types.FunctionType | types.MethodType | functools.partial | type):
-                if not _is_installed(item) and getattr(item, "__self__", None) is not value:
+                if not is_installed(item) and getattr(item, "__self__", None) is not value:
                     found.append([name, item])
             elif isinstance(item, keras.losses.Loss | keras.metrics.Metric) and depth:
                 found += _own_code_in(item, depth - 1)
-            elif callable(item) and not _is_installed(type(item)) and not isinstance(item, keras.layers.Layer):
+            elif callable(item) and not is_installed(type(item)) and not isinstance(item, keras.layers.Layer):
                 found.append([name, item])
     return found
 
@@ -318,19 +376,6 @@ def _base_of(value: Any) -> type:
 def _attributes_of(base: type) -> frozenset[str]:
     """Return the names of the attributes that an object of a base class of Keras has: bookkeeping."""
     return frozenset(vars(base()) if base is not object else ())
-
-
-@functools.cache
-def _optimizer_attributes() -> frozenset[str]:
-    """Return the names of the attributes that any optimiser has once it is built."""
-    optimizer = keras.optimizers.SGD()
-    optimizer.build([keras.Variable(np.zeros(1))])
-    return frozenset(vars(optimizer))
-
-
-def _is_state(value: Any) -> bool:
-    parts = value if isinstance(value, list | tuple) else [value]
-    return any(isinstance(part, keras.Variable) for part in parts)
 
 
 def _without_names(value: Any) -> Any:
