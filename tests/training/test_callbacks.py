@@ -201,3 +201,29 @@ def test_early_stopping_without_validation_is_refused(digits, transfer):
     data = tk.Dataset.from_arrays(train=digits.train, test=digits.test, class_names=digits.class_names)
     with pytest.raises(InvalidInputError, match="no validation split"):
         tk.train(transfer(True), data, early_stopping=2, verbose=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("frozen", "options"), [(True, {}), (False, {"label_smoothing": 0.1}), (True, {"engine": "plain"})]
+)
+def test_what_monitors_accuracy_goes_on_too(transfer, digits, tmp_path, frozen, options, monkeypatch):
+    def made():
+        stop = keras.callbacks.EarlyStopping("val_accuracy", patience=3, min_delta=0.9, restore_best_weights=True)
+        return [stop, keras.callbacks.ReduceLROnPlateau("val_accuracy", patience=1, min_delta=0.9)]
+
+    data, options = digits.subset(5), {"epochs": 6, "name": "run", **QUIET} | options
+    whole = tk.train(transfer(frozen), data, callbacks=made(), **options)
+    from transferkit.training import checkpoint, steps
+
+    def save_and_cut(*args, **others):
+        checkpoint.save_checkpoint(*args, **others)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(steps, "save_checkpoint", save_and_cut)
+        tk.train(transfer(frozen), data, callbacks=made(), folder=tmp_path, **options)
+    again = tk.train(transfer(frozen), data, callbacks=made(), folder=tmp_path, **options)
+    columns = [[(row["epoch"], row["learning_rate"]) for row in run.history] for run in (again, whole)]
+    assert columns[0] == columns[1]
+    np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)

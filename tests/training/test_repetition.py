@@ -286,3 +286,11 @@ def test_seeds_that_are_added_later_are_told_from_those_that_were_planned(build,
     assert [run.plan["seeds"] for run in more] == [[0, 1], [0, 1], [0, 1, 2]]
     assert tk.compare_runs(first).added_seeds == {}
     assert tk.compare_runs(more).added_seeds == {"CNN": [2]}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_processes_that_joblib_forks_are_refused_before_anything_of_keras_runs(digits):
+    tk.train(build_linear(), digits.subset(3), **FAST)  # so that TensorFlow runs
+    with joblib.parallel_backend("multiprocessing", n_jobs=2), pytest.raises(InvalidInputError, match="forked"):
+        tk.repeat(build_linear, digits.subset(3), seeds=(0, 1), **FAST)

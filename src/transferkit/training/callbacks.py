@@ -161,10 +161,20 @@ class CallbackStates(keras.callbacks.Callback):
         What `states` returned when the checkpoint was written, put back when training begins.
     first_epoch : int
         Where training begins.
+    build_metrics : callable
+        Builds the metrics of the model, whose names say whether more of ``val_accuracy`` is better.
     """
 
-    def __init__(self, callbacks: Any, saved: list[dict[str, Any]] | None, *, first_epoch: int) -> None:
+    def __init__(
+        self,
+        callbacks: Any,
+        saved: list[dict[str, Any]] | None,
+        *,
+        first_epoch: int,
+        build_metrics: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
+        self._build_metrics = build_metrics
         self._callbacks, self._saved, self._first_epoch = tuple(callbacks), saved, first_epoch
         self._begun: list[dict[str, Any]] = []
 
@@ -178,6 +188,7 @@ class CallbackStates(keras.callbacks.Callback):
         self._begun = [dict(vars(callback)) for callback in self._callbacks]
         for callback, state in zip(self._callbacks, self._saved or (), strict=False):
             if "monitor_op" in state.pop("__functions__", ()):
+                self._build_metrics()
                 settle_monitor(callback)
             vars(callback).update(state)
 

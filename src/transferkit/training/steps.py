@@ -16,6 +16,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.health import dead_features
+from transferkit.models.keras_internals import build_metrics
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import ProbeRecord
@@ -204,7 +205,12 @@ class GradientSteps:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
         given = [*steps.callbacks, *_stopping(steps)]
-        states = CallbackStates(given, None if arrays is None else self._progress.callbacks, first_epoch=initial)
+        states = CallbackStates(
+            given,
+            None if arrays is None else self._progress.callbacks,
+            first_epoch=initial,
+            build_metrics=lambda: build_metrics(network.model, *batches[0]),
+        )
         callbacks = [
             DivergenceGuard(),
             DropoutSeeds(steps.seed),

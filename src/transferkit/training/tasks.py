@@ -34,7 +34,7 @@ from transferkit.features.threads import thread_count
 from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
-from transferkit.training.keeping import run_folder
+from transferkit.training.keeping import refuse_in_forked_child, run_folder
 from transferkit.training.record import PLANNED_SEEDS
 
 Method = Literal["train", "fine_tune"]
@@ -278,6 +278,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bool) -> Run:
+    refuse_in_forked_child()  # before anything of Keras runs
     chosen = resolve_data(data, task.seed)
     if chosen.fingerprints["test"] != expected:
         raise InvalidInputError(
