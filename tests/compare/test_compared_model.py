@@ -87,7 +87,8 @@ def test_a_method_without_chance_needs_one_run_to_stand_for_its_recipe(seeds_of,
     both = compare_runs([fixed, without_chance(strong)]).tests.iloc[0]
     assert (both["method"], both["scope"]) == ("mcnemar", "recipes")
     assert compare_runs([fixed, strong]).tests["scope"][0] == "models"
-    stopped = replace(fixed, recipe=fixed.recipe | {"early_stopping": True})
+    settings = fixed.recipe | {"early_stopping": True}
+    stopped = replace(fixed, recipe=settings, model_info=fixed.model_info | {"estimator": {"class": "sklearn"}})
     assert compare_runs([stopped, without_chance(strong)]).tests["scope"][0] == "models"
 
 
