@@ -331,14 +331,15 @@ def test_what_was_saved_is_what_is_read(saved):
 @pytest.mark.parametrize("folder", sorted(RESULTS.rglob("run.json")), ids=lambda file: "/".join(file.parts[-3:-1]))
 def test_records_of_earlier_versions_are_read(folder):
     run = load_run(folder.parent)
-    assert (run.probe, run.identity, run.plan) == ({}, {}, {})
+    if folder.parts[-3] != "quick":  # those were made anew
+        assert (run.probe, run.identity, run.plan) == ({}, {}, {})
     assert 0.4 < run.metrics["accuracy"] < 1
     assert run.train_seconds > 0
 
 
 def test_a_reader_of_the_first_version_finds_all_that_it_needs(saved):
     needed = set(records.RunRecord.__required_keys__)
-    assert needed == set(json.loads((RESULTS / "quick" / "cnn" / "run.json").read_text(encoding="utf-8"))) - {"schema"}
+    assert needed == set(json.loads((RESULTS / "full" / "cnn" / "run.json").read_text(encoding="utf-8"))) - {"schema"}
     assert needed <= set(json.loads((saved / "run.json").read_text(encoding="utf-8")))
 
 
