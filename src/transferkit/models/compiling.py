@@ -17,9 +17,7 @@ from transferkit.models.keras_internals import (
 )
 
 
-def recompile(
-    model: Any, *, learning_rate: Any = None, loss: Any = None, metrics: list[Any] | None = None, optimizer: Any = None
-) -> None:
+def recompile(model: Any, *, learning_rate: Any = None, loss: Any = None, metrics: list[Any] | None = None) -> None:
     """Compile `model` with its own optimiser, loss and metrics, except for what is given.
 
     Parameters
@@ -30,8 +28,6 @@ def recompile(
         The optimiser's own if None.
     loss, metrics : optional
         The model's own if None.
-    optimizer : keras.optimizers.Optimizer, optional
-        Whose class and settings to take; the model's own if None. Its state is never taken over.
 
     Raises
     ------
@@ -43,22 +39,14 @@ def recompile(
     options = _metrics_of(model)
     if metrics is not None:
         options["metrics"] = metrics
-    fresh = fresh_optimizer(optimizer or model.optimizer, learning_rate)
-    _compile(model, model, fresh, model.loss if loss is None else loss, options)
-
-
-def compile_like(model: Any, other: Any, *, steps_at_once: int = 1) -> None:
-    """Compile `model` with the optimiser itself, the loss and the metrics of `other`, so that training one trains both.
-
-    Parameters
-    ----------
-    model, other : keras.Model
-        `other` is compiled.
-    steps_at_once : int, default 1
-        How many steps run between two looks from Python, if `other` does not say.
-    """
-    _compile(model, other, other.optimizer, other.loss, _metrics_of(other))
-    model.steps_per_execution = max(steps_at_once, other.steps_per_execution)
+    model.compile(
+        optimizer=fresh_optimizer(model.optimizer, learning_rate),
+        loss=model.loss if loss is None else loss,
+        steps_per_execution=model.steps_per_execution,
+        jit_compile=model.jit_compile,
+        run_eagerly=model.run_eagerly,
+        **options,
+    )
 
 
 def _metrics_of(model: Any) -> dict[str, Any]:
@@ -69,17 +57,6 @@ def _metrics_of(model: Any) -> dict[str, Any]:
     except (TypeError, ValueError):  # a metric of one's own, which Keras cannot make again from its name
         given = given_to_compile(model)
         return {name: given[name] for name in names}
-
-
-def _compile(model: Any, like: Any, optimizer: Any, loss: Any, options: dict[str, Any]) -> None:
-    model.compile(
-        optimizer=optimizer,
-        loss=loss,
-        steps_per_execution=like.steps_per_execution,
-        jit_compile=like.jit_compile,
-        run_eagerly=like.run_eagerly,
-        **options,
-    )
 
 
 def fresh_optimizer(optimizer: Any, learning_rate: Any = None) -> Any:
