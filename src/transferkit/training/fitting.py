@@ -64,6 +64,10 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         fifth), ``"colour"`` (brightness and contrast, up to 20%), ``"erase"`` (a rectangle of 2 to 20% of the area, in every other
         image). Presets: ``"photo"`` (flip, crop, colour), ``"centred"`` (shift, rotate, zoom), ``"garment"`` (flip, shift). They
         follow from `seed` and epoch alone, on every backend. A frozen backbone is asked about 4 fixed views of each image.
+        ``"mixup"`` blends each image of a batch with another one, in shares from Beta(0.2, 0.2) (Zhang et al. 2018), ``"cutmix"`` pastes
+        a rectangle of another one into it, with a share from Beta(1, 1) (Yun et al. 2019); of both, one is drawn for each batch. The
+        target is mixed in the same shares, so the loss must be cross-entropy, and training metrics compare with it: accuracy with
+        its larger part. Frozen layers have to run in every step then: pass ``engine="plain"``.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
     class_weight : "balanced" or dict, optional
@@ -173,7 +177,7 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
     warmup_epochs : float, optional
         Linear rise at the start of the second phase. Half an epoch if None, a tenth of the epochs with ``epochs="auto"``.
     augment, label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
-        See `train`.
+        See `train`. The head phase, which runs on kept features, leaves ``"mixup"`` and ``"cutmix"`` out.
 
     Returns
     -------

@@ -19,7 +19,7 @@ from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import freeze, unfreeze
 from transferkit.models.keras_internals import rate_of
 from transferkit.runs.records import PhasePlan
-from transferkit.training.augmentation import check_augmentations
+from transferkit.training.augmentation import MIXES, check_augmentations
 from transferkit.training.class_weights import ClassWeight, check_class_weight
 from transferkit.training.network import Engine
 from transferkit.training.step_counts import (
@@ -289,6 +289,16 @@ class Steps(Fitting):
     def augmentations(self) -> tuple[str, ...]:
         """The names of the augmentations, in a fixed order."""
         return tuple(self.augment or ())
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, so that targets are rows."""
+        return not set(MIXES).isdisjoint(self.augmentations)
+
+    def augmentations_in(self, phase: Phase) -> tuple[str, ...]:
+        """Return those of one phase: a head on kept features of single images learns from images that are not mixed."""
+        without = MIXES if isinstance(phase, HeadPhase) else ()
+        return tuple(name for name in self.augmentations if name not in without)
 
     @property
     def phases(self) -> list[Phase]:
