@@ -92,7 +92,10 @@ def test_an_epoch_draws_other_partners_and_other_augmentations_stay_what_they_ar
     assert not np.array_equal(rows, later)
 
 
-@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+@pytest.mark.parametrize(
+    "loss",
+    ["sparse_categorical_crossentropy", pytest.param("categorical_crossentropy", marks=pytest.mark.slow)],
+)
 def test_training_learns_from_mixed_images_and_leaves_the_model_compiled_as_it_was(digits, loss):
     model = tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16)
     model.compile("adam", loss, metrics=["accuracy"])
@@ -123,21 +126,21 @@ class StopIn(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_fine_tuning_mixes_in_its_second_phase_and_goes_on_after_a_cut(digits, transfer, tmp_path):
     data = digits.subset(10)
-    options = {**OPTIONS, "head_epochs": 1, "augment": ("flip", "mixup", "cutmix"), "name": "net"}
-    whole = tk.fine_tune(transfer(True), data, unfreeze_from="second", folder=tmp_path / "whole", **options)
+    options = OPTIONS | {"head_epochs": 1, "augment": ("flip", "mixup", "cutmix"), "name": "net"}
+    options |= {"unfreeze_last": 1, "layer_decay": 0.5}
+    whole = tk.fine_tune(transfer(True), data, folder=tmp_path / "whole", **options)
     head, upper = whole.phases
     assert not head["engine"].startswith("plain")
     assert upper["engine"] == "plain: mixed images are other ones in every epoch"
+    assert (whole.recipe["layer_decay"], whole.recipe["phases"][1]["unfreeze_last"]) == (0.5, 1)
     with pytest.raises(KeyboardInterrupt):
-        tk.fine_tune(
-            transfer(True), data, unfreeze_from="second", folder=tmp_path / "cut", callbacks=[StopIn()], **options
-        )
-    resumed = tk.fine_tune(transfer(True), data, unfreeze_from="second", folder=tmp_path / "cut", **options)
+        tk.fine_tune(transfer(True), data, folder=tmp_path / "cut", callbacks=[StopIn()], **options)
+    resumed = tk.fine_tune(transfer(True), data, folder=tmp_path / "cut", **options)
     assert [row["phase"] for row in resumed.history] == ["head", "upper layers", "upper layers"]
     np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
-    with pytest.raises(RunError, match="augment"):
-        tk.fine_tune(
-            transfer(True), data, unfreeze_from="second", folder=tmp_path / "whole", **options | {"augment": "flip"}
-        )
+    for other in ({"augment": "flip"}, {"layer_decay": 0.6}, {"layer_decay": None}, {"unfreeze_last": 2}):
+        with pytest.raises(RunError, match="made with"):
+            tk.fine_tune(transfer(True), data, folder=tmp_path / "whole", **options | other)

@@ -14,7 +14,7 @@ from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.class_weights import describe_class_weight
 from transferkit.training.losses import is_sparse_crossentropy, name_of_loss
-from transferkit.training.options import Phase, Steps
+from transferkit.training.options import BodyPhase, Phase, Steps
 
 
 def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None], data: Dataset) -> Recipe:
@@ -42,6 +42,8 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
         recipe = {**recipe, "early_stopping": steps.early_stopping}
     if steps.average_weights is not None:
         recipe = {**recipe, "average_weights": float(steps.average_weights)}
+    if isinstance(final, BodyPhase) and final.layer_decay is not None:
+        recipe = {**recipe, "layer_decay": final.layer_decay}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

@@ -245,7 +245,7 @@ class GradientSteps:
         ]
         self._note_preparation(phase, network, time.perf_counter() - start)
         try:
-            with fused_batchnorm(model):
+            with fused_batchnorm(model), phase.pace(model):
                 network.model.fit(
                     batches,
                     epochs=last,
