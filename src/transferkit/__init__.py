@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from transferkit.training.fitting import train as train
     from transferkit.training.label_budgets import Arm as Arm
     from transferkit.training.label_budgets import label_efficiency as label_efficiency
+    from transferkit.training.learning_rates import LearningRateRange as LearningRateRange
+    from transferkit.training.learning_rates import find_learning_rate as find_learning_rate
     from transferkit.training.logistic_head import fit_head as fit_head
     from transferkit.training.repetition import repeat as repeat
     from transferkit.training.tuning import Tuned as Tuned
@@ -90,6 +92,7 @@ _EXPORTS = {
     "EfficiencyCurve": "report.label_curve",
     "Exported": "deploy.exporting",
     "ImageClassifier": "deploy.prediction",
+    "LearningRateRange": "training.learning_rates",
     "Plan": "report.planning",
     "Run": "runs.run",
     "Split": "data.dataset",
@@ -114,6 +117,7 @@ _EXPORTS = {
     "extract_features": "features.cache",
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
+    "find_learning_rate": "training.learning_rates",
     "fine_tune": "training.fitting",
     "fit_classifier": "training.classifier",
     "fit_head": "training.logistic_head",

@@ -5,6 +5,7 @@ If one of these fails after an upgrade of Keras, ``keras_internals.py`` is the o
 
 import ast
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -344,3 +345,36 @@ def test_rates_and_configurations_of_optimisers():
     wrapped = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
     assert internals.rate_of(wrapped) == 0.5
     assert type(internals.inner_optimizer(wrapped)) is keras.optimizers.SGD
+
+
+OPTIMIZERS = ["SGD", "RMSprop", "Adam", "AdamW", "Nadam", "Adamax", "Lion", "Adagrad", "Lamb", "Muon"]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimiser_moves_a_variable_at_a_part_of_its_rate(name):
+    def moved(rate, scales=None):
+        pair = [keras.Variable(np.full((3, 4), 2.0, np.float32)), keras.Variable(np.full((3, 4), 2.0, np.float32))]
+        optimizer = getattr(keras.optimizers, name)(rate, weight_decay=0.1, use_ema=True)
+        optimizer.build(pair)
+        held = set(vars(optimizer))
+        gradients = [keras.ops.convert_to_tensor(np.linspace(-1, 2, 12, dtype=np.float32).reshape(3, 4))] * 2
+        with nullcontext() if scales is None else internals.scaled_rates(optimizer, scales):
+            for _ in range(3):
+                optimizer.apply(gradients, pair)
+        assert set(vars(optimizer)) - {"_exclude_from_weight_decay_cache"} == held
+        return [np.array(variable) for variable in pair]
+
+    whole, part = moved(0.01)[0], moved(0.0025)[0]
+    first, second = moved(0.01, [1.0, 0.25])
+    np.testing.assert_allclose(first, whole, atol=1e-6)
+    np.testing.assert_allclose(second, part, atol=1e-6)
+    assert not np.allclose(first, second, atol=1e-5)
+
+
+def test_an_optimiser_with_loss_scaling_moves_a_variable_at_a_part_of_its_rate():
+    pair = [keras.Variable(np.zeros(2, np.float32)), keras.Variable(np.zeros(2, np.float32))]
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5), initial_scale=8.0)
+    optimizer.build(pair)
+    with internals.scaled_rates(optimizer, [1.0, 0.5]):
+        optimizer.apply([keras.ops.full((2,), 8.0)] * 2, pair)
+    np.testing.assert_allclose([np.array(variable)[0] for variable in pair], [-0.5, -0.25])

@@ -83,6 +83,7 @@ FULL = {
         "class_weight": {"0": 1.0, "1": 2.0},
         "early_stopping": 3,
         "average_weights": 0.99,
+        "layer_decay": 0.8,
         "batchnorm_images": 1024,
         "loss": "SparseCategoricalCrossentropy",
         "loss_config": {"ignore_class": None},
@@ -98,6 +99,8 @@ FULL = {
                 "schedule": "constant",
                 "warmup_epochs": 0.0,
                 "views": 4,
+                "unfreeze_from": "block5",
+                "unfreeze_last": 2,
             }
         ],
         "temperature": 1.5,

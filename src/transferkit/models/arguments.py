@@ -1,9 +1,10 @@
 """Checks that the builders share, each sentence written once."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from transferkit.data.splits import is_int
 from transferkit.errors import InvalidInputError, UnknownNameError
 
+Loss: TypeAlias = Literal["crossentropy", "focal"]
 _LARGEST = 2**32 - 1  # what Keras can seed a generator with
 
 
@@ -92,10 +94,23 @@ def rate(name: str, value: Any) -> float:
     return float(value)
 
 
-def compile_classifier(model: Any, learning_rate: float) -> None:
-    """Compile with AdamW, integer labels and the metric ``accuracy``."""
+def check_loss(loss: object) -> None:
+    """Raise `UnknownNameError` unless `loss` is the name of one."""
+    choice("loss", loss, _LOSSES)
+
+
+def compile_classifier(model: Any, learning_rate: float, loss: Loss = "crossentropy") -> None:
+    """Compile with AdamW, the named loss and the metric ``accuracy``.
+
+    Focal loss is (1 - p)^2 times the cross-entropy -log p of the true class (Lin et al. 2017, doi:10.1109/ICCV.2017.324, equation 4).
+    The paper's weight of a class, alpha, is `class_weight` here; Keras's default of 0.25 would only make every loss smaller.
+    """
     model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate, name="adamw"),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=["accuracy"],
+        optimizer=keras.optimizers.AdamW(learning_rate, name="adamw"), loss=_LOSSES[loss](), metrics=["accuracy"]
     )
+
+
+_LOSSES: dict[str, Callable[[], Any]] = {
+    "crossentropy": keras.losses.SparseCategoricalCrossentropy,
+    "focal": partial(keras.losses.CategoricalFocalCrossentropy, alpha=1.0, gamma=2.0),
+}

@@ -9,7 +9,9 @@ from keras import layers
 from transferkit.errors import InvalidInputError
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
+    Loss,
     check_input_shape,
+    check_loss,
     choice,
     compile_classifier,
     fraction,
@@ -30,6 +32,7 @@ def build_cnn(
     dense_units: int | None = None,
     dropout: float | None = None,
     learning_rate: float = 1e-3,
+    loss: Loss = "crossentropy",
     seed: int = 0,
 ) -> Any:
     """Build and compile a convolutional network that takes raw pixels.
@@ -53,20 +56,24 @@ def build_cnn(
         Fraction of values dropped before the last layer; 0.5 (course) or 0.3 (modern) if None.
     learning_rate : float, default 1e-3
         Of AdamW.
+    loss : {"crossentropy", "focal"}, default "crossentropy"
+        ``"focal"`` counts images that are already told with confidence less: (1 - p)^2 times the cross-entropy, where p is the
+        probability of the true class (Lin et al. 2017, doi:10.1109/ICCV.2017.324). It is Keras's ``CategoricalFocalCrossentropy``, so
+        Keras's own ``fit`` needs one-hot labels then; `train` and `fine_tune` make them.
     seed : int, default 0
         Initial weights and dropout follow from it alone; no global random state is touched.
 
     Returns
     -------
     keras.Model
-        Functional, compiled with AdamW, ``SparseCategoricalCrossentropy`` and ``accuracy``; softmax in float32.
+        Functional, compiled with AdamW, the loss (``SparseCategoricalCrossentropy``) and ``accuracy``; softmax in float32.
 
     Raises
     ------
     InvalidInputError
         If an argument is wrong, or the images are too small for so many convolutions.
     UnknownNameError
-        If there is no such preset.
+        If there is no such preset or loss.
 
     See Also
     --------
@@ -90,6 +97,7 @@ def build_cnn(
         dropout = 0.5 if preset == "course" else 0.3
     dropout = fraction("dropout", dropout)
     learning_rate = rate("learning_rate", learning_rate)
+    check_loss(loss)
     if preset == "course":
         _check_course_size(input_shape, len(widths))
         hidden = positive_int("dense_units", 128 if dense_units is None else dense_units)
@@ -104,7 +112,7 @@ def build_cnn(
         x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
         outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="predictions")(x)
         model = keras.Model(inputs, outputs, name=f"{preset}_cnn")
-    compile_classifier(model, learning_rate)
+    compile_classifier(model, learning_rate, loss)
     return model
 
 

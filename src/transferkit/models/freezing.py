@@ -10,6 +10,7 @@ import rich
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models.arguments import flag, python_bool, rate
+from transferkit.models.blocks import last_blocks
 from transferkit.models.compiling import recompile
 
 
@@ -78,6 +79,7 @@ def unfreeze(
     model: Any,
     from_layer: str | None = None,
     *,
+    last: int | None = None,
     batch_norm: bool = True,
     learning_rate: float | None = None,
     verbose: bool = True,
@@ -93,6 +95,9 @@ def unfreeze(
         With one nested network: the layer named ``backbone``, or the only one.
     from_layer : str, optional
         Name of the first layer (or block) that trains; everything before it is frozen. All of it trains if None.
+    last : int, optional
+        How many blocks train, counted from the output: residual blocks, modules of Inception, pairs of convolutions of MobileNet,
+        groups of VGG, or the layers with weights of a network without such. Instead of `from_layer`.
     batch_norm : bool, default True
         Whether batch normalisation trains too. See the Notes of `transferkit.freeze`.
     learning_rate : float, optional
@@ -108,7 +113,7 @@ def unfreeze(
     Raises
     ------
     InvalidInputError
-        If no backbone can be told apart.
+        If no backbone can be told apart, it has fewer blocks than `last`, or `from_layer` is given too.
     UnknownNameError
         If the backbone has no layer or block of that name; the message lists close matches.
 
@@ -126,25 +131,19 @@ def unfreeze(
     [False, True]
     """
     backbone = find_backbone(model)
-    if from_layer is None:
-        set_frozen(backbone, False, batch_norm=batch_norm)
-    else:
-        first = _span(backbone, from_layer)[0]
-        _set_trainable(backbone, backbone.layers[first:], batch_norm=batch_norm)
+    _set_trainable(backbone, upper_layers(backbone, from_layer, last), batch_norm=flag("batch_norm", batch_norm))
     return _finish(model, learning_rate, verbose=verbose)
 
 
-def check_layer(model: Any, name: str) -> None:
-    """Raise unless the backbone of a model has a layer or block of that name.
-
-    Raises
-    ------
-    InvalidInputError
-        If no backbone can be told apart, or the name is no string.
-    UnknownNameError
-        If there is none; the message lists close matches.
-    """
-    _span(find_backbone(model), name)
+def upper_layers(backbone: Any, from_layer: str | None = None, last: int | None = None) -> list[Any]:
+    """Return the layers of a backbone from one on, or of its last blocks, or all; arguments and errors are those of `unfreeze`."""
+    if last is None:
+        return list(backbone.layers if from_layer is None else backbone.layers[_span(backbone, from_layer)[0] :])
+    if from_layer is not None:
+        raise InvalidInputError(
+            f"say either from which layer on the backbone trains ({from_layer!r}) or how many of its last blocks do ({last!r}), not both."
+        )
+    return last_blocks(backbone, last)
 
 
 def find_backbone(model: Any) -> Any:

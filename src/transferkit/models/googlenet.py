@@ -8,7 +8,9 @@ from keras import layers
 from transferkit.errors import InvalidInputError
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
+    Loss,
     check_input_shape,
+    check_loss,
     compile_classifier,
     fraction,
     positive_int,
@@ -39,6 +41,7 @@ def build_googlenet(
     width: float = 1.0,
     dropout: float = 0.4,
     learning_rate: float = 1e-3,
+    loss: Loss = "crossentropy",
     seed: int = 0,
 ) -> Any:
     """Build and compile GoogLeNet (Szegedy et al. 2015, doi:10.1109/CVPR.2015.7298594) for raw pixels of any size.
@@ -59,18 +62,24 @@ def build_googlenet(
         Fraction of features dropped before the last layer.
     learning_rate : float, default 1e-3
         Of AdamW.
+    loss : {"crossentropy", "focal"}, default "crossentropy"
+        ``"focal"`` counts images that are already told with confidence less: (1 - p)^2 times the cross-entropy, where p is the
+        probability of the true class (Lin et al. 2017, doi:10.1109/ICCV.2017.324). It is Keras's ``CategoricalFocalCrossentropy``, so
+        Keras's own ``fit`` needs one-hot labels then; `train` and `fine_tune` make them.
     seed : int, default 0
         Initial weights and dropout follow from it alone; no global random state is touched.
 
     Returns
     -------
     keras.Model
-        Functional, compiled with AdamW, ``SparseCategoricalCrossentropy`` and ``accuracy``; softmax in float32.
+        Functional, compiled with AdamW, the loss (``SparseCategoricalCrossentropy``) and ``accuracy``; softmax in float32.
 
     Raises
     ------
     InvalidInputError
         If an argument is wrong, or the images are smaller than 8 pixels a side.
+    UnknownNameError
+        If there is no such loss.
 
     See Also
     --------
@@ -119,6 +128,7 @@ def build_googlenet(
         raise InvalidInputError(f"width must be 100 or less; got {width!r}.")
     dropout = fraction("dropout", dropout)
     learning_rate = rate("learning_rate", learning_rate)
+    check_loss(loss)
     if None in input_shape or min(input_shape[:2]) < _SMALLEST_SIDE:
         raise InvalidInputError(
             f"GoogLeNet needs images of a fixed size, {_SMALLEST_SIDE} pixels a side or more; got input_shape={input_shape}."
@@ -136,7 +146,7 @@ def build_googlenet(
         x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
         outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="predictions")(x)
         model = keras.Model(inputs, outputs, name="googlenet")
-    compile_classifier(model, learning_rate)
+    compile_classifier(model, learning_rate, loss)
     return model
 
 

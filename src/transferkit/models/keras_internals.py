@@ -10,7 +10,7 @@ import random
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -275,6 +275,54 @@ def rate_of(optimizer: Any) -> Any:
 def inner_optimizer(optimizer: Any) -> Any:
     """Return the optimiser inside the one that ``compile`` wraps around it under mixed_float16."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+@contextmanager
+def scaled_rates(optimizer: Any, scales: Sequence[float]) -> Iterator[None]:
+    """Let an optimiser move each of its variables at a part of its learning rate for a while, weight decay included.
+
+    Its class, configuration and state stay what they are. What it computes from gradients is not scaled, since Adam would undo that.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        Built.
+    scales : sequence of float
+        One for each variable that it was built with.
+    """
+    inner = inner_optimizer(optimizer)
+
+    def scale_of(variable: Any) -> float:
+        return scales[inner._get_variable_index(variable)]
+
+    # On PyTorch, Keras updates many variables at once, past `update_step`.
+    name = "_parallel_update_step" if hasattr(inner, "_parallel_update_step") else "update_step"
+    step, decay = getattr(inner, name), inner._apply_weight_decay
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        step(gradient, variable, learning_rate * scale_of(variable))
+
+    def parallel_update_step(gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+        found = [scale_of(variable) for variable in variables]
+        for scale in dict.fromkeys(found):
+            chosen = [index for index, one in enumerate(found) if one == scale]
+            step([gradients[i] for i in chosen], [variables[i] for i in chosen], learning_rate * scale)
+
+    def apply_weight_decay(variables: Sequence[Any]) -> None:
+        before = [keras.ops.copy(variable) for variable in variables]
+        decay(variables)
+        for variable, old in zip(variables, before, strict=True):
+            variable.assign(old + scale_of(variable) * (variable - old))
+
+    replaced: dict[str, Any] = {name: update_step if name == "update_step" else parallel_update_step}
+    if inner.weight_decay is not None:
+        replaced["_apply_weight_decay"] = apply_weight_decay
+    vars(inner).update(replaced)  # around Keras's own __setattr__, which would track the functions
+    try:
+        yield
+    finally:
+        for attribute in replaced:
+            del vars(inner)[attribute]
 
 
 def settings_beside_config(optimizer: Any) -> dict[str, Any]:

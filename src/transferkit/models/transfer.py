@@ -10,7 +10,9 @@ from keras import layers
 from transferkit.errors import InvalidInputError, warn
 from transferkit.models._seeding import seeded
 from transferkit.models.arguments import (
+    Loss,
     check_input_shape,
+    check_loss,
     compile_classifier,
     fraction,
     positive_int,
@@ -39,6 +41,7 @@ def build_transfer_model(
     dropout: float = 0.2,
     batch_norm_momentum: float = 0.9,
     learning_rate: float = 1e-3,
+    loss: Loss = "crossentropy",
     seed: int = 0,
 ) -> Any:
     """Build and compile a classifier on raw pixels from a backbone and a new head.
@@ -82,13 +85,17 @@ def build_transfer_model(
         at 0.999, 55% of the initial statistics are left after 590 steps, and the model looks broken at test time.
     learning_rate : float, default 1e-3
         Of AdamW.
+    loss : {"crossentropy", "focal"}, default "crossentropy"
+        ``"focal"`` counts images that are already told with confidence less: (1 - p)^2 times the cross-entropy, where p is the
+        probability of the true class (Lin et al. 2017, doi:10.1109/ICCV.2017.324). It is Keras's ``CategoricalFocalCrossentropy``, so
+        Keras's own ``fit`` needs one-hot labels then; `train` and `fine_tune` make them.
     seed : int, default 0
         Initial weights and dropout follow from it alone; no global random state is touched.
 
     Returns
     -------
     keras.Model
-        Functional, compiled with AdamW, ``SparseCategoricalCrossentropy`` and ``accuracy``; softmax in float32. Its
+        Functional, compiled with AdamW, the loss (``SparseCategoricalCrossentropy``) and ``accuracy``; softmax in float32. Its
         attribute ``provenance`` says where the weights came from.
 
     Raises
@@ -96,7 +103,7 @@ def build_transfer_model(
     InvalidInputError
         If an argument is wrong, `image_size` is below the network's minimum, or the model given has a head.
     UnknownNameError
-        If the backbone, the preprocessing or the layer to freeze up to is unknown; the message lists close matches.
+        If the backbone, the preprocessing, the loss or the layer to freeze up to is unknown; the message lists close matches.
     WeightsError
         If the pretrained weights cannot be had or do not fit; the message lists what was tried, and the cures.
 
@@ -139,6 +146,7 @@ def build_transfer_model(
     seed = positive_int("seed", seed, at_least=0)
     dropout = fraction("dropout", dropout)
     learning_rate = rate("learning_rate", learning_rate)
+    check_loss(loss)
     batch_norm_momentum = fraction("batch_norm_momentum", batch_norm_momentum)
     if preprocessing is not None:
         check_preprocessing(preprocessing)
@@ -165,7 +173,7 @@ def build_transfer_model(
         model = keras.Model(inputs, outputs, name=f"transfer_{provenance.backbone}")
     settle_names(model)
     _warn_if_small(network, provenance, size)
-    compile_classifier(model, learning_rate)
+    compile_classifier(model, learning_rate, loss)
     model.provenance = provenance
     return model
 

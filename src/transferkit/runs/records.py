@@ -69,7 +69,8 @@ class PhaseRecord(TypedDict, total=False):
 class PhasePlan(TypedDict, total=False):
     """What a phase was asked to do; a ``learning_rate`` of None leaves the optimiser's own.
 
-    ``views`` is the number of augmented views of each image, absent if there is no limit.
+    ``views`` is the number of augmented views of each image, absent if there is no limit; ``unfreeze_from`` the first layer of the
+    backbone that trains, ``unfreeze_last`` how many of its blocks do, absent where all of it does.
     """
 
     name: ReadOnly[str]
@@ -78,6 +79,8 @@ class PhasePlan(TypedDict, total=False):
     schedule: ReadOnly[str]
     warmup_epochs: ReadOnly[float]
     views: ReadOnly[int]
+    unfreeze_from: ReadOnly[str]
+    unfreeze_last: ReadOnly[int]
 
 
 class Recipe(TypedDict, total=False):
@@ -102,6 +105,7 @@ class Recipe(TypedDict, total=False):
     class_weight: ReadOnly[str | dict[str, float]]
     early_stopping: ReadOnly[int]
     average_weights: ReadOnly[float]
+    layer_decay: ReadOnly[float]
     batchnorm_images: ReadOnly[int | None]
     loss: ReadOnly[str]
     loss_config: ReadOnly[dict[str, Any]]

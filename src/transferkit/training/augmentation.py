@@ -79,8 +79,8 @@ def erase(images: Images, draws: Draws) -> Images:
     least, most = _ERASED
     area, aspect = least + (most - least) * draws[:, 1], _ERASED_ASPECT ** (2 * draws[:, 2] - 1)
     high, wide = np.minimum(1, np.sqrt(area / aspect)) * height, np.minimum(1, np.sqrt(area * aspect)) * width
-    rows = _inside(height, (height - high) * draws[:, 3], high)
-    columns = _inside(width, (width - wide) * draws[:, 4], wide)
+    rows = inside(height, (height - high) * draws[:, 3], high)
+    columns = inside(width, (width - wide) * draws[:, 4], wide)
     hidden = (draws[:, 0] < 0.5)[:, None, None] & rows[:, :, None] & columns[:, None, :]
     mean = np.rint(images.mean(axis=(1, 2), keepdims=True, dtype=np.float32)).astype(np.uint8)
     return np.where(hidden[..., None], mean, images)
@@ -92,7 +92,9 @@ _MOVES: dict[str, tuple[Callable[[Draws, int, int], NDArray[np.float64]], int]] 
     "zoom": (zoom, 1),
 }
 _PAINTS: dict[str, tuple[Callable[[Images, Draws], Images], int]] = {"colour": (colour, 2), "erase": (erase, 5)}
-AUGMENTATIONS = ("flip", "shift", *_MOVES, *_PAINTS)
+MIXES = ("mixup", "cutmix")
+"""Those that take two images, and change the targets too; `transferkit.training.mixing` does them."""
+AUGMENTATIONS = ("flip", "shift", *_MOVES, *_PAINTS, *MIXES)
 """Names of the augmentations, in the order in which they are applied."""
 PRESETS: dict[str, tuple[str, ...]] = {
     "photo": ("flip", "crop", "colour"),
@@ -123,8 +125,8 @@ def count_views(names: Iterable[str], *, epochs: int, limit: int | None) -> int:
 
 
 def has_many_views(names: Iterable[str]) -> bool:
-    """Whether augmentation makes more views of an image than itself and its mirror image."""
-    return not {"flip"}.issuperset(names)
+    """Whether augmentation makes more views of a single image than itself and its mirror image."""
+    return not {"flip", *MIXES}.issuperset(names)
 
 
 def apply(names: Iterable[str], images: Images, rng: np.random.Generator, *, views: int | None = None) -> Any:
@@ -133,7 +135,7 @@ def apply(names: Iterable[str], images: Images, rng: np.random.Generator, *, vie
     Parameters
     ----------
     names : iterable of str
-        Names of `AUGMENTATIONS`, in their order.
+        Names of `AUGMENTATIONS`, in their order; those that take two images are left out.
     images : ndarray of uint8, shape (n, height, width, channels)
         What to augment.
     rng : numpy.random.Generator
@@ -210,7 +212,7 @@ def _resample(images: Images, matrices: NDArray[np.float64]) -> Images:
     return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
 
 
-def _inside(size: int, start: NDArray[np.float64], length: NDArray[np.float64]) -> NDArray[np.bool_]:
+def inside(size: int, start: NDArray[np.float64], length: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which of `size` pixels lie in a stretch, for each image; shape (n, size)."""
     middles = np.arange(size) + 0.5
     return (middles >= start[:, None]) & (middles < (start + length)[:, None])

@@ -10,6 +10,7 @@ from transferkit.data.dataset import Labels, Split
 from transferkit.features.cache import FeatureCache
 from transferkit.features.store import Rows
 from transferkit.training import augmentation
+from transferkit.training.mixing import mix
 from transferkit.training.step_counts import steps_an_epoch
 
 
@@ -26,7 +27,7 @@ class Batches(keras.utils.PyDataset):
     batch_size : int
         Images in a step. A single image left over joins the batch before it: alone it would give BatchNorm no variance.
     augment : tuple of str
-        Names of augmentations.
+        Names of augmentations. Those that mix images need the images, so they go without `cache`.
     smoothing : float
         Share of a target that is spread over all classes.
     num_classes : int
@@ -66,13 +67,14 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self._split = split
         self._batch_size = batch_size
-        self._augment = augment
+        self._augment = tuple(name for name in augment if name not in augmentation.MIXES)
+        self._mixes = tuple(name for name in augment if name in augmentation.MIXES)
         self._smoothing = smoothing
         self._num_classes = num_classes
         self._seed = seed
         self._epoch = first_epoch
         self._shuffle = shuffle
-        self._one_hot = one_hot or smoothing > 0
+        self._one_hot = one_hot or smoothing > 0 or bool(self._mixes)
         self._cache = cache
         self._views = views
         self._class_weight = class_weight
@@ -93,8 +95,13 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         chosen = self._chosen(index)
         labels = self._split.labels[chosen]
-        batch = self._inputs(index, chosen), self._smooth(labels) if self._one_hot else labels
-        return batch if self._class_weight is None else (*batch, self._class_weight[labels])
+        inputs = self._inputs(index, chosen)
+        targets: Any = self._smooth(labels) if self._one_hot else labels
+        weights = None if self._class_weight is None else self._class_weight[labels]
+        if self._mixes:
+            rng = np.random.default_rng([self._seed, self._epoch, index, 1])
+            inputs, targets, weights = mix(self._mixes, inputs, targets, weights, rng)
+        return (inputs, targets) if weights is None else (inputs, targets, weights)
 
     def _chosen(self, index: int) -> NDArray[np.int64]:
         start = index * self._batch_size

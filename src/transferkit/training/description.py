@@ -13,8 +13,8 @@ from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.class_weights import describe_class_weight
-from transferkit.training.losses import is_sparse_crossentropy
-from transferkit.training.options import Phase, Steps
+from transferkit.training.losses import is_sparse_crossentropy, name_of_loss
+from transferkit.training.options import BodyPhase, Phase, Steps
 
 
 def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None], data: Dataset) -> Recipe:
@@ -36,23 +36,19 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
         "phases": [phase.describe(views=views[phase]) for phase in steps.phases],
     }
     if not is_sparse_crossentropy(model.loss):
-        recipe = {**recipe, "loss": _name(model.loss)}
+        recipe = {**recipe, "loss": name_of_loss(model.loss)}
     recipe = {**recipe, **describe_class_weight(steps.class_weight, data)}
     if steps.early_stopping is not None:
         recipe = {**recipe, "early_stopping": steps.early_stopping}
     if steps.average_weights is not None:
         recipe = {**recipe, "average_weights": float(steps.average_weights)}
+    if isinstance(final, BodyPhase) and final.layer_decay is not None:
+        recipe = {**recipe, "layer_decay": final.layer_decay}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 
 def _rate_in_words(rate: Any) -> float | str:
     return "schedule of the optimiser" if callable(rate) else rate
-
-
-def _name(loss: Any) -> str:
-    loss = getattr(loss, "func", loss)  # of functools.partial
-    named = loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__
-    return str(named)
 
 
 def describe_model(model: Any, *, engine: str, dead: list[int] | None) -> ModelRecord:

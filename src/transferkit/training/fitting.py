@@ -6,7 +6,7 @@ from typing_extensions import Unpack
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import UnknownNameError
-from transferkit.models.freezing import check_layer
+from transferkit.models.freezing import find_backbone, upper_layers
 from transferkit.runs.run import Run
 from transferkit.training.classifier import fit_classifier, is_classifier
 from transferkit.training.logistic_head import fit_head
@@ -64,6 +64,10 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         fifth), ``"colour"`` (brightness and contrast, up to 20%), ``"erase"`` (a rectangle of 2 to 20% of the area, in every other
         image). Presets: ``"photo"`` (flip, crop, colour), ``"centred"`` (shift, rotate, zoom), ``"garment"`` (flip, shift). They
         follow from `seed` and epoch alone, on every backend. A frozen backbone is asked about 4 fixed views of each image.
+        ``"mixup"`` blends each image of a batch with another one, in shares from Beta(0.2, 0.2) (Zhang et al. 2018), ``"cutmix"`` pastes
+        a rectangle of another one into it, with a share from Beta(1, 1) (Yun et al. 2019); of both, one is drawn for each batch. The
+        target is mixed in the same shares, so the loss must be cross-entropy, and training metrics compare with it: accuracy with
+        its larger part. Frozen layers have to run in every step then: pass ``engine="plain"``.
     label_smoothing : float, default 0
         Share of each target spread evenly over all classes, from 0 to below 1 (Szegedy et al. 2016, section 7).
     class_weight : "balanced" or dict, optional
@@ -162,6 +166,13 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         records what it became.
     unfreeze_from : str, optional
         Name of the first backbone layer that trains in the second phase; all of them if None.
+    unfreeze_last : int, optional
+        How many blocks of the backbone train in the second phase, counted from its output, instead; see `unfreeze`.
+    layer_decay : float, optional
+        In the second phase, the last block of the backbone learns at this part of `learning_rate`, each block before it at this
+        part of the rate of the one after it, the head at the whole rate; 0.65 to 0.95 is usual. Lower layers, which are the most
+        general, change least (Howard & Ruder 2018, doi:10.18653/v1/P18-1031, section 3.2). In a network of more than 12 blocks the
+        lowest learns at the part that it would have with 12 (as in Liu et al. 2022). Steps and weight decay are scaled, not gradients.
     seed, name, batch_size
         See `train`.
     head_learning_rate : float, default 3e-3
@@ -173,17 +184,17 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
     warmup_epochs : float, optional
         Linear rise at the start of the second phase. Half an epoch if None, a tenth of the epochs with ``epochs="auto"``.
     augment, label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
-        See `train`.
+        See `train`. The head phase, which runs on kept features, leaves ``"mixup"`` and ``"cutmix"`` out.
 
     Returns
     -------
     Run
-        With the phases ``"head"`` and ``"all"`` (``"upper layers"`` if `unfreeze_from` is given).
+        With the phases ``"head"`` and ``"all"`` (``"upper layers"`` if `unfreeze_from` or `unfreeze_last` is given).
 
     Raises
     ------
     InvalidInputError, DataError, RunError
-        See `train`.
+        See `train`; also if the backbone has fewer blocks than `unfreeze_last`, or no backbone can be told apart.
     UnknownNameError
         If the backbone has no layer `unfreeze_from`; the message lists close matches.
 
@@ -202,6 +213,6 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
     ['head', 'all']
     """
     recipe = FineTuneRecipe(**options)
-    if recipe.unfreeze_from is not None:
-        check_layer(model, recipe.unfreeze_from)
+    if recipe.unfreeze_from is not None or recipe.unfreeze_last is not None:
+        upper_layers(find_backbone(model), recipe.unfreeze_from, recipe.unfreeze_last)  # raises if there are none
     return fit_steps(model, data, recipe)

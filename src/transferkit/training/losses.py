@@ -33,6 +33,20 @@ def is_sparse_crossentropy(loss: Any) -> bool:
     return loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
 
 
+def is_crossentropy(loss: Any) -> bool:
+    """Whether a loss is cross-entropy of probabilities, of integer labels or of rows, so that its targets may be mixed."""
+    if isinstance(loss, keras.losses.CategoricalCrossentropy):
+        return not loss.from_logits
+    known = ("categorical_crossentropy", keras.losses.categorical_crossentropy)
+    return is_sparse_crossentropy(loss) or loss in known
+
+
+def name_of_loss(loss: Any) -> str:
+    """Return what a record and an error call a loss."""
+    loss = getattr(loss, "func", loss)  # of functools.partial
+    return str(loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__)
+
+
 def wants_one_hot(loss: Any, num_classes: int) -> bool:
     """Whether a loss compares rows of probabilities, so that labels must be one-hot.
 

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast, get_args
@@ -15,11 +16,12 @@ from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
 from transferkit.models.arguments import positive_int
+from transferkit.models.blocks import rates_by_block
 from transferkit.models.compiling import fresh_optimizer
-from transferkit.models.freezing import freeze, unfreeze
-from transferkit.models.keras_internals import rate_of
+from transferkit.models.freezing import find_backbone, freeze, unfreeze
+from transferkit.models.keras_internals import rate_of, scaled_rates
 from transferkit.runs.records import PhasePlan
-from transferkit.training.augmentation import check_augmentations
+from transferkit.training.augmentation import MIXES, check_augmentations
 from transferkit.training.class_weights import ClassWeight, check_class_weight
 from transferkit.training.network import Engine
 from transferkit.training.step_counts import (
@@ -88,6 +90,8 @@ class FineTuneOptions(StepOptions, total=False):
 
     head_epochs: int | None
     unfreeze_from: str | None
+    unfreeze_last: int | None
+    layer_decay: float | None
     head_learning_rate: Rate
 
 
@@ -117,6 +121,10 @@ class Phase:
 
     def prepare(self, model: Any) -> None:
         """Set which layers train; here they stay as they are."""
+
+    def pace(self, model: Any) -> AbstractContextManager[None]:  # noqa: ARG002 - for those of a backbone
+        """Return a context in which the model's optimiser has the learning rates of this phase; here one for all variables."""
+        return nullcontext()
 
     def describe(self, *, views: int | None) -> PhasePlan:
         """Return what determines the result, as plain JSON values."""
@@ -168,10 +176,26 @@ class BodyPhase(Phase):
     """The backbone trains too, from one of its layers on."""
 
     unfreeze_from: str | None = None
+    unfreeze_last: int | None = None
+    layer_decay: float | None = None
 
     def prepare(self, model: Any) -> None:
         """Unfreeze the backbone."""
-        unfreeze(model, self.unfreeze_from, verbose=False)
+        unfreeze(model, self.unfreeze_from, last=self.unfreeze_last, verbose=False)
+
+    def pace(self, model: Any) -> AbstractContextManager[None]:
+        """Let lower blocks learn more slowly."""
+        if self.layer_decay is None:
+            return nullcontext()
+        scales = rates_by_block(find_backbone(model), self.layer_decay, model.trainable_variables)
+        return scaled_rates(model.optimizer, scales)
+
+    def describe(self, *, views: int | None) -> PhasePlan:
+        """Add from where on the backbone trains."""
+        plan = super().describe(views=views)
+        if self.unfreeze_from is not None:
+            plan = {**plan, "unfreeze_from": self.unfreeze_from}
+        return plan if self.unfreeze_last is None else {**plan, "unfreeze_last": self.unfreeze_last}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +315,16 @@ class Steps(Fitting):
         return tuple(self.augment or ())
 
     @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, so that targets are rows."""
+        return not set(MIXES).isdisjoint(self.augmentations)
+
+    def augmentations_in(self, phase: Phase) -> tuple[str, ...]:
+        """Return those of one phase: a head on kept features of single images learns from images that are not mixed."""
+        without = MIXES if isinstance(phase, HeadPhase) else ()
+        return tuple(name for name in self.augmentations if name not in without)
+
+    @property
     def phases(self) -> list[Phase]:
         """The phases, in order, of a recipe in which nothing is left to be chosen."""
         raise NotImplementedError
@@ -322,12 +356,22 @@ class FineTuneRecipe(Steps):
     learning_rate: Rate | None = 1e-3
     schedule: Schedule = "cosine"
     unfreeze_from: str | None = None
+    unfreeze_last: int | None = None
+    layer_decay: float | None = None
     _usual_warmup: ClassVar[float] = 0.5
 
     def __post_init__(self) -> None:
         if self.head_epochs is not None:
             self._set(head_epochs=positive_int("head_epochs", self.head_epochs, at_least=0))
         self._set(head_learning_rate=check_learning_rate("head_learning_rate", self.head_learning_rate))
+        if self.unfreeze_last is not None:
+            self._set(unfreeze_last=positive_int("unfreeze_last", self.unfreeze_last))
+        if self.layer_decay is not None:
+            if not is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
+                raise InvalidInputError(
+                    f"layer_decay must be above 0, at most 1, usually 0.65 to 0.95; got {self.layer_decay!r}."
+                )
+            self._set(layer_decay=float(self.layer_decay))
         super().__post_init__()
 
     @property
@@ -336,8 +380,8 @@ class FineTuneRecipe(Steps):
         head = (
             [HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)] if self.head_epochs else []
         )
-        name = "all" if self.unfreeze_from is None else "upper layers"
-        return [*head, BodyPhase(name, *self._plan, self.unfreeze_from)]
+        name = "all" if self.unfreeze_from is None and self.unfreeze_last is None else "upper layers"
+        return [*head, BodyPhase(name, *self._plan, self.unfreeze_from, self.unfreeze_last, self.layer_decay)]
 
     @property
     def _is_settled(self) -> bool:
@@ -377,7 +421,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
     return show
 
 
-_ORDER = ("head_epochs", "epochs", "unfreeze_from", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
+_ORDER = ("head_epochs", "epochs", "unfreeze_from", "unfreeze_last", "layer_decay", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
           "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 

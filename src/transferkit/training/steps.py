@@ -21,7 +21,7 @@ from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import ProbeRecord
 from transferkit.runs.run import Run
-from transferkit.training.augmentation import VIEWS, count_views, has_many_views
+from transferkit.training.augmentation import MIXES, VIEWS, count_views, has_many_views
 from transferkit.training.batches import Batches
 from transferkit.training.batchnorm import BatchNormStatistics, trains_batchnorm
 from transferkit.training.callbacks import (
@@ -45,7 +45,7 @@ from transferkit.training.evaluation import Predictor, check_network
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
-from transferkit.training.losses import is_sparse_crossentropy, wants_one_hot
+from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
 from transferkit.training.network import Engine, Network, choose_network
 from transferkit.training.options import BodyPhase, FineTuneRecipe, HeadPhase, Phase, Steps
 from transferkit.training.record import check_data, some_training_images
@@ -63,6 +63,8 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
             f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
             "with 'sparse_categorical_crossentropy', or leave label_smoothing out."
         )
+    if steps.mixes:
+        _check_mixing(model, steps)
     if steps.early_stopping and not len(data.validation.labels):
         raise InvalidInputError(
             "early_stopping watches the validation loss, but the data have no validation split. Keep one back, or leave it out."
@@ -86,6 +88,22 @@ def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
     return steps.settled(images, frozen=prefix is not None and prefix.gives_vectors)
 
 
+def _check_mixing(model: Any, steps: Steps) -> None:
+    """Refuse to mix images where the loss has no use for mixed targets, or where features of single images are kept."""
+    names = " and ".join(name for name in steps.augmentations if name in MIXES)
+    if not is_crossentropy(model.loss):
+        raise InvalidInputError(
+            f"{names}: mixed targets are for cross-entropy, but the model is compiled with the loss {name_of_loss(model.loss)!r}. Compile it "
+            f"with 'sparse_categorical_crossentropy' or 'categorical_crossentropy', or leave {names} out of augment."
+        )
+    if steps.engine != "plain" and _lasting_prefix(model, steps) is not None:
+        raise InvalidInputError(
+            f"{names}: the frozen layers of {model.name!r} are computed once for each image, and a mixed image is another one in every epoch. "
+            "Pass engine='plain', which computes them in every step; or unfreeze the model, or train it with fine_tune, whose head phase "
+            "leaves mixing out."
+        )
+
+
 class GradientSteps:
     """One training in gradient steps, from the first epoch to its outcome."""
 
@@ -95,6 +113,7 @@ class GradientSteps:
         self._prefix = _lasting_prefix(model, steps)
         self._views = {phase: _views(phase, self._prefix, steps) for phase in steps.phases}
         self._one_hot = wants_one_hot(model.loss, data.num_classes)
+        self._soft = steps.label_smoothing > 0 or steps.mixes
         self._class_weight = weights_of_classes(steps.class_weight, data)
         self.recipe = describe_recipe(model, steps, self._views, data)
         rates = [phase.learning_rate for phase in steps.phases if callable(phase.learning_rate)]
@@ -191,7 +210,7 @@ class GradientSteps:
         self._network = network = self._choose_network(phase)
         self._progress.dead_features = count_dead(network, self.data) or self._progress.dead_features
         batches = self._batches(phase, network, initial)
-        if steps.label_smoothing:
+        if self._soft and is_sparse_crossentropy(model.loss):
             recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
         optimizer = phase.optimizer_for(model.optimizer, len(batches))
         if steps.average_weights is not None:
@@ -209,7 +228,7 @@ class GradientSteps:
             given,
             None if arrays is None else self._progress.callbacks,
             first_epoch=initial,
-            build_metrics=lambda: build_metrics(network.model, *batches[0]),
+            build_metrics=lambda: build_metrics(network.model, *batches[0][:2]),
         )
         callbacks = [
             DivergenceGuard(),
@@ -226,7 +245,7 @@ class GradientSteps:
         ]
         self._note_preparation(phase, network, time.perf_counter() - start)
         try:
-            with fused_batchnorm(model):
+            with fused_batchnorm(model), phase.pace(model):
                 network.model.fit(
                     batches,
                     epochs=last,
@@ -253,6 +272,8 @@ class GradientSteps:
 
     def _choose_network(self, phase: Phase) -> Network:
         steps, data = self._steps, self.data
+        if steps.engine != "plain" and not set(MIXES).isdisjoint(steps.augmentations_in(phase)):
+            return Network(self.model, None, "plain: mixed images are other ones in every epoch")
         views = count_views(steps.augmentations, epochs=phase.epochs, limit=self._views[phase])
         expected = views * len(data.train.labels) + len(data.validation.labels) + len(data.test.labels)
         return choose_network(
@@ -264,12 +285,12 @@ class GradientSteps:
         return Batches(
             data.train,
             batch_size=cast("int", steps.batch_size),
-            augment=steps.augmentations,
+            augment=steps.augmentations_in(phase),
             smoothing=steps.label_smoothing,
             num_classes=data.num_classes,
             seed=steps.seed,
             first_epoch=first_epoch,
-            one_hot=self._one_hot,
+            one_hot=self._one_hot or self._soft,
             cache=network.cache,
             views=self._views[phase],
             class_weight=self._class_weight,
@@ -283,7 +304,7 @@ class GradientSteps:
             num_classes=data.num_classes,
             seed=self._steps.seed,
             shuffle=False,
-            one_hot=self._one_hot or self._steps.label_smoothing > 0,
+            one_hot=self._one_hot or self._soft,
             cache=network.cache,
         )
 
