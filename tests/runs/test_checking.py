@@ -101,6 +101,7 @@ FULL = {
                 "views": 4,
                 "unfreeze_from": "block5",
                 "unfreeze_last": 2,
+                "batch_norm": False,
             }
         ],
         "temperature": 1.5,

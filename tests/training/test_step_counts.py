@@ -1,12 +1,13 @@
 """Epochs, batch size and warm-up from the number of images: enough steps, never too many, written into the record."""
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.training.options import FineTuneRecipe, TrainRecipe
 from transferkit.training.step_counts import MANY_EPOCHS, steps_an_epoch
 
@@ -49,11 +50,56 @@ def test_what_is_stated_stays():
 def test_fine_tuning_records_what_auto_became_and_is_found_by_it(digits, transfer, tmp_path):
     small = digits.subset(20)
     run = tk.fine_tune(transfer(True), small, name="run", folder=tmp_path, verbose=False)
-    assert [(phase["name"], phase["epochs"]) for phase in run.phases] == [("head", 8), ("all", 15)]
-    assert (run.recipe["epochs"], run.recipe["batch_size"], run.recipe["warmup_epochs"]) == (23, 16, 1.5)
-    stated = {"epochs": 15, "head_epochs": 8, "batch_size": 16, "warmup_epochs": 1.5}
-    again = tk.fine_tune(transfer(True), small, name="run", folder=tmp_path, verbose=False, **stated)
+    assert [(phase["name"], phase["epochs"]) for phase in run.phases] == [("head", 1), ("all", 15)]
+    assert (run.recipe["epochs"], run.recipe["batch_size"], run.recipe["warmup_epochs"]) == (16, 16, 1.5)
+    assert (run.recipe["head"], run.recipe["learning_rate"]) == ("logistic", 3e-4)
+    assert run.recipe["augment"] == ["shift", "rotate", "zoom"]
+    assert run.recipe["phases"][1]["batch_norm"] is False
+    assert run.model_info["settings_tried"] == 5  # penalties
+    stated = {"epochs": 15, "head": "logistic", "batch_size": 16, "warmup_epochs": 1.5, "augment": "centred"}
+    again = tk.fine_tune(transfer(True), small, name="run", folder=tmp_path, batch_norm=False, verbose=False, **stated)
     assert again.created == run.created
+
+
+def test_head_of_fine_tuning_is_the_exact_one_and_never_lost(digits, transfer, capsys):
+    small, model = digits.subset(20), transfer(True)
+    exact = tk.fit_head(model, small, verbose=False)
+    run = tk.fine_tune(transfer(True), small, learning_rate=10.0, batch_norm=False, head="logistic", epochs=2)
+    assert run.selected_epoch == 1
+    assert "no epoch of fine-tuning was better" in capsys.readouterr().out
+    assert run.metrics["loss"] == pytest.approx(exact.metrics["loss"], rel=1e-4)
+    assert run.history[0]["val_loss"] == pytest.approx(min(row["val_loss"] for row in exact.history), rel=1e-5)
+
+
+def test_killed_after_an_exact_head_goes_on(digits, transfer, tmp_path):
+    small, options = digits.subset(20), {"name": "run", "epochs": 3, "head": "logistic", "verbose": False}
+    whole = tk.fine_tune(transfer(True), small, **options)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2 and not (tmp_path / "stopped").exists():
+                (tmp_path / "stopped").touch()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tk.fine_tune(transfer(True), small, folder=tmp_path, callbacks=[Stop()], **options)
+    run = tk.fine_tune(transfer(True), small, folder=tmp_path, callbacks=[Stop()], **options)
+    assert [row["phase"] for row in run.history] == ["head", "all", "all", "all"]
+    np.testing.assert_allclose(run.test_probabilities, whole.test_probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"head": "svm"}, {"head": "logistic", "head_epochs": 3}, {"batch_norm": "no"}])
+def test_wrong_heads_are_refused(wrong):
+    with pytest.raises((InvalidInputError, UnknownNameError)):
+        FineTuneRecipe(**wrong)
+
+
+def test_a_head_that_is_no_softmax_layer_learns_in_steps(digits, transfer):
+    model = transfer(True)
+    model.compile("adam", "categorical_focal_crossentropy", metrics=["accuracy"])
+    run = tk.fine_tune(model, digits.subset(20), verbose=False)
+    assert [(phase["name"], phase["epochs"]) for phase in run.phases] == [("head", 8), ("all", 15)]
+    assert "head" not in run.recipe
 
 
 def test_head_on_a_frozen_backbone_gets_its_steps(digits, transfer):

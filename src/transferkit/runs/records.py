@@ -70,7 +70,7 @@ class PhasePlan(TypedDict, total=False):
     """What a phase was asked to do; a ``learning_rate`` of None leaves the optimiser's own.
 
     ``views`` is the number of augmented views of each image, absent if there is no limit; ``unfreeze_from`` the first layer of the
-    backbone that trains, ``unfreeze_last`` how many of its blocks do, absent where all of it does.
+    backbone that trains, ``unfreeze_last`` how many of its blocks do, absent where all of it does; ``batch_norm`` is False where its BatchNorm layers do not.
     """
 
     name: ReadOnly[str]
@@ -81,6 +81,7 @@ class PhasePlan(TypedDict, total=False):
     views: ReadOnly[int]
     unfreeze_from: ReadOnly[str]
     unfreeze_last: ReadOnly[int]
+    batch_norm: ReadOnly[bool]
 
 
 class Recipe(TypedDict, total=False):

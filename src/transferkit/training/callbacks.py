@@ -110,9 +110,13 @@ class BestWeights(keras.callbacks.Callback):
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Compare this epoch with the best so far."""
         found = standard_columns(logs or {})
-        score = (float(found.get("accuracy", 0.0)), -float(found.get("loss", 0.0)))
+        self.judge(self._current, float(found.get("accuracy", 0.0)), float(found.get("loss", 0.0)), self.model)
+
+    def judge(self, epoch: int, accuracy: float, loss: float, model: Any) -> None:
+        """Keep the weights of a model if they are the best so far."""
+        score = (accuracy, -loss)
         if self.score is None or score > self.score:
-            self.epoch, self.score, self.weights = self._current, score, self.model.get_weights()
+            self.epoch, self.score, self.weights = epoch, score, model.get_weights()
 
 
 class EpochHook(keras.callbacks.Callback):

@@ -13,14 +13,16 @@ from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.class_weights import describe_class_weight
+from transferkit.training.logistic import STRENGTHS, penalty_in_words
 from transferkit.training.losses import is_sparse_crossentropy, name_of_loss
-from transferkit.training.options import BodyPhase, Phase, Steps
+from transferkit.training.options import BodyPhase, ExactHeadPhase, Phase, Steps
 
 
 def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None], data: Dataset) -> Recipe:
     """Return everything that determines the result besides model, data and seed, as far as plain values can say it."""
     optimizer = inner_optimizer(model.optimizer)
     final, rate = steps.phases[-1], rate_of(optimizer)
+    adapts = not isinstance(final, BodyPhase) or final.batch_norm
     callbacks = [type(callback).__name__ for callback in steps.callbacks]
     recipe: Recipe = {
         "epochs": sum(phase.epochs for phase in steps.phases),
@@ -32,7 +34,7 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
         "warmup_epochs": final.warmup_epochs,
         "augment": list(steps.augmentations),
         "label_smoothing": steps.label_smoothing,
-        "batchnorm_images": STATISTICS_IMAGES if has_batchnorm(model) else None,
+        "batchnorm_images": STATISTICS_IMAGES if has_batchnorm(model) and adapts else None,
         "phases": [phase.describe(views=views[phase]) for phase in steps.phases],
     }
     if not is_sparse_crossentropy(model.loss):
@@ -44,6 +46,9 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
         recipe = {**recipe, "average_weights": float(steps.average_weights)}
     if isinstance(final, BodyPhase) and final.layer_decay is not None:
         recipe = {**recipe, "layer_decay": final.layer_decay}
+    if isinstance(steps.phases[0], ExactHeadPhase):
+        trials = len(STRENGTHS) if len(data.validation.labels) else 1
+        recipe = {**recipe, "head": "logistic", "penalty": penalty_in_words(trials)}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

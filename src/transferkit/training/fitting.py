@@ -159,11 +159,12 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         See `train`.
     head_epochs : int, optional
         Epochs with the backbone frozen; 0 leaves the phase out. 1 if None, and with ``epochs="auto"`` as many as make 100
-        steps, at most 20.
+        steps, at most 20, where `head` is not ``"logistic"``.
     epochs : int or "auto", default "auto"
-        Epochs with the backbone unfrozen. ``"auto"`` chooses them, and what else is None, from the number of training images:
-        15, fewer from 1,000 images on, 5 from 3,000 on, and always at least 100 steps (but no more than 100 epochs). The run
-        records what it became.
+        Epochs with the backbone unfrozen. ``"auto"`` chooses them, and what else is None or ``"auto"``, from the number of training
+        images: 15, fewer from 1,000 images on, 5 from 3,000 on, and always at least 100 steps (but no more than 100 epochs);
+        below 4,000 images the head is fitted exactly and BatchNorm stays as it is, which a few images cannot spoil. The run
+        records what it became. ``benchmarks/own_photographs.py`` measures it.
     unfreeze_from : str, optional
         Name of the first backbone layer that trains in the second phase; all of them if None.
     unfreeze_last : int, optional
@@ -173,17 +174,27 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         part of the rate of the one after it, the head at the whole rate; 0.65 to 0.95 is usual. Lower layers, which are the most
         general, change least (Howard & Ruder 2018, doi:10.18653/v1/P18-1031, section 3.2). In a network of more than 12 blocks the
         lowest learns at the part that it would have with 12 (as in Liu et al. 2022). Steps and weight decay are scaled, not gradients.
+    batch_norm : bool, optional
+        Whether the backbone's batch normalisation trains in the second phase. True if None, but False with ``epochs="auto"`` and
+        fewer than 4,000 images. See the Notes of `freeze`.
     seed, name, batch_size
         See `train`.
     head_learning_rate : float, default 3e-3
         Constant step size of the head phase.
-    learning_rate : float, default 1e-3
-        Peak step size of the second phase.
+    learning_rate : float, "auto" or None, default "auto"
+        Peak step size of the second phase. ``"auto"`` is 1e-3, and 3e-4 where batch normalisation does not train; None is the
+        optimiser's own.
     schedule : {"cosine", "constant"}, default "cosine"
         Of the second phase.
     warmup_epochs : float, optional
         Linear rise at the start of the second phase. Half an epoch if None, a tenth of the epochs with ``epochs="auto"``.
-    augment, label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
+    augment : str or iterable of str, default "auto"
+        See `train`. ``"auto"`` is ``"centred"``, small shifts, rotations and zooms, with ``epochs="auto"``, and nothing otherwise.
+        Pass None for none at all.
+    head : {"logistic", "gradient"}, optional
+        How the head learns: exactly, as in `fit_head`, or in steps. Exactly if None, ``epochs="auto"``, there are fewer than
+        4,000 images and the head is one softmax layer; in steps otherwise.
+    label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
         See `train`. The head phase, which runs on kept features, leaves ``"mixup"`` and ``"cutmix"`` out.
 
     Returns

@@ -72,6 +72,8 @@ def _train(training: Training, keeping: Keeping, place: Path | None) -> Run:
             _save(record_run(training, keeping, training.interrupted()), place)
         raise
     run = record_run(training, keeping, outcome)
+    for note in outcome.notes:
+        say(f"{run.name}: {note}", verbose=keeping.verbose)
     if place is not None and checkpoint is not None:
         run = _save(run, place)
         checkpoint.unlink(missing_ok=True)

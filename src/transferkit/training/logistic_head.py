@@ -2,20 +2,13 @@
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from transferkit.data.dataset import Dataset
-from transferkit.errors import InvalidInputError
-from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
-from transferkit.runs.metrics import compute_metrics
-from transferkit.runs.records import EpochRecord, PhaseRecord, ProbeRecord, Recipe
+from transferkit.runs.records import PhaseRecord, ProbeRecord, Recipe
 from transferkit.runs.run import Run
 from transferkit.training.class_weights import describe_class_weight, weights_of_classes
 from transferkit.training.compiled import unchanged_on_error
@@ -23,16 +16,11 @@ from transferkit.training.contract import Outcome
 from transferkit.training.description import count_parameters, describe_model
 from transferkit.training.identity import identify_network
 from transferkit.training.keeping import keep
-from transferkit.training.network import Engine, Network, choose_network
+from transferkit.training.logistic import STRENGTHS, fit_strengths, penalty_in_words, softmax_layer
+from transferkit.training.network import Engine, choose_network
 from transferkit.training.options import HeadOptions, HeadRecipe, takes
 from transferkit.training.record import check_data
 from transferkit.training.steps import check_trainable, count_dead, predictor_for, seconds_for_test
-
-# Inverse strengths of the L2 penalty on standardised features, from strong to weak: validation chooses among them.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_WITHOUT_VALIDATION = 1e-2
-_STEPS = 2_000
-_BLOCK = 4_096
 
 
 @takes(HeadRecipe)
@@ -105,7 +93,7 @@ class LogisticHead:
             "epochs": trials,
             "optimizer": "L-BFGS",
             "augment": [],
-            "penalty": _penalty_in_words(trials),
+            "penalty": penalty_in_words(trials),
             **describe_class_weight(recipe.class_weight, data),
         }
         self.identity = identify_network(
@@ -134,7 +122,7 @@ class LogisticHead:
         engine: Engine = "keras" if self._recipe.engine == "plain" else self._recipe.engine
         network = choose_network(model, data.train.images, engine=engine, expected=expected)
         dead = count_dead(network, data)
-        fitted = _fit_strengths(network, data, weights_of_classes(self._recipe.class_weight, data))
+        fitted = fit_strengths(network, data, weights_of_classes(self._recipe.class_weight, data))
         softmax_layer(model).set_weights([fitted.kernel, fitted.bias])
         seconds = time.perf_counter() - start
         phase: PhaseRecord = {
@@ -167,118 +155,3 @@ class LogisticHead:
         """Return nothing but that it was interrupted."""
         info = describe_model(self.model, engine="plain", dead=None)
         return Outcome("interrupted", [], [], info, None, "none")
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """A fitted softmax layer, for the features as they are, with one row of history for each strength and the one that counts."""
-
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    history: list[EpochRecord]
-    chosen: int
-
-
-def _penalty_in_words(trials: int) -> str:
-    if trials == 1:
-        return f"L2 (C {_WITHOUT_VALIDATION:g})"
-    return f"L2 (C chosen on validation among {', '.join(f'{strength:g}' for strength in STRENGTHS)})"
-
-
-def softmax_layer(model: Any) -> Any:
-    """Return the softmax layer of a model of which all but that layer (and dropout) is frozen.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model is not of that kind.
-    """
-    try:
-        prefix = find_prefix(model)
-    except NoPrefixError as error:
-        raise InvalidInputError(f"a logistic head needs a frozen backbone: {error}.") from None
-    layer = _single_dense(prefix)
-    if layer is None:
-        raise InvalidInputError(
-            f"a logistic head needs one trainable layer, a Dense softmax on a vector of features; {model.name!r} trains "
-            f"more than that after {prefix.last_layer!r}."
-        )
-    return layer
-
-
-def _single_dense(prefix: Prefix) -> Any:
-    kinds = [step.operation for step in prefix.rest if not isinstance(step.operation, keras.layers.Dropout)]
-    if not prefix.gives_vectors or len(kinds) != 1 or not isinstance(kinds[0], keras.layers.Dense):
-        return None
-    dense = kinds[0]
-    return dense if dense.use_bias and dense.activation is keras.activations.softmax else None
-
-
-def _fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.float32] | None) -> _Fitted:
-    """Fit the softmax layer for each strength of the penalty and keep the one with the best validation log-loss."""
-    features, labels = network.features(data.train.images), data.train.labels
-    classes = np.unique(labels)
-    if len(classes) < data.num_classes:
-        raise InvalidInputError(f"a logistic head needs images of every class; only {len(classes)} classes have any.")
-    validation = network.features(data.validation.images) if len(data.validation.labels) else None
-    standardised, mean, deviation = _standardise(features)
-    history: list[EpochRecord] = []
-    fitted, losses = [], []
-    for strength in STRENGTHS if validation is not None else (_WITHOUT_VALIDATION,):
-        start = time.perf_counter()
-        kernel, bias = _fit(standardised, labels, strength, data.num_classes, class_weight)
-        kernel = kernel / deviation[:, None]
-        bias = bias - mean @ kernel
-        fitted.append((kernel.astype(np.float32), bias.astype(np.float32)))
-        scores = _scores("", features, labels, *fitted[-1])
-        if validation is not None:
-            scores |= _scores("val_", validation, data.validation.labels, *fitted[-1])
-        losses.append(scores.get("val_loss", scores["loss"]))
-        row = {"epoch": 1 + len(history), "phase": "logistic", "strength": strength, **scores}
-        row |= {"seconds": time.perf_counter() - start, "validation_seconds": 0.0}
-        history.append(cast("EpochRecord", row))
-    best = int(np.argmin(losses))
-    return _Fitted(*fitted[best], history, 1 + best)
-
-
-def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return features of mean 0 and standard deviation 1, with both; read in blocks, kept in memory once, in float32."""
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.utils import gen_batches
-
-    blocks = list(gen_batches(len(features), _BLOCK))
-    scaler = StandardScaler()
-    for block in blocks:
-        scaler.partial_fit(features[block])
-    mean, deviation = scaler.mean_, np.sqrt(scaler.var_)
-    deviation[deviation < 1e-6 * (1.0 + np.abs(mean))] = np.inf  # a constant feature gets no weight
-    standardised = np.empty(features.shape, np.float32)
-    for block in blocks:
-        standardised[block] = (features[block] - mean) / deviation
-    return standardised, mean, deviation
-
-
-def _fit(
-    features: NDArray[Any],
-    labels: NDArray[Any],
-    strength: float,
-    classes: int,
-    class_weight: NDArray[np.float32] | None,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    from sklearn.linear_model import LogisticRegression
-
-    weights = None if class_weight is None else dict(enumerate(class_weight.tolist()))
-    model = LogisticRegression(C=strength, max_iter=_STEPS, class_weight=weights).fit(features, labels)
-    kernel, bias = model.coef_.T.astype(np.float64), model.intercept_.astype(np.float64)
-    if classes == 2:  # scikit-learn keeps the difference of the two columns
-        return np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
-    return kernel, bias
-
-
-def _scores(
-    prefix: str, features: NDArray[Any], labels: NDArray[Any], kernel: NDArray[Any], bias: NDArray[Any]
-) -> dict[str, float]:
-    from scipy.special import softmax
-
-    metrics = compute_metrics(labels, softmax(features @ kernel + bias, axis=1).astype(np.float32))
-    return {f"{prefix}loss": metrics["loss"], f"{prefix}accuracy": metrics["accuracy"]}

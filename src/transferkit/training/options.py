@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
-from transferkit.models.arguments import positive_int
+from transferkit.models.arguments import flag, positive_int
 from transferkit.models.blocks import rates_by_block
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import find_backbone, freeze, unfreeze
@@ -25,6 +25,9 @@ from transferkit.training.augmentation import MIXES, check_augmentations
 from transferkit.training.class_weights import ClassWeight, check_class_weight
 from transferkit.training.network import Engine
 from transferkit.training.step_counts import (
+    FEW_IMAGES,
+    GENTLE_RATE,
+    USUAL_RATE,
     WARMUP_SHARE,
     choose_batch_size,
     choose_epochs,
@@ -36,6 +39,7 @@ Schedule = Literal["constant", "cosine"]
 Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
 Epochs: TypeAlias = int | Literal["auto"]
 _BATCH_SIZE = 64
+_HEADS = ("gradient", "logistic")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -92,6 +96,8 @@ class FineTuneOptions(StepOptions, total=False):
     unfreeze_from: str | None
     unfreeze_last: int | None
     layer_decay: float | None
+    batch_norm: bool | None
+    head: Literal["gradient", "logistic"] | None
     head_learning_rate: Rate
 
 
@@ -171,6 +177,10 @@ class HeadPhase(Phase):
         freeze(model, verbose=False)
 
 
+class ExactHeadPhase(HeadPhase):
+    """The new head is fitted exactly, on kept features; it counts as one epoch."""
+
+
 @dataclass(frozen=True)
 class BodyPhase(Phase):
     """The backbone trains too, from one of its layers on."""
@@ -178,10 +188,11 @@ class BodyPhase(Phase):
     unfreeze_from: str | None = None
     unfreeze_last: int | None = None
     layer_decay: float | None = None
+    batch_norm: bool = True
 
     def prepare(self, model: Any) -> None:
         """Unfreeze the backbone."""
-        unfreeze(model, self.unfreeze_from, last=self.unfreeze_last, verbose=False)
+        unfreeze(model, self.unfreeze_from, last=self.unfreeze_last, batch_norm=self.batch_norm, verbose=False)
 
     def pace(self, model: Any) -> AbstractContextManager[None]:
         """Let lower blocks learn more slowly."""
@@ -195,7 +206,9 @@ class BodyPhase(Phase):
         plan = super().describe(views=views)
         if self.unfreeze_from is not None:
             plan = {**plan, "unfreeze_from": self.unfreeze_from}
-        return plan if self.unfreeze_last is None else {**plan, "unfreeze_last": self.unfreeze_last}
+        if self.unfreeze_last is not None:
+            plan = {**plan, "unfreeze_last": self.unfreeze_last}
+        return plan if self.batch_norm else {**plan, "batch_norm": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,17 +267,18 @@ class Steps(Fitting):
     engine: Engine = "auto"
     callbacks: Any = ()
     _usual_warmup: ClassVar[float] = 0.0
+    _chosen: ClassVar[tuple[str, ...]] = ()  # further options that may be "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(
             batch_size=None if self.batch_size is None else positive_int("batch_size", self.batch_size),
-            augment=check_augmentations(self.augment),
             callbacks=_callbacks(self.callbacks),
-            learning_rate=None
-            if self.learning_rate is None
-            else check_learning_rate("learning_rate", self.learning_rate),
         )
+        if not self._is_left("augment"):
+            self._set(augment=check_augmentations(self.augment))
+        if self.learning_rate is not None and not self._is_left("learning_rate"):
+            self._set(learning_rate=check_learning_rate("learning_rate", self.learning_rate))
         check_engine(self.engine, Engine)
         if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
@@ -282,11 +296,16 @@ class Steps(Fitting):
         else:
             self.settled(1)  # what was given is checked now
 
+    def _is_left(self, option: str) -> bool:
+        value = getattr(self, option)
+        return option in self._chosen and isinstance(value, str) and value == "auto"
+
     @property
     def _is_settled(self) -> bool:
-        return self.epochs != "auto" and self.batch_size is not None and self.warmup_epochs is not None
+        left = any(self._is_left(option) for option in self._chosen)
+        return not left and self.epochs != "auto" and self.batch_size is not None and self.warmup_epochs is not None
 
-    def settled(self, images: int, *, frozen: bool = False) -> Self:
+    def settled(self, images: int, *, frozen: bool = False, exact_head: bool = False) -> Self:
         """Return the recipe with everything chosen that was left to the number of training images.
 
         Parameters
@@ -295,10 +314,12 @@ class Steps(Fitting):
             Training images.
         frozen : bool, default False
             Whether only a head on a frozen backbone trains.
+        exact_head : bool, default False
+            Whether the head could be fitted exactly.
         """
-        return replace(self, **self._choices(images, frozen=frozen))
+        return replace(self, **self._choices(images, frozen=frozen, exact_head=exact_head))
 
-    def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
+    def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:  # noqa: ARG002 - for fine-tuning
         auto = self.epochs == "auto"
         batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
         choose = choose_frozen_epochs if frozen else choose_epochs
@@ -352,17 +373,27 @@ class FineTuneRecipe(Steps):
 
     epochs: Epochs = "auto"
     head_epochs: int | None = None
+    head: Literal["gradient", "logistic"] | None = None
     head_learning_rate: Rate = 3e-3
-    learning_rate: Rate | None = 1e-3
+    learning_rate: Rate | Literal["auto"] | None = "auto"
     schedule: Schedule = "cosine"
+    augment: str | Iterable[str] | None = "auto"
     unfreeze_from: str | None = None
     unfreeze_last: int | None = None
     layer_decay: float | None = None
+    batch_norm: bool | None = None
     _usual_warmup: ClassVar[float] = 0.5
+    _chosen: ClassVar[tuple[str, ...]] = ("learning_rate", "augment")
 
     def __post_init__(self) -> None:
+        if self.head not in (None, *_HEADS):
+            raise UnknownNameError("head", self.head, _HEADS)
         if self.head_epochs is not None:
             self._set(head_epochs=positive_int("head_epochs", self.head_epochs, at_least=0))
+            if self.head == "logistic" and self.head_epochs != 1:
+                raise InvalidInputError(f"head='logistic' is fitted at once; leave head_epochs={self.head_epochs} out.")
+        if self.batch_norm is not None:
+            self._set(batch_norm=flag("batch_norm", self.batch_norm))
         self._set(head_learning_rate=check_learning_rate("head_learning_rate", self.head_learning_rate))
         if self.unfreeze_last is not None:
             self._set(unfreeze_last=positive_int("unfreeze_last", self.unfreeze_last))
@@ -377,21 +408,35 @@ class FineTuneRecipe(Steps):
     @property
     def phases(self) -> list[Phase]:
         """The head, then everything or the upper layers."""
-        head = (
-            [HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)] if self.head_epochs else []
-        )
+        head: list[Phase] = []
+        if self.head == "logistic":
+            head = [ExactHeadPhase("head", 1, None, "constant", 0.0)]
+        elif self.head_epochs:
+            head = [HeadPhase("head", self.head_epochs, self.head_learning_rate, "constant", 0.0)]
         name = "all" if self.unfreeze_from is None and self.unfreeze_last is None else "upper layers"
-        return [*head, BodyPhase(name, *self._plan, self.unfreeze_from, self.unfreeze_last, self.layer_decay)]
+        layers = (self.unfreeze_from, self.unfreeze_last, self.layer_decay, self.batch_norm is not False)
+        return [*head, BodyPhase(name, *self._plan, *layers)]
 
     @property
     def _is_settled(self) -> bool:
-        return super()._is_settled and self.head_epochs is not None
+        return super()._is_settled and None not in (self.head_epochs, self.head, self.batch_norm)
 
-    def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
-        choices = super()._choices(images, frozen=frozen)
-        if self.head_epochs is None:
-            choices["head_epochs"] = choose_head_epochs(images, choices["batch_size"]) if self.epochs == "auto" else 1
-        return choices
+    def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:
+        choices = super()._choices(images, frozen=frozen, exact_head=exact_head)
+        auto, few = self.epochs == "auto", self.epochs == "auto" and images < FEW_IMAGES
+        head, epochs, batch_norm = self.head, self.head_epochs, self.batch_norm
+        if head is None:
+            head = "logistic" if few and exact_head and epochs is None else "gradient"
+        if epochs is None:
+            gradual = choose_head_epochs(images, choices["batch_size"]) if auto else 1
+            epochs = 1 if head == "logistic" else gradual
+        if batch_norm is None:
+            batch_norm = not (few and self._is_left("learning_rate"))
+        if self._is_left("learning_rate"):
+            choices["learning_rate"] = USUAL_RATE if batch_norm else GENTLE_RATE
+        if self._is_left("augment"):
+            choices["augment"] = "centred" if auto else None
+        return {**choices, "head": head, "head_epochs": epochs, "batch_norm": batch_norm}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -421,7 +466,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
     return show
 
 
-_ORDER = ("head_epochs", "epochs", "unfreeze_from", "unfreeze_last", "layer_decay", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
+_ORDER = ("head_epochs", "epochs", "unfreeze_from", "unfreeze_last", "layer_decay", "batch_norm", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
           "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 

@@ -7,6 +7,11 @@ _FEWEST_EPOCHS, _USUAL_EPOCHS, _IMAGES_SEEN = 5, 15, 15_000
 _LEAST_STEPS, _LEAST_HEAD_STEPS, _LEAST_FROZEN_STEPS = 100, 100, 300
 _MOST_HEAD_EPOCHS, _FROZEN_EPOCHS = 20, (10, 60)
 WARMUP_SHARE = 0.1
+FEW_IMAGES = 4_000  # below, a pretrained BatchNorm knows more than small batches do, and the head is fitted exactly
+USUAL_RATE, GENTLE_RATE = (
+    1e-3,
+    3e-4,
+)  # the second where BatchNorm does not adapt, and large steps would undo pretraining
 
 
 def steps_an_epoch(images: int, batch_size: int) -> int:

@@ -15,11 +15,12 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
+from transferkit.models.freezing import freeze
 from transferkit.models.health import dead_features
 from transferkit.models.keras_internals import build_metrics
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
-from transferkit.runs.records import ProbeRecord
+from transferkit.runs.records import EpochRecord, ProbeRecord
 from transferkit.runs.run import Run
 from transferkit.training.augmentation import MIXES, VIEWS, count_views, has_many_views
 from transferkit.training.batches import Batches
@@ -45,9 +46,10 @@ from transferkit.training.evaluation import Predictor, check_network
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
+from transferkit.training.logistic import STRENGTHS, fit_strengths, softmax_layer
 from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
 from transferkit.training.network import Engine, Network, choose_network
-from transferkit.training.options import BodyPhase, FineTuneRecipe, HeadPhase, Phase, Steps
+from transferkit.training.options import BodyPhase, ExactHeadPhase, FineTuneRecipe, HeadPhase, Phase, Steps
 from transferkit.training.record import check_data, some_training_images
 
 _TIMED_IMAGES, _TIMED_BATCH = 192, 64
@@ -77,7 +79,9 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
 def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
     """Choose what the recipe leaves to the number of training images; refuse that for a network that learns from nothing."""
     images = len(data.train.labels)
-    if steps.epochs != "auto" or isinstance(steps, FineTuneRecipe):
+    if isinstance(steps, FineTuneRecipe):
+        return steps.settled(images, exact_head=_fits_exactly(model, data))
+    if steps.epochs != "auto":
         return steps.settled(images)
     prefix, provenance = _lasting_prefix(model, steps), weights_provenance(model)
     if prefix is None and (provenance is None or provenance.source == "random"):
@@ -102,6 +106,22 @@ def _check_mixing(model: Any, steps: Steps) -> None:
             "Pass engine='plain', which computes them in every step; or unfreeze the model, or train it with fine_tune, whose head phase "
             "leaves mixing out."
         )
+
+
+def _fits_exactly(model: Any, data: Dataset) -> bool:
+    """Whether the head of a pretrained model is one softmax layer whose exact optimum is its loss's."""
+    if not is_sparse_crossentropy(model.loss) or len(np.unique(data.train.labels)) < data.num_classes:
+        return False
+    restore = snapshot(model)
+    try:
+        freeze(model, verbose=False)
+        softmax_layer(model)
+    except InvalidInputError:
+        return False
+    else:
+        return True
+    finally:
+        restore()
 
 
 class GradientSteps:
@@ -131,6 +151,8 @@ class GradientSteps:
         self._best = BestWeights()
         self._phase_facts: list[Any] = []
         self._network: Network | None = None
+        exact = isinstance(steps.phases[0], ExactHeadPhase)
+        self._trials = len(STRENGTHS) if exact and self._validates else 1
         self._checkpoint: Path | None = None
 
     def guard(self) -> AbstractContextManager[None]:
@@ -197,11 +219,41 @@ class GradientSteps:
             phase.prepare(self.model)
             if index >= self._progress.phases:
                 inside = arrays is not None and self._progress.finished > first
-                self._fit_phase(phase, first, last, arrays if inside else None)
+                if isinstance(phase, ExactHeadPhase):
+                    self._fit_exactly(phase, first)
+                else:
+                    self._fit_phase(phase, first, last, arrays if inside else None)
                 self._progress.phases, self._progress.stopped, arrays = index + 1, False, None
                 self._save()
             self._phase_facts.append(self._describe_phase(phase))
             first = last
+
+    def _fit_exactly(self, phase: ExactHeadPhase, first: int) -> None:
+        """Give the softmax layer its exact optimum on kept features, as one epoch."""
+        start = time.perf_counter()
+        engine: Engine = "keras" if self._steps.engine == "plain" else self._steps.engine
+        images = sum(len(split.labels) for split in self.data)
+        network = choose_network(self.model, self.data.train.images, engine=engine, expected=images)
+        self._progress.dead_features = count_dead(network, self.data)
+        fitted = fit_strengths(network, self.data, self._class_weight)
+        softmax_layer(self.model).set_weights([fitted.kernel, fitted.bias])
+        seconds = sum(row["seconds"] for row in fitted.history)
+        self._note_preparation(phase, network, time.perf_counter() - start - seconds)
+        if network.cache is not None:
+            self._progress.prepared[phase.name]["features_computed"] = network.cache.computed
+        row: dict[str, Any] = {
+            **fitted.history[fitted.chosen - 1],
+            "epoch": first + 1,
+            "phase": phase.name,
+            "seconds": seconds,
+        }
+        self._progress.history.append(cast("EpochRecord", row))
+        self._progress.finished = first + 1
+        if self._validates:
+            self._best.judge(first + 1, row["val_accuracy"], row["val_loss"], self.model)
+        if self._steps.verbose:
+            bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in self._steps.phases))
+            bar.on_epoch_end(first, row)
 
     def _fit_phase(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         steps, model = self._steps, self.model
@@ -373,6 +425,7 @@ class GradientSteps:
             predict=predictor_for(model, data, self._steps.seed, engine=self._steps.engine, network=self._network),
             selection="validation" if self._validates else "last",
             selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
+            trials=self._trials,
             probe=self._progress.probe,
             test_seconds=lambda: seconds_for_test(model, data),
             notes=self._head_was_best() if status == "completed" else [],

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +33,7 @@ from transferkit.training.options import (
     Fitting,
     FittingOptions,
     HeadRecipe,
+    TrainRecipe,
     is_number,
     takes,
 )
@@ -45,6 +46,7 @@ _FROZEN_SHARE = 0.5  # of the time, for the frozen candidates
 _FITTING_SHARE = (
     0.8  # of what is left then, for the steps: the rest goes to validation, compilation and the test images
 )
+_SCRATCH_SHARE = 0.7  # of what is left at last: every layer's BatchNorm trains then, which takes longer
 _TIMED_STEPS = 3
 _FORWARD_SHARE = 1 / 3  # of a training step's time
 _FEWEST_STEPS = 40  # fewer would leave the network worse than the frozen one
@@ -98,7 +100,8 @@ def tune(
 
     First the exact softmax layer on the frozen backbone at several image sizes, seconds each, since the features are kept; then
     fine-tuning at the size that was best, or at a smaller one if the time is short, with the recipe of `fine_tune` and as many of its
-    epochs as fit by the measured time of a step. The test images are predicted once, by the winner.
+    epochs as fit by the measured time of a step; then, if time is left, the same network from scratch, so that one knows what the
+    pretrained weights are worth. The test images are predicted once, by the winner.
 
     Parameters
     ----------
@@ -161,7 +164,7 @@ def tune(
     build = partial(
         build_transfer_model,
         backbone,
-        pretrained,
+        pretrained=pretrained,
         num_classes=data.num_classes,
         input_shape=data.image_shape,
         preprocessing=preprocessing,
@@ -235,7 +238,10 @@ class Tuning:
     def fit(self, checkpoint: Path | None) -> Outcome:
         """Try the frozen backbone at each size, then fine-tune, and return the outcome of what validation prefers."""
         self._try_frozen()
-        self._try_fine_tuning(checkpoint)
+        plan = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.plan")
+        self._try_fine_tuning(checkpoint, plan)
+        if plan is not None:
+            plan.unlink(missing_ok=True)
         best = max(range(len(self._tried)), key=lambda i: (self._tried[i]["val_accuracy"], -self._tried[i]["val_loss"]))
         training, outcome = self._found[best]
         self.model, self.recipe = training.model, training.recipe
@@ -251,11 +257,11 @@ class Tuning:
             trials=self._trials,
             test_seconds=outcome.test_seconds,
             versions=outcome.versions,
-            notes=[*outcome.notes, *_frozen_is_as_good(tried)],
+            notes=[*outcome.notes, *_what_it_says(tried)],
         )
 
-    def _made(self, size: int | None, *, freeze: bool) -> Any:
-        return self._build(freeze=freeze) if size is None else self._build(freeze=freeze, image_size=size)
+    def _made(self, size: int | None, **options: Any) -> Any:
+        return self._build(**options) if size is None else self._build(image_size=size, **options)
 
     def _left(self) -> float:
         return 60 * self._minutes - (time.perf_counter() - self._start)
@@ -300,9 +306,15 @@ class Tuning:
             seconds = time.perf_counter() - start
             self._keep(head, outcome, size, "frozen", seconds)
 
-    def _try_fine_tuning(self, checkpoint: Path | None) -> None:
-        usual = FineTuneRecipe().settled(len(self.data.train.labels))
-        kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.plan")
+    def _try_fine_tuning(self, checkpoint: Path | None, kept: Path | None) -> None:
+        asked = self._recipe
+        usual = FineTuneRecipe(
+            augment=self._augment,
+            class_weight=asked.class_weight,
+            seed=asked.seed,
+            name=self.name,
+            verbose=asked.verbose,
+        ).settled(len(self.data.train.labels), exact_head=True)
         plan = self._read_plan(kept) or self._plan_fine_tuning(usual)
         if plan is None:
             say(f"{self.name}: no time to fine-tune", verbose=self._recipe.verbose)
@@ -313,22 +325,32 @@ class Tuning:
             )
         size, epochs = plan
         start = time.perf_counter()
-        recipe = FineTuneRecipe(
-            epochs=epochs,
-            head_epochs=usual.head_epochs,
-            batch_size=usual.batch_size,
-            warmup_epochs=WARMUP_SHARE * epochs,
-            augment=self._augment,
-            class_weight=self._recipe.class_weight,
-            seed=self._recipe.seed,
-            name=self.name,
-            verbose=self._recipe.verbose,
-        )
+        recipe = replace(usual, epochs=epochs, warmup_epochs=WARMUP_SHARE * epochs)
         training = GradientSteps(self._made(size, freeze=True), self.data, recipe)
         outcome = training.fit(checkpoint)
-        if kept is not None:
-            kept.unlink(missing_ok=True)
-        self._keep(training, outcome, size, "fine-tuned", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._keep(training, outcome, size, "fine-tuned", seconds)
+        if size is not None:
+            self._try_scratch(usual, size, seconds / epochs)
+
+    def _try_scratch(self, usual: FineTuneRecipe, size: int, seconds_an_epoch: float) -> None:
+        """Train the same network without pretrained weights in the time that is left, so that one knows what they are worth."""
+        batch_size, images = cast("int", usual.batch_size), len(self.data.train.labels)
+        epochs = min(2 * cast("int", usual.epochs), int(_SCRATCH_SHARE * self._left() / seconds_an_epoch))
+        if epochs * steps_an_epoch(images, batch_size) < _FEWEST_STEPS:
+            say(f"{self.name}: no time to train from scratch", verbose=self._recipe.verbose)
+            return
+        start = time.perf_counter()
+        shared = {name: getattr(usual, name) for name in ("augment", "class_weight", "seed", "name", "verbose")}
+        recipe = TrainRecipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            schedule="cosine",
+            warmup_epochs=WARMUP_SHARE * epochs,
+            **shared,
+        )
+        training = GradientSteps(self._made(size, freeze=False, pretrained=False), self.data, recipe)
+        self._keep(training, training.fit(None), size, "from scratch", time.perf_counter() - start)
 
     def _read_plan(self, path: Path | None) -> tuple[int | None, int] | None:
         """Return what a call that was killed meant to do; None if there was none."""
@@ -348,8 +370,10 @@ class Tuning:
         steps = steps_an_epoch(images, batch_size)
         order = sorted(zip(self._tried, self._sizes, strict=False), key=lambda pair: -pair[0]["val_accuracy"])
         size = best = order[0][1]
-        asked = len(self.data.validation.labels) + min(images, STATISTICS_IMAGES)  # without a gradient, in each epoch
-        seconds = self._seconds_a_step(best, batch_size) * (steps + _FORWARD_SHARE * asked / batch_size)
+        asked = len(self.data.validation.labels)  # without a gradient, in each epoch
+        if usual.batch_norm:
+            asked += min(images, STATISTICS_IMAGES)
+        seconds = self._seconds_a_step(best, usual) * (steps + _FORWARD_SHARE * asked / batch_size)
         budget = _FITTING_SHARE * self._left()
         affordable = int(budget / seconds)
         for _, other in order[1:]:
@@ -358,10 +382,11 @@ class Tuning:
         epochs = min(wanted, affordable)
         return (size, epochs) if epochs * steps >= _FEWEST_STEPS else None
 
-    def _seconds_a_step(self, size: int | None, batch_size: int) -> float:
+    def _seconds_a_step(self, size: int | None, recipe: FineTuneRecipe) -> float:
         """Measure a training step of the unfrozen network, on a model that is thrown away."""
-        model, train = self._made(size, freeze=False), self.data.train
-        batch = np.asarray(train.images[:batch_size]), train.labels[:batch_size]
+        model, train, size_of_batch = self._made(size, freeze=False), self.data.train, cast("int", recipe.batch_size)
+        recipe.phases[-1].prepare(model)
+        batch = np.asarray(train.images[:size_of_batch]), train.labels[:size_of_batch]
         seconds = []
         with fused_batchnorm(model):
             for _ in range(1 + _TIMED_STEPS):
@@ -371,10 +396,16 @@ class Tuning:
         return float(np.median(seconds[1:]))
 
 
-def _frozen_is_as_good(tried: list[Candidate]) -> list[str]:
-    """Say so if fine-tuning was no better on validation than the best frozen network."""
-    frozen = max(row["val_accuracy"] for row in tried if row["method"] == "frozen")
-    tuned = [row["val_accuracy"] for row in tried if row["method"] == "fine-tuned"]
-    if not tuned or tuned[0] > frozen:
-        return []
-    return [f"on validation, frozen features ({frozen:.1%}) were as good as fine-tuning ({tuned[0]:.1%})"]
+def _what_it_says(tried: list[Candidate]) -> list[str]:
+    """Say so if, on validation, fine-tuning was no better than frozen features, or pretraining no better than none."""
+    best = {row["method"]: row["val_accuracy"] for row in sorted(tried, key=lambda row: row["val_accuracy"])}
+    frozen, tuned, scratch = (best.get(method) for method in ("frozen", "fine-tuned", "from scratch"))
+    notes = []
+    if frozen is not None and tuned is not None and tuned <= frozen:
+        notes.append(f"on validation, frozen features ({frozen:.1%}) were as good as fine-tuning ({tuned:.1%})")
+    pretrained = max((value for value in (frozen, tuned) if value is not None), default=1.0)
+    if scratch is not None and scratch >= pretrained:
+        notes.append(
+            f"on validation, training from scratch ({scratch:.1%}) was as good as pretrained weights ({pretrained:.1%})"
+        )
+    return notes
