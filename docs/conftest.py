@@ -78,6 +78,7 @@ class Pages:
             monkeypatch.setattr(tk, loader, functools.wraps(tk.load_fashion_mnist)(few))
         for function in (tk.train, tk.fine_tune, tk.repeat, tk.label_efficiency):
             monkeypatch.setattr(tk, function.__name__, shortened(function))
+        monkeypatch.setattr(tk, "find_learning_rate", functools.partial(tk.find_learning_rate, steps=20))
         # LiteRT's conversion pays for thousands of images, and here there are a hundred.
         monkeypatch.setattr("transferkit.features.cache.choose_engine", lambda engine="auto": "keras")
         with warnings.catch_warnings():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import transferkit as tk
+from transferkit.compare.table import differing_settings
 from transferkit.errors import UnknownNameError
 
 small_cnn = functools.partial(tk.build_cnn, (16, 16, 1), filters=(8,), dense_units=16)
@@ -34,5 +35,8 @@ def test_a_network_learns_by_focal_loss_with_weighted_classes_and_its_run_says_s
     run = tk.train(small_cnn(loss="focal"), digits, folder=tmp_path, **options)
     assert run.recipe["loss"] == "CategoricalFocalCrossentropy"
     assert run.metrics["accuracy"] > 0.6
-    assert "CategoricalFocalCrossentropy" in tk.compare_runs([run]).to_markdown()
+    options |= {"epochs": 1, "name": "plain"}
+    compared = tk.compare_runs([run, tk.train(small_cnn(), digits, **options)])
+    assert "CategoricalFocalCrossentropy" in compared.to_markdown()
+    assert "loss" in differing_settings(compared.runs)
     assert tk.load_model(tmp_path / "net").loss.gamma == 2

@@ -107,6 +107,14 @@ def test_head_on_a_frozen_backbone_gets_its_steps(digits, transfer):
     assert (run.recipe["epochs"], run.recipe["batch_size"]) == (24, 16)
 
 
+def test_without_epochs_a_pretrained_or_partly_frozen_network_gets_them_chosen_and_another_gets_ten(digits, transfer):
+    small = digits.subset(3)
+    chosen = tk.train(transfer("relu"), small, verbose=False)
+    assert chosen.recipe["epochs"] == FineTuneRecipe().settled(30).epochs
+    scratch = tk.train(tk.build_cnn((16, 16, 1), filters=(4,), dense_units=8), small, verbose=False)
+    assert (scratch.recipe["epochs"], scratch.recipe["batch_size"]) == (10, 64)
+
+
 @pytest.mark.parametrize("epochs", ["auto", "many", 0, 2.5])
 def test_epochs_of_a_network_that_learns_from_nothing_must_be_stated(digits, epochs):
     with pytest.raises(InvalidInputError, match="epochs"):

@@ -40,7 +40,7 @@ CONDITIONS: Final = (
 )
 """What is printed only where the runs differ in it."""
 
-SETTINGS: Final = ("learning_rate", "batch_size", "optimizer")
+SETTINGS: Final = ("learning_rate", "batch_size", "optimizer", "loss")
 """What else of a recipe is pointed out where runs that have it differ in it; it has no column."""
 
 
@@ -160,4 +160,6 @@ def differing_conditions(runs: Sequence[Run]) -> list[str]:
 
 def differing_settings(runs: Sequence[Run]) -> list[str]:
     """Return in which settings of stepwise training the runs that have them are not all alike."""
-    return [name for name in SETTINGS if len({repr(run.recipe[name]) for run in runs if name in run.recipe}) > 1]
+    # Plain cross-entropy is what goes without saying in the recipe of a training in steps.
+    recipes = [{"loss": None, **run.recipe} if "batch_size" in run.recipe else run.recipe for run in runs]
+    return [name for name in SETTINGS if len({repr(recipe[name]) for recipe in recipes if name in recipe}) > 1]

@@ -41,6 +41,7 @@ CONDITIONS: Final = {
     "learning_rate": mark("learning rate"),
     "batch_size": mark("batch size"),
     "optimizer": mark("optimizer"),
+    "loss": mark("loss"),
 }
 """In what trainings may differ, within a sentence."""
 

@@ -41,23 +41,23 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         `build_baseline` or your own.
     data : Dataset
         Its training split trains, its validation split chooses, its test split is measured.
-    epochs : int or "auto", default 10
+    epochs : int or "auto", optional
         Passes over the training images. ``"auto"``, for a network that is pretrained or partly frozen, chooses them, and what
         else is None, from the number of training images: at least 300 steps for a head on a frozen backbone, otherwise as in
-        `fine_tune`. The run records what it became.
+        `fine_tune`. The run records what it became. None means ``"auto"`` for such a network, and 10 for one that learns from nothing.
     seed : int, default 0
         Draws order, augmentation and dropout. Initial weights have the `seed` of the model's builder.
     name : str, optional
         What tables and plots call the run; the model's name if None.
     batch_size : int, optional
-        Images in a step; 64 if None, and with ``epochs="auto"`` 16 below 320 training images, 32 below 4,000, 64 above.
+        Images in a step; 64 if None, and where epochs are chosen 16 below 320 training images, 32 below 4,000, 64 above.
     learning_rate : float, optional
         Peak step size; the one that the model is compiled with if None.
     schedule : {"constant", "cosine"}, default "constant"
         Whether the rate stays or falls to zero along a half cosine (Loshchilov & Hutter 2017, doi:10.48550/arXiv.1608.03983).
     warmup_epochs : float, optional
         Epochs, or a part of one, over which the rate rises linearly from zero; needs ``schedule="cosine"``. 0 if None, and with
-        ``epochs="auto"`` and a cosine a tenth of all epochs.
+        a cosine a tenth of all epochs where those are chosen.
     augment : str or iterable of str, default ()
         What is done to training images, differently in each epoch: ``"flip"`` (left to right), ``"shift"`` (up to 1/14 of the
         size: 2 px of 28), ``"crop"`` (50 to 100% of the area, 3:4 to 4:3), ``"rotate"`` (up to 15 degrees), ``"zoom"`` (up to a
@@ -75,8 +75,9 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         images it has: images / (classes x images of the class), as scikit-learn does. A dict maps class names or indices to
         numbers; classes left out count 1. Validation is not weighted.
     early_stopping : int, optional
-        End a phase after so many epochs without a lower validation loss (Prechelt 1998). The epoch that counts is chosen as ever;
-        but with a cosine the rate has not fallen by then, and a validation split that also ends the training looks better than it is.
+        End a phase after so many epochs without a lower validation loss (Prechelt 1998). It needs a validation split, and uses it
+        once more, beside choosing the epoch that counts: what is stopped where validation looked best looks better there than it
+        is, so only the test split tells. With a cosine the rate has not fallen by then.
     average_weights : float, optional
         Validate, and end with, a moving average of the weights with this momentum (Polyak & Juditsky 1992): 0.99 averages over about
         100 steps. Keras's ``use_ema``.

@@ -37,8 +37,8 @@ from transferkit.training.step_counts import (
 
 Schedule = Literal["constant", "cosine"]
 Rate: TypeAlias = float | Any  # a number, or a schedule of Keras
-Epochs: TypeAlias = int | Literal["auto"]
-_BATCH_SIZE = 64
+Epochs: TypeAlias = int | Literal["auto"] | None
+USUAL_EPOCHS, _BATCH_SIZE = 10, 64
 _HEADS = ("gradient", "logistic")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -255,7 +255,7 @@ class Steps(Fitting):
     What is ``"auto"`` or None is chosen by `settled`, once the number of training images is known.
     """
 
-    epochs: Epochs = 10
+    epochs: Epochs = None
     batch_size: int | None = None
     learning_rate: Rate | None = None
     schedule: Schedule = "constant"
@@ -303,7 +303,8 @@ class Steps(Fitting):
     @property
     def _is_settled(self) -> bool:
         left = any(self._is_left(option) for option in self._chosen)
-        return not left and self.epochs != "auto" and self.batch_size is not None and self.warmup_epochs is not None
+        chosen = (self.epochs, self.batch_size, self.warmup_epochs)
+        return not left and self.epochs != "auto" and None not in chosen
 
     def settled(self, images: int, *, frozen: bool = False, exact_head: bool = False) -> Self:
         """Return the recipe with everything chosen that was left to the number of training images.
@@ -320,13 +321,13 @@ class Steps(Fitting):
         return replace(self, **self._choices(images, frozen=frozen, exact_head=exact_head))
 
     def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:  # noqa: ARG002 - for fine-tuning
-        auto = self.epochs == "auto"
+        auto = self.epochs in ("auto", None)
         batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
         choose = choose_frozen_epochs if frozen else choose_epochs
-        epochs = choose(images, batch_size) if self.epochs == "auto" else self.epochs
+        epochs = choose(images, batch_size) if self.epochs in ("auto", None) else self.epochs
         warmup = self.warmup_epochs
         if warmup is None:
-            usual = WARMUP_SHARE * epochs if auto else self._usual_warmup
+            usual = WARMUP_SHARE * cast("int", epochs) if auto else self._usual_warmup
             warmup = 0.0 if self.schedule == "constant" else usual
         return {"epochs": epochs, "batch_size": batch_size, "warmup_epochs": warmup}
 
@@ -423,7 +424,8 @@ class FineTuneRecipe(Steps):
 
     def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:
         choices = super()._choices(images, frozen=frozen, exact_head=exact_head)
-        auto, few = self.epochs == "auto", self.epochs == "auto" and images < FEW_IMAGES
+        auto = self.epochs in ("auto", None)
+        few = auto and images < FEW_IMAGES
         head, epochs, batch_norm = self.head, self.head_epochs, self.batch_norm
         if head is None:
             head = "logistic" if few and exact_head and epochs is None else "gradient"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -49,7 +50,15 @@ from transferkit.training.keeping import keep
 from transferkit.training.logistic import STRENGTHS, fit_strengths, softmax_layer
 from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
 from transferkit.training.network import Engine, Network, choose_network
-from transferkit.training.options import BodyPhase, ExactHeadPhase, FineTuneRecipe, HeadPhase, Phase, Steps
+from transferkit.training.options import (
+    USUAL_EPOCHS,
+    BodyPhase,
+    ExactHeadPhase,
+    FineTuneRecipe,
+    HeadPhase,
+    Phase,
+    Steps,
+)
 from transferkit.training.record import check_data, some_training_images
 
 _TIMED_IMAGES, _TIMED_BATCH = 192, 64
@@ -81,10 +90,12 @@ def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
     images = len(data.train.labels)
     if isinstance(steps, FineTuneRecipe):
         return steps.settled(images, exact_head=_fits_exactly(model, data))
-    if steps.epochs != "auto":
+    if steps.epochs not in ("auto", None):
         return steps.settled(images)
     prefix, provenance = _lasting_prefix(model, steps), weights_provenance(model)
     if prefix is None and (provenance is None or provenance.source == "random"):
+        if steps.epochs is None:
+            return replace(steps, epochs=USUAL_EPOCHS).settled(images)
         raise InvalidInputError(
             f"epochs='auto' is for networks that are pretrained or partly frozen; {model.name!r} is neither, so say how many epochs it "
             "needs, for example epochs=10."
