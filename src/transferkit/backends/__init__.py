@@ -30,6 +30,12 @@ class Backend(Protocol):
     CONVERTS: bool
     """Whether it has `convert`."""
 
+    DRAWS: Any
+    """What draws initial weights in its place, so that they are the same on each: a module such as `philox`, or None."""
+
+    STEPS_AT_ONCE: int
+    """How many steps it can run between two looks from Python."""
+
     def versions(self) -> dict[str, str]:
         """Return the versions of its packages."""
 

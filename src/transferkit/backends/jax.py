@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
+from transferkit.backends import philox
 from transferkit.backends.tracing import (
     Traced,
     UnknownError,
@@ -26,6 +27,8 @@ from transferkit.backends.tracing import (
 
 NAME = "JAX"
 TRACES_GRAPHS = CONVERTS = False
+DRAWS = philox
+STEPS_AT_ONCE = 1_000
 _INLINED = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat": "jaxpr",
     "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "custom_vjp_call_jaxpr": "fun_jaxpr",

@@ -13,6 +13,8 @@ from transferkit.backends.tensorflow_program import Program
 
 NAME = "TensorFlow"
 TRACES_GRAPHS = CONVERTS = True
+DRAWS = None
+STEPS_AT_ONCE = 1_000
 
 
 def versions() -> dict[str, str]:

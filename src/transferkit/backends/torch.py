@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from transferkit.backends import philox
 from transferkit.backends.tracing import (
     Traced,
     UnknownError,
@@ -24,6 +25,8 @@ from transferkit.backends.tracing import (
 
 NAME = "PyTorch"
 TRACES_GRAPHS = CONVERTS = False
+DRAWS = philox
+STEPS_AT_ONCE = 1
 
 
 def versions() -> dict[str, str]:

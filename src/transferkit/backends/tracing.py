@@ -10,6 +10,7 @@ import numpy as np
 
 from transferkit import files
 
+_LIBRARIES = ("jax", "torch", "numpy")  # whose functions their names tell apart
 BATCH = 4  # images in a trace where the number is left open
 
 
@@ -110,6 +111,9 @@ def plain(value: Any) -> Any:
         return type(value).__name__, [plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return array_digest(value)
+    name = getattr(value, "__qualname__", "<")
+    if callable(value) and "<" not in name and str(value.__module__).partition(".")[0] in _LIBRARIES:
+        return f"{value.__module__}.{name}"
     text = repr(value)
     if " at 0x" in text:
         raise UnknownError(text)
