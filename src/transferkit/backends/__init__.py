@@ -36,6 +36,9 @@ class Backend(Protocol):
     STEPS_AT_ONCE: int
     """How many steps it can run between two looks from Python."""
 
+    RUNS_EAGERLY: bool
+    """Whether one step is done sooner without compiling it."""
+
     def versions(self) -> dict[str, str]:
         """Return the versions of its packages."""
 

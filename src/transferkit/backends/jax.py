@@ -29,6 +29,7 @@ NAME = "JAX"
 TRACES_GRAPHS = CONVERTS = False
 DRAWS = philox
 STEPS_AT_ONCE = 1_000
+RUNS_EAGERLY = False  # each operation would be compiled by itself
 _INLINED = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat": "jaxpr",
     "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "custom_vjp_call_jaxpr": "fun_jaxpr",
@@ -37,6 +38,7 @@ _Known = tuple[str | None, frozenset[int]]  # what stands for a value, and the v
 
 if jax.config.jax_compilation_cache_dir is None:  # compiling takes longer than an epoch
     jax.config.update("jax_compilation_cache_dir", os.fspath(files.cache_home() / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ NAME = "TensorFlow"
 TRACES_GRAPHS = CONVERTS = True
 DRAWS = None
 STEPS_AT_ONCE = 1_000
+RUNS_EAGERLY = True
 
 
 def versions() -> dict[str, str]:

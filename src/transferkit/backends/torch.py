@@ -27,6 +27,7 @@ NAME = "PyTorch"
 TRACES_GRAPHS = CONVERTS = False
 DRAWS = philox
 STEPS_AT_ONCE = 1
+RUNS_EAGERLY = True
 
 
 def versions() -> dict[str, str]:
