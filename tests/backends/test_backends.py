@@ -1,8 +1,6 @@
 """Every public function that touches a model, on the backend that Keras runs on: KERAS_BACKEND=jax python -m pytest tests/backends."""
 
 import importlib.util
-import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +10,8 @@ import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.backends import chosen_backend, philox
-from transferkit.errors import InvalidInputError, MissingDependencyError, TransferKitWarning
+from transferkit.backends import philox
+from transferkit.errors import MissingDependencyError
 from transferkit.features.prefix import find_prefix
 from transferkit.models.offline import find_graph, read_graph
 from transferkit.models.program import model_program_digest
@@ -283,7 +281,13 @@ def test_programs_are_told_apart_by_what_they_execute(training):
 def test_features_are_addressed_by_their_program():
     digests = {
         name: find_prefix(network(**change)).digest
-        for name, change in {"one": {}, "same": {}, "rate": {"rate": 0.5}, "factor": {"factor": 3.0}, "swap": {"swap": True}}.items()
+        for name, change in {
+            "one": {},
+            "same": {},
+            "rate": {"rate": 0.5},
+            "factor": {"factor": 3.0},
+            "swap": {"swap": True},
+        }.items()
     }
     assert digests["one"] == digests["same"] == digests["rate"]
     assert len(set(digests.values())) == 3

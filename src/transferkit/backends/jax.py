@@ -61,9 +61,7 @@ def values(function: Callable[[Any], Any], images: NDArray[Any]) -> NDArray[np.f
     return _numpy(function(keras.ops.convert_to_tensor(images)))
 
 
-def compiled(
-    function: Callable[[Any], Any], variables: Sequence[Any]
-) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+def compiled(function: Callable[[Any], Any], variables: Sequence[Any]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
     held = list(variables)
 
     @jax.jit
@@ -72,7 +70,9 @@ def compiled(
             return function(images)
 
     def compute(images: NDArray[Any]) -> NDArray[np.float32]:
-        padded = np.zeros((1 << (len(images) - 1).bit_length(), *images.shape[1:]), images.dtype)  # few shapes to compile for
+        padded = np.zeros(
+            (1 << (len(images) - 1).bit_length(), *images.shape[1:]), images.dtype
+        )  # few shapes to compile for
         padded[: len(images)] = images
         return _numpy(run([variable.value for variable in held], padded))[: len(images)]
 
@@ -103,7 +103,7 @@ def updating(network: Any) -> Callable[[Any], None]:
     return run
 
 
-def fused_batchnorm(layer: Any) -> None:  # noqa: ARG001
+def fused_batchnorm(layer: Any) -> None:
     """Return None: XLA fuses."""
 
 
@@ -169,18 +169,15 @@ def trace(
     state = [jax.ShapeDtypeStruct(variable.shape, variable.dtype) for variable in held]
     found, shapes = jax.make_jaxpr(differentiated if gradients else run, return_shape=True)(state, *arguments)
     operands: list[_Known] = [
-        (variable_digest(place, variable, by_place=by_place), frozenset([place]))
-        for place, variable in enumerate(held)
+        (variable_digest(place, variable, by_place=by_place), frozenset([place])) for place, variable in enumerate(held)
     ]
     operands += [(value.digest, frozenset()) for value in inputs]
     results = _hash_closed(found, operands)
     if found.effects:
         results = [(None, reads) for _, reads in results]
-    flat, changed, others = shapes[:3]
+    flat, changed = shapes[:2]
     outputs, rest = results[: len(flat)], results[len(flat) :]
-    changes: dict[int, str | None] = {
-        place: digest for place, (digest, _) in zip(facts["changed"], rest, strict=False)
-    }
+    changes: dict[int, str | None] = {place: digest for place, (digest, _) in zip(facts["changed"], rest, strict=False)}
     for digest, _ in rest[len(changed) :]:  # other variables, and gradients
         changes[-1] = None if digest is None or changes.get(-1, "") is None else sha256(changes.get(-1), digest)
     return Traced(
@@ -225,9 +222,9 @@ def _hash_equation(equation: Any, operands: list[_Known]) -> list[_Known]:
     if inner is not None:
         return _hash_closed(inner, operands) if hasattr(inner, "consts") else _hash_program(inner, [], operands)
     reads = frozenset[int]().union(*(one for _, one in operands))
+    if "callback" in name or any(digest is None for digest, _ in operands):
+        return [(None, reads) for _ in equation.outvars]
     try:
-        if "callback" in name or any(digest is None for digest, _ in operands):
-            raise UnknownError
         digest = sha256(name, _parameter(parameters), [digest for digest, _ in operands])
     except UnknownError:
         return [(None, reads) for _ in equation.outvars]
@@ -242,7 +239,9 @@ def _parameter(value: Any) -> Any:
         return type(value).__name__, [_parameter(item) for item in value]
     program = value.jaxpr if hasattr(value, "consts") else value
     if hasattr(program, "eqns"):
-        arguments: list[_Known] = [(f"argument {place} {var.aval}", frozenset()) for place, var in enumerate(program.invars)]
+        arguments: list[_Known] = [
+            (f"argument {place} {var.aval}", frozenset()) for place, var in enumerate(program.invars)
+        ]
         constants = [_constant(one) for one in getattr(value, "consts", ())]
         found = [digest for digest, _ in _hash_program(program, constants, arguments)]
         if None in found:

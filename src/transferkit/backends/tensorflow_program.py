@@ -256,4 +256,3 @@ def _source(entry: str, hashes: Mapping[str, str | None]) -> str:
 
 def _tensor(tensor: Any, hashes: Mapping[str, str | None]) -> str:
     return _source(f"{tensor.op.name}:{tensor.value_index}", hashes)
-

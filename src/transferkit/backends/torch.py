@@ -76,7 +76,7 @@ def updating(network: Any) -> Callable[[Any], None]:
     return run
 
 
-def fused_batchnorm(layer: Any) -> None:  # noqa: ARG001
+def fused_batchnorm(layer: Any) -> None:
     """Return None: Keras's own is used."""
 
 
@@ -118,7 +118,10 @@ def trace(
                 for variable, value in zip(held, state, strict=True)
             ]
         mapping = list(zip(held, state, strict=True))
-        with torch.set_grad_enabled(gradients), keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        with (
+            torch.set_grad_enabled(gradients),
+            keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope,
+        ):
             returned = function(*arguments)
             now = [scope.get_current_value(variable) for variable in held]
             known = {id(variable) for variable in held}
@@ -157,7 +160,7 @@ def trace(
             for (shape, dtype), digest in zip(facts["outputs"], digests, strict=True)
         ),
         facts["structure"],
-        {place: whole for place in facts["changed"]},
+        dict.fromkeys(facts["changed"], whole),
         reads,
         drawn,
     )

@@ -54,7 +54,11 @@ class Traced:
     def digest(self) -> str | None:
         """SHA-256 of what the function returns and changes."""
         parts = [value.digest for value in self.outputs]
-        return None if None in (*parts, *self.changed.values()) else sha256(parts, sorted(self.changed.items()), self.structure)
+        return (
+            None
+            if None in (*parts, *self.changed.values())
+            else sha256(parts, sorted(self.changed.items()), self.structure)
+        )
 
 
 def digest_of(

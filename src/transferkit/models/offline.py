@@ -52,7 +52,9 @@ def read_graph(path: Path) -> dict[str, NDArray[np.float32]]:
             f"{path} has SHA-256 {digest[:12]}.., expected {GRAPH_SHA256[:12]}... Reinstall {DISTRIBUTION}==0.0.2."
         )
     found = {}
-    for number, node in _fields(path.read_bytes()):  # numbers of fields: TensorFlow's graph.proto, node_def.proto, tensor.proto
+    for number, node in _fields(
+        path.read_bytes()
+    ):  # numbers of fields: TensorFlow's graph.proto, node_def.proto, tensor.proto
         entries = list(_fields(node)) if number == 1 else []
         texts = {number: bytes(value).decode() for number, value in entries if number in (1, 2)}
         if texts.get(2) == "Const" and texts[1].startswith("MobilenetV1/"):

@@ -76,7 +76,9 @@ class BatchNormStatistics(keras.callbacks.Callback):
             for index, (mean, variance) in enumerate(averages):
                 batch_mean = keras.ops.convert_to_numpy(mean).astype(np.float64)
                 means[index] += batch_mean / len(self._inputs)
-                squares[index] += (keras.ops.convert_to_numpy(variance).astype(np.float64) + batch_mean**2) / len(self._inputs)
+                squares[index] += (keras.ops.convert_to_numpy(variance).astype(np.float64) + batch_mean**2) / len(
+                    self._inputs
+                )
         for (mean, variance), first, second in zip(averages, means, squares, strict=True):
             mean.assign(first)
             variance.assign(np.maximum(second - first**2, 0.0))

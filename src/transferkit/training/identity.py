@@ -194,7 +194,10 @@ def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool) -> Pro
     labels = data.train.labels[chosen]
     targets = np.eye(data.num_classes, dtype=np.float32)[labels] if one_hot else labels
     restore = snapshot(model)
-    with other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=chosen_backend().RUNS_EAGERLY), chosen_backend().fitting(model, model):
+    with (
+        other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=chosen_backend().RUNS_EAGERLY),
+        chosen_backend().fitting(model, model),
+    ):
         set_random_states(model, seed, 0)
         before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         try:
