@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
-.PHONY: assignment assignment-full test test-slow lint docs translations clean
+.PHONY: assignment assignment-full test test-slow test-backends lint docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py
@@ -18,6 +18,13 @@ test: $(VENV)/.data
 
 test-slow: $(VENV)/.data
 	$(RUN) -m pytest
+
+# Public functions on Keras's other backends, in environments without TensorFlow. PyTorch is left out where it cannot be installed.
+test-backends: pyproject.toml
+	test -e $(VENV)-jax/.installed || bash tools/backend.sh $(VENV)-jax jax $(PYTHON)
+	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest tests/backends
+	test -e $(VENV)-torch/.installed || bash tools/backend.sh $(VENV)-torch torch $(PYTHON) || echo "without PyTorch"
+	test ! -e $(VENV)-torch/.installed || KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest tests/backends
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
@@ -38,7 +45,7 @@ translations: $(VENV)/.data
 	$(RUN) tools/translations.py update --pages
 
 clean:
-	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-jax $(VENV)-torch docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -142,8 +142,12 @@ def _open_keras_file(path: Path) -> Engine:
 
 def open_litert(path: Path) -> Engine:
     """Make a LiteRT file ready."""
-    from ai_edge_litert.interpreter import Interpreter
-
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise MissingDependencyError(
+            "a LiteRT file is run by ai-edge-litert, which is not installed: pip install ai-edge-litert"
+        ) from None
     interpreter = Interpreter(str(path))
     (entry,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
 

@@ -1,5 +1,6 @@
 """Write a model for another program, and prove on images that the file answers as the model does."""
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -345,6 +346,10 @@ def _write_saved_model(model: Any, folder: Path, metadata: ModelMetadata) -> Non
 
 
 def _export(model: Any, path: Path, form: str) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise MissingDependencyError(
+            f"{form} is written with TensorFlow, which is not installed: pip install tensorflow. Or save it as a .keras file."
+        )
     loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
     levels = [logger.level for logger in loggers]
     try:

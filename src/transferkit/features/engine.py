@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.errors import CacheError, UnknownNameError, warn
+from transferkit.backends import chosen_backend
+from transferkit.errors import CacheError, MissingDependencyError, UnknownNameError, warn
 from transferkit.features.agreement import largest_difference, tolerance
 from transferkit.features.prefix import NoPrefixError, Prefix, whole_model
 from transferkit.features.threads import thread_count
@@ -34,16 +35,22 @@ def check_engine(engine: str, engines: Any = Engine) -> None:
 
 
 def choose_engine(engine: Engine = "auto") -> Literal["litert", "keras"]:
-    """Return the engine for this machine: LiteRT if TensorFlow sees no accelerator."""
+    """Return the engine for this machine: LiteRT if Keras runs on TensorFlow, which sees no accelerator.
+
+    Raises
+    ------
+    MissingDependencyError
+        If LiteRT is asked for and there is no TensorFlow to convert for it.
+    """
     check_engine(engine)
+    if engine == "litert" and not chosen_backend().CONVERTS:
+        raise MissingDependencyError(
+            f"engine='litert' needs TensorFlow, which converts the layers, but Keras runs on {chosen_backend().NAME}. Set KERAS_BACKEND=tensorflow, "
+            "or leave the engine out: then Keras computes."
+        )
     if engine != "auto":
         return engine
-    if keras.backend.backend() != "tensorflow":
-        return "keras"
-    import tensorflow as tf
-
-    accelerated = [device for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
-    return "keras" if accelerated else "litert"
+    return "litert" if chosen_backend().CONVERTS and chosen_backend().accelerator() is None else "keras"
 
 
 def engine_version(engine: str) -> str:
@@ -55,7 +62,7 @@ def engine_version(engine: str) -> str:
 
 def live_values(prefix: Prefix, images: NDArray[Any]) -> NDArray[np.float32]:
     """Return what the layers of a prefix give for images as they are now, whatever was traced or kept before."""
-    return keras.ops.convert_to_numpy(prefix(images)).astype(np.float32, copy=False)
+    return chosen_backend().values(prefix, images)
 
 
 def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any], *, folder: Path) -> Compute | None:
@@ -159,13 +166,7 @@ def _convert_checked(
 
 
 def _convert(prefix: Prefix, shape: tuple[int, ...], dtype: Any) -> bytes:
-    import tensorflow as tf
-
-    function = tf.function(prefix, input_signature=[tf.TensorSpec((_BATCH_SIZE, *shape), dtype)])
-    owner = tf.Module()  # without an owner of the variables the converter loses their values
-    owner.variables_of_prefix = [variable.value for variable in prefix.weights]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)
-    return bytes(converter.convert())
+    return chosen_backend().convert(prefix, prefix.weights, (_BATCH_SIZE, *shape), dtype)
 
 
 def _litert_engine(converted: bytes) -> Compute:
@@ -187,16 +188,7 @@ def _litert_engine(converted: bytes) -> Compute:
 
 
 def _keras_engine(prefix: Prefix) -> Compute:
-    if keras.backend.backend() != "tensorflow":
-        return partial(_in_batches, partial(live_values, prefix))
-    import tensorflow as tf
-
-    function = tf.function(prefix, reduce_retracing=True, autograph=False)
-
-    def compute(images: NDArray[Any]) -> NDArray[np.float32]:
-        return keras.ops.convert_to_numpy(function(tf.convert_to_tensor(images))).astype(np.float32, copy=False)
-
-    return partial(_in_batches, compute)
+    return partial(_in_batches, chosen_backend().compiled(prefix, prefix.weights))
 
 
 def _in_batches(compute: Compute, images: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from transferkit.backends import chosen_backend
 from transferkit.data.checks import check_images
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.graph import Graph, NotAGraphError, Step, flatten, run
@@ -90,18 +90,14 @@ def layer_outputs(model: Any, images: NDArray[np.uint8], layer: str, *, batch_si
     graph = _open(model)
     step = _find(graph.steps, layer)
     pixels = check_images(images, name="images", input_shape=model.input_shape[1:])
-    outputs = [
-        run(
-            _until(graph, step),
-            # As Keras casts what a model is given: Resizing would round bytes.
-            tf.cast(pixels[start : start + batch_size], model.inputs[0].dtype),
-            start=0,
-            end=step.outputs[0],
-            training=False,
-        )
-        for start in range(0, len(pixels), batch_size)
-    ]
-    return np.concatenate([np.asarray(output, np.float32) for output in outputs])
+
+    def compute(batch: Any) -> Any:
+        # As Keras casts what a model is given: Resizing would round bytes.
+        value = keras.ops.cast(batch, model.inputs[0].dtype)
+        return run(_until(graph, step), value, start=0, end=step.outputs[0], training=False)
+
+    starts = range(0, len(pixels), batch_size)
+    return np.concatenate([chosen_backend().values(compute, pixels[start : start + batch_size]) for start in starts])
 
 
 def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: int) -> NDArray[np.float32]:
@@ -152,12 +148,10 @@ def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: i
     channels = step.shape[-1]
     if channels is None or not 0 <= channel < channels:
         raise InvalidInputError(f"layer {layer!r} has {channels} features, so channel goes from 0; got {channel!r}.")
-    pixels = tf.convert_to_tensor(
-        check_images(images, name="images", input_shape=model.input_shape[1:]).astype(np.float32)
-    )
-    with tf.GradientTape() as tape:
-        tape.watch(pixels)
-        values: dict[int, Any] = {0: pixels}
+    pixels = check_images(images, name="images", input_shape=model.input_shape[1:]).astype(np.float32)
+
+    def strongest(batch: Any) -> Any:
+        values: dict[int, Any] = {0: batch}
         for one in _until(graph, step):
             one(values, training=False)
             if not _is_relu(one.operation):
@@ -167,26 +161,31 @@ def excitation_map(model: Any, images: NDArray[np.uint8], layer: str, channel: i
             else:  # a convolution with its ReLU built in
                 values[one.outputs[0]] = _keep_what_raises(values[one.outputs[0]])
         responses = values[step.outputs[0]][..., channel]
-        strongest = tf.reduce_max(tf.reshape(responses, (len(pixels), -1)), axis=1)
-    return np.asarray(tape.gradient(strongest, pixels), np.float32)
+        return keras.ops.max(keras.ops.reshape(responses, (len(pixels), -1)), axis=1)
+
+    return chosen_backend().input_gradient(strongest, pixels)
 
 
-@tf.custom_gradient
+@keras.ops.custom_gradient
 def _keep_what_raises(value: Any) -> Any:
-    return tf.identity(value), tf.nn.relu
+    def gradient(*given: Any, upstream: Any = None) -> Any:
+        return keras.ops.relu(given[0] if upstream is None else upstream)
+
+    return value * 1, gradient
 
 
-@tf.custom_gradient
+@keras.ops.custom_gradient
 def _guided_relu(before: Any, after: Any) -> Any:
     """Pass what raises the response wherever the ReLU is on, a ReLU6 at its ceiling included.
 
     The strongest responses of MobileNet lie at that ceiling, where the true derivative is zero.
     """
 
-    def gradient(upstream: Any) -> Any:
-        return tf.nn.relu(upstream) * tf.cast(before > 0, upstream.dtype), None
+    def gradient(*given: Any, upstream: Any = None) -> Any:
+        upstream = given[0] if upstream is None else upstream
+        return keras.ops.relu(upstream) * keras.ops.cast(before > 0, upstream.dtype), keras.ops.zeros_like(after)
 
-    return tf.identity(after), gradient
+    return after * 1, gradient
 
 
 def occlusion_map(

@@ -1,16 +1,17 @@
 """The frozen prefix: the largest part of a model, from the images on, in which nothing trains and nothing is random."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 
 from transferkit import files
+from transferkit.backends import chosen_backend
+from transferkit.backends.tracing import Value
 from transferkit.features.graph import Graph, InModel, NotAGraphError, Step, flatten, run, takes_training
 from transferkit.models.keras_internals import is_plain, overrides
-from transferkit.models.program import Program, recorded_operations
 
 
 class NoPrefixError(Exception):
@@ -31,9 +32,7 @@ class Prefix:
         The numbers of the value at the cut, and of the model's output.
     digest : str
         SHA-256 of the program that computes the features, with all weights and constants: equal prefixes of different models have the
-        same. Where the backend has no program to trace, of the wiring of Keras's own layers and the weights: less than what is executed.
-    program : Program, optional
-        The traced program.
+        same.
     """
 
     model: Any
@@ -42,7 +41,6 @@ class Prefix:
     cut: int
     output: int
     digest: str = ""
-    program: Program | None = None
 
     def __call__(self, images: Any) -> Any:
         """Return the features of a batch of raw images."""
@@ -114,9 +112,9 @@ def find_prefix(model: Any) -> Prefix:
     if cut is None:
         raise NoPrefixError(f"no layer with weights is frozen from the input of {model.name!r} on")
     before, rest = _leading_to(cut, fixed), _leading_to(graph.output, graph.steps, stop=cut)
-    digest = _wiring_digest(before, cut) if trace is None else trace.digests[cut]
+    digest = trace.digests[cut]
     assert digest is not None  # noqa: S101 - a step without one is not fixed
-    return Prefix(model, before, rest, cut, graph.output, digest, None if trace is None else trace.program)
+    return Prefix(model, before, rest, cut, graph.output, digest)
 
 
 def _flatten(model: Any) -> Graph:
@@ -144,14 +142,14 @@ def whole_model(model: Any) -> Prefix:
     return Prefix(model, tuple(graph.steps), (), graph.output, graph.output)
 
 
-def _find_fixed(graph: Graph, model: Any) -> tuple[list[Step], "_Trace | None"]:
+def _find_fixed(graph: Graph, model: Any) -> tuple[list[Step], "_Trace | _StepTraces"]:
     """Return the steps, from the images on, that give the same for an image whenever they run, and how that was traced."""
     trains = {id(variable) for variable in model.trainable_variables}
-    trace = _Trace(graph, model, trains) if keras.backend.backend() == "tensorflow" else None
+    trace = (_Trace if chosen_backend().TRACES_GRAPHS else _StepTraces)(graph, model, trains)
     fixed, values = [], {0}
     for step in graph.steps:
         reached = step.inputs and values.issuperset(step.inputs) and not _learns(step, trains)
-        if reached and (_is_fixed_by_class(step) if trace is None else trace.is_fixed(step)):
+        if reached and trace.is_fixed(step):
             fixed.append(step)
             values.update(step.outputs)
     return fixed, trace
@@ -187,6 +185,8 @@ class _Trace:
         self._values: dict[int, Any] = {}
         self._in_training: dict[int, Any] = {}
         self._operations: dict[tuple[int, ...], list[str]] = {}  # by the outputs of a step
+        from transferkit.backends.tensorflow_program import Program
+
         images = model.inputs[0]
         self.program = Program(self._run, (tuple(images.shape), images.dtype))
         groups = [[tensor] for values in (self._values, self._in_training) for tensor in values.values()]
@@ -197,6 +197,8 @@ class _Trace:
         self._differs = {number for number, digest in in_training if digest != self.digests[number]}
 
     def _run(self, images: Any) -> None:
+        from transferkit.backends.tensorflow_program import recorded_operations
+
         self._values = {0: images}
         for step in self._graph.steps:
             if step.inputs and self._values.keys() >= set(step.inputs) and not _learns(step, self._trains):
@@ -226,16 +228,46 @@ class _Trace:
         )
 
 
+class _StepTraces:
+    """As `_Trace`, where the backend traces functions: each step by itself, on what the traces before it gave."""
+
+    def __init__(self, graph: Graph, model: Any, trains: set[int]) -> None:
+        self._variables = list(model.variables)
+        self._learned = {place for place, variable in enumerate(self._variables) if id(variable) in trains}
+        images = model.inputs[0]
+        self._values = {0: Value(tuple(images.shape), keras.backend.standardize_dtype(images.dtype), "images")}
+        self._fixed: set[tuple[int, ...]] = set()
+        for step in graph.steps:
+            if step.inputs and self._values.keys() >= set(step.inputs) and not _learns(step, trains):
+                try:
+                    self._run_step(step)
+                except Exception:  # noqa: BLE001, S112 - whatever a user's layer raises; in training it will be raised again
+                    continue
+        self.digests = {number: value.digest for number, value in self._values.items()}
+
+    def _run_step(self, step: Step) -> None:
+        def run(*inputs: Any, training: bool) -> list[Any]:
+            return list(_outputs(step, dict(zip(step.inputs, inputs, strict=True)), training=training).values())
+
+        inputs = [self._values[value] for value in step.inputs]
+        found = [chosen_backend().trace(partial(run, training=False), inputs, self._variables)]
+        if not _is_fixed_by_class(step):
+            again = InModel(partial(run, training=True))
+            found.append(chosen_backend().trace(partial(again, training=True), inputs, self._variables))
+        self._values |= zip(step.outputs, found[0].outputs, strict=True)
+        changes = any(one.changed or one.draws or one.reads & self._learned for one in found)
+        if not changes and found[0].digest is not None and len({one.digest for one in found}) == 1:
+            self._fixed.add(step.outputs)
+
+    def is_fixed(self, step: Step) -> bool:
+        """Whether a step gives the same at each call, in training too."""
+        return step.outputs in self._fixed
+
+
 def _outputs(step: Step, values: Mapping[int, Any], *, training: bool) -> dict[int, Any]:
     known = dict(values)
     step(known, training=training)
     return {value: known[value] for value in step.outputs}
-
-
-def _wiring_digest(steps: Sequence[Step], cut: int) -> str:
-    wiring = [(type(step.operation).__name__, step.inputs, step.outputs, step.shape) for step in steps]
-    weights = files.sha256_arrays(*(keras.ops.convert_to_numpy(variable) for variable in _weights(steps)))
-    return hashlib.sha256(repr((wiring, cut, weights)).encode()).hexdigest()
 
 
 def _best_cut(graph: Graph, fixed: Sequence[Step]) -> int | None:

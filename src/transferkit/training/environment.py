@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import transferkit
+from transferkit.backends import chosen_backend
 
 
 def describe_environment() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "transferkit": transferkit.__version__,
         "python": platform.python_version(),
-        "tensorflow": tf.__version__,
+        **chosen_backend().versions(),
         "keras": keras.__version__,
         "numpy": np.__version__,
         "backend": keras.backend.backend(),
@@ -25,7 +25,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
-        "accelerator": _accelerator(),
+        "accelerator": chosen_backend().accelerator(),
     }
 
 
@@ -36,12 +36,3 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _accelerator() -> str | None:
-    devices = tf.config.list_physical_devices("GPU")
-    if not devices:
-        return None
-    details = tf.config.experimental.get_device_details(devices[0])
-    name = str(details.get("device_name", "GPU"))
-    return name if len(devices) == 1 else f"{len(devices)} x {name}"

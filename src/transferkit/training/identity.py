@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from transferkit.backends import chosen_backend
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
 from transferkit.features.prefix import Prefix
@@ -156,27 +157,11 @@ def _part(value: Callable[[], Any]) -> PartRecord:
 def _programs(model: Any, prefix: Prefix | None) -> list[str]:
     """Return what the model executes in training and in inference."""
     rest = None if prefix is None else (prefix.finish, prefix.shape)
-    if keras.backend.backend() != "tensorflow":
-        return [_without_names(model)]  # no program to trace: its description, and the probe
     found = [model_program_digest(model, training=training, rest=rest) for training in (True, False)]
     found += [] if prefix is None else [prefix.digest]
     if None in found:
         raise UnidentifiedError("what the model computes could not be traced")
     return [str(digest) for digest in found]
-
-
-def _without_names(model: Any) -> str:
-    try:
-        config = json.loads(model.to_json())
-    except Exception as error:  # noqa: BLE001 - a layer without a configuration raises its own error
-        raise UnidentifiedError(f"the model has no configuration ({error})") from None
-    return json.dumps(_strip(config), sort_keys=True)
-
-
-def _strip(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _strip(v) for k, v in value.items() if k not in ("name", "seed", "keras_history", "inbound_nodes")}
-    return [_strip(item) for item in value] if isinstance(value, list) else value
 
 
 def _own_code(model: Any) -> list[Any]:
@@ -209,8 +194,11 @@ def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool) -> Pro
     labels = data.train.labels[chosen]
     targets = np.eye(data.num_classes, dtype=np.float32)[labels] if one_hot else labels
     restore = snapshot(model)
-    set_random_states(model, seed, 0)
-    with other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=True):
+    with (
+        other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=chosen_backend().RUNS_EAGERLY),
+        chosen_backend().fitting(model, model),
+    ):
+        set_random_states(model, seed, 0)
         before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         try:
             logs = fit_plainly(model, _OneBatch(np.asarray(data.train.images[chosen]), targets))
@@ -244,6 +232,7 @@ def set_random_states(model: Any, seed: int, epoch: int) -> None:
     for index, state in enumerate(states):
         rng = np.random.default_rng([seed, epoch, index])
         state.assign(rng.integers(0, 2**32, size=2, dtype=np.uint32))
+    chosen_backend().seed(int(np.random.default_rng([seed, epoch]).integers(2**63)))
 
 
 def same_probe(recorded: ProbeRecord, now: ProbeRecord) -> bool:

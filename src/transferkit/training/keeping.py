@@ -14,6 +14,7 @@ from typing import Any
 import rich
 
 from transferkit import files
+from transferkit.backends import chosen_backend
 from transferkit.errors import InvalidInputError, RunError, warn
 from transferkit.runs.loading import load_run
 from transferkit.runs.run import Run
@@ -194,16 +195,16 @@ def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:
 
 
 def refuse_in_forked_child() -> None:
-    """Raise where TensorFlow would hang: in a process that was forked from one in which it was imported.
+    """Raise where the backend would hang: in a process that was forked from one in which it was imported.
 
     Raises
     ------
     InvalidInputError
         The message says how to start processes.
     """
-    if os.getpid() != _PROCESS and "tensorflow" in sys.modules:
+    if os.getpid() != _PROCESS and "keras" in sys.modules:
         raise InvalidInputError(
-            "this process was forked from one in which TensorFlow was imported, where it hangs. Start processes afresh: joblib's own "
+            f"this process was forked from one in which {chosen_backend().NAME} was imported, where it hangs. Start processes afresh: joblib's own "
             "backend (loky), or multiprocessing.get_context('spawn')."
         )
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from transferkit.backends import chosen_backend
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import FeatureCache
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
@@ -92,7 +93,7 @@ class Tail(keras.Model):
             How many steps run between two looks from Python, if `model` does not say.
         """
         share_compiled(self, model)
-        self.steps_per_execution = max(steps_at_once, model.steps_per_execution)
+        self.steps_per_execution = max(min(steps_at_once, chosen_backend().STEPS_AT_ONCE), model.steps_per_execution)
 
     @property
     def history(self) -> Any:

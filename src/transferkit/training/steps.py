@@ -11,6 +11,7 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from transferkit.backends import chosen_backend
 from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
@@ -308,7 +309,7 @@ class GradientSteps:
         ]
         self._note_preparation(phase, network, time.perf_counter() - start)
         try:
-            with fused_batchnorm(model), phase.pace(model):
+            with fused_batchnorm(model), phase.pace(model), chosen_backend().fitting(model, network.model):
                 network.model.fit(
                     batches,
                     epochs=last,

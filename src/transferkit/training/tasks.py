@@ -17,9 +17,9 @@ import joblib
 import keras
 import numpy as np
 import rich
-import tensorflow as tf
 
 from transferkit import files
+from transferkit.backends import chosen_backend
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import (
@@ -297,12 +297,8 @@ def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bo
 
 
 def _limit_threads() -> None:
-    """Let TensorFlow take as many threads as joblib or Dask grants this process."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(thread_count())
-        tf.config.threading.set_inter_op_parallelism_threads(thread_count())
-    except RuntimeError:  # it has started already, with what the first task set
-        return
+    """Let the backend take as many threads as joblib or Dask grants this process."""
+    chosen_backend().limit_threads(thread_count())
 
 
 def _report(task: Task, outcomes: Sequence[Run | Exception], total: int) -> None:

@@ -1,0 +1,90 @@
+"""Images a second of transferkit's arms and of plain Keras ``fit``, in one call of a few minutes on a machine with a GPU.
+
+KERAS_BACKEND=jax python benchmarks/accelerator.py [--quick]; --quick is for a CPU. Compilation is left out of the rates: the first
+epoch is not counted.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="512 images of 64 px and small batches")
+    parser.add_argument("--batch-size", type=int, default=None)
+    parser.add_argument("--image-size", type=int, default=None)
+    options = parser.parse_args()
+
+    import keras
+    import numpy as np
+
+    import transferkit as tk
+    from transferkit.backends import chosen_backend
+
+    accelerator = chosen_backend().accelerator()
+    images = 512 if options.quick else 40_000
+    batch = options.batch_size or (64 if options.quick else 256)
+    side = options.image_size or (64 if options.quick else 96)
+    if accelerator and keras.config.dtype_policy().name == "float32":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (images + 200, 28, 28, 1), dtype=np.uint8)
+    labels = np.arange(len(pixels)) % 10
+    data = tk.Dataset.from_arrays(
+        (pixels[:images], labels[:images]),
+        (pixels[images + 100 :], labels[images + 100 :]),
+        validation=(pixels[images : images + 100], labels[images : images + 100]),
+    )
+
+    def mobilenet(**given):
+        return tk.build_transfer_model("mobilenet", pretrained=False, image_size=side, seed=0, **given)
+
+    class Plain(keras.utils.PyDataset):
+        def __len__(self):
+            return images // batch
+
+        def __getitem__(self, index):
+            chosen = slice(index * batch, (index + 1) * batch)
+            return data.train.images[chosen], data.train.labels[chosen]
+
+    def plain(model):
+        seconds = []
+
+        class Clock(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+                self.start = time.perf_counter()
+
+            def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+                seconds.append(time.perf_counter() - self.start)
+
+        model.fit(Plain(), epochs=2, verbose=0, callbacks=[Clock()])
+        return len(Plain()) * batch / seconds[-1]
+
+    def ours(model, **given):
+        run = tk.train(model, data, epochs=2, batch_size=batch, verbose=False, engine="plain", **given)
+        return images / run.history[-1]["seconds"]
+
+    arms = {
+        "CNN": (lambda: tk.build_cnn(seed=0), {}),
+        f"MobileNet {side} px, all layers": (mobilenet, {}),
+        f"MobileNet {side} px, flips and shifts": (mobilenet, {"augment": ("flip", "shift")}),
+        f"MobileNet {side} px, frozen, in every step": (lambda: mobilenet(freeze=True), {}),
+    }
+    print(f"keras {keras.__version__}, {chosen_backend().versions()}, {accelerator or 'no accelerator'}")
+    print(f"{keras.config.dtype_policy().name}, batch {batch}, {images:,} images\n")
+    print("| arm | plain Keras fit, images/s | transferkit, images/s | share |\n|---|---|---|---|")
+    for name, (build, given) in arms.items():
+        one, two = plain(build()), ours(build(), **given)
+        print(f"| {name} | {one:,.0f} | {two:,.0f} | {two / one:.0%} |", flush=True)
+    frozen = mobilenet(freeze=True)
+    tk.clear_cache()
+    start = time.perf_counter()
+    tk.extract_features(frozen, pixels[:images])
+    print(f"| MobileNet {side} px, features kept once | | {images / (time.perf_counter() - start):,.0f} | |")
+
+
+if __name__ == "__main__":
+    main()
