@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from transferkit.deploy.prediction import ImageClassifier as ImageClassifier
     from transferkit.deploy.prediction import predict as predict
     from transferkit.features.cache import clear_cache as clear_cache
-    from transferkit.features.cache import extract_features as extract_features
+    from transferkit.features.extraction import extract_features as extract_features
+    from transferkit.features.mapping import FeatureMapper as FeatureMapper
     from transferkit.features.inspection import conv_filters as conv_filters
     from transferkit.features.inspection import excitation_map as excitation_map
     from transferkit.features.inspection import layer_outputs as layer_outputs
@@ -89,6 +90,7 @@ _EXPORTS = {
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
     "Exported": "deploy.exporting",
+    "FeatureMapper": "features.mapping",
     "ImageClassifier": "deploy.prediction",
     "Plan": "report.planning",
     "Run": "runs.run",
@@ -111,7 +113,7 @@ _EXPORTS = {
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
     "export": "deploy.exporting",
-    "extract_features": "features.cache",
+    "extract_features": "features.extraction",
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
     "fine_tune": "training.fitting",

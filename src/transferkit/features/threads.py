@@ -13,3 +13,18 @@ def thread_count() -> int:
     granted = os.environ.get("OMP_NUM_THREADS", "")
     cores = int(joblib.cpu_count())
     return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores
+
+
+def limit_tensorflow() -> None:
+    """Let TensorFlow, where it is Keras's backend, take as many threads as this process may."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(thread_count())
+        tf.config.threading.set_inter_op_parallelism_threads(thread_count())
+    except RuntimeError:  # it has started already, with what the first task set
+        return

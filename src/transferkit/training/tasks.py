@@ -17,7 +17,6 @@ import joblib
 import keras
 import numpy as np
 import rich
-import tensorflow as tf
 
 from transferkit import files
 from transferkit.data.dataset import Dataset
@@ -30,7 +29,7 @@ from transferkit.errors import (
     UnknownNameError,
     warn,
 )
-from transferkit.features.threads import thread_count
+from transferkit.features.threads import limit_tensorflow
 from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
@@ -245,7 +244,7 @@ def _attempt(
     with _ONE_AT_A_TIME:
         if os.getpid() == parent:
             return _catch(task, data, expected, folder, verbose), []
-        _limit_threads()
+        limit_tensorflow()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferKitWarning)
             outcome = _catch(task, data, expected, folder, verbose=False)
@@ -294,15 +293,6 @@ def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bo
         return _METHODS[task.method](model, chosen, verbose=verbose, **options)
     finally:
         PLANNED_SEEDS.reset(token)
-
-
-def _limit_threads() -> None:
-    """Let TensorFlow take as many threads as joblib or Dask grants this process."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(thread_count())
-        tf.config.threading.set_inter_op_parallelism_threads(thread_count())
-    except RuntimeError:  # it has started already, with what the first task set
-        return
 
 
 def _report(task: Task, outcomes: Sequence[Run | Exception], total: int) -> None:
