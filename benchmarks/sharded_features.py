@@ -111,7 +111,8 @@ def engine(name: str, scratch: Path):
     else:
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.ui.enabled", "false")
+        # Two Python workers; a task whose worker is killed is tried again.
+        builder = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false")
         session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
         session.sparkContext.setLogLevel("OFF")
         yield {"backend": "spark", "n_jobs": 2}
@@ -163,12 +164,12 @@ def open_file(file: Path):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--engines", nargs="*", default=["loky", "dask", "ray", "spark"])
+    parser.add_argument("--engines", nargs="*")
     parser.add_argument("--quick", action="store_true", help="6,000 images in shards of 500, on processes of this machine")
     parser.add_argument("--write", type=Path, help="keep the numbers in this JSON file")
     arguments = parser.parse_args()
     images, size = (6_000, 500) if arguments.quick else (arguments.images, SHARD)
-    engines = ["loky"] if arguments.quick else arguments.engines
+    engines = arguments.engines or (["loky"] if arguments.quick else ["loky", "dask", "ray", "spark"])
     scratch = Path(tempfile.mkdtemp())
     os.environ["TRANSFERKIT_HOME"] = str(scratch / "home")
     shards = scratch / "shards"

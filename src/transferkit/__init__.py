@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from transferkit.deploy.prediction import predict as predict
     from transferkit.features.cache import clear_cache as clear_cache
     from transferkit.features.extraction import extract_features as extract_features
+    from transferkit.features.loading import FeatureDataset as FeatureDataset
+    from transferkit.features.loading import load_features as load_features
     from transferkit.features.mapping import FeatureMapper as FeatureMapper
     from transferkit.features.inspection import conv_filters as conv_filters
     from transferkit.features.inspection import excitation_map as excitation_map
@@ -90,6 +92,7 @@ _EXPORTS = {
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
     "Exported": "deploy.exporting",
+    "FeatureDataset": "features.loading",
     "FeatureMapper": "features.mapping",
     "ImageClassifier": "deploy.prediction",
     "Plan": "report.planning",
@@ -126,6 +129,7 @@ _EXPORTS = {
     "layer_outputs": "features.inspection",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
+    "load_features": "features.loading",
     "load_image": "data.folders",
     "load_image_folder": "data.folders",
     "load_image_table": "data.tables",

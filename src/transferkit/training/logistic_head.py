@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from transferkit import files
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
@@ -33,6 +34,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _WITHOUT_VALIDATION = 1e-2
 _STEPS = 2_000
 _BLOCK = 4_096
+_LARGE_BYTES = 1 << 30
 
 
 @takes(HeadRecipe)
@@ -40,8 +42,8 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
     """Fit the softmax layer on a frozen backbone exactly, instead of in gradient steps, and record everything about it.
 
     Multinomial logistic regression by L-BFGS (scikit-learn) on the features of the frozen layers, with the L2 penalty that has
-    the best validation log-loss. The history has one row for each penalty tried; each counts as a setting tried. The
-    features of all training images must fit into memory once, as float32.
+    the best validation log-loss. The history has one row for each penalty tried; each counts as a setting tried. Up to
+    1 GB the features of all training images are in memory, above that on disk.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
         A compiled classifier on raw uint8 pixels that trains one softmax layer on a vector of features and nothing else, as
         `build_transfer_model` makes it.
     data : Dataset
-        Its training split is fitted, its validation split chooses the penalty, its test split is measured. Without a
+        Images, or features from `load_features`. Its training split is fitted, its validation split chooses the penalty, its test split is measured. Without a
         validation split the penalty is fixed beforehand.
     seed : int, default 0
         Chooses the training images on which the training accuracy is measured; nothing else is random.
@@ -88,7 +90,7 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
     [0.0001, 0.001, 0.01, 0.1, 1.0]
     """
     recipe = HeadRecipe(**options)
-    check_trainable(model, check_data(data))
+    check_trainable(model, check_data(data), engine=recipe.engine)
     softmax_layer(model)  # raises if there is none that could be fitted
     return keep(LogisticHead(model, data, recipe), recipe)
 
@@ -242,7 +244,7 @@ def _fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.flo
 
 
 def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return features of mean 0 and standard deviation 1, with both; read in blocks, kept in memory once, in float32."""
+    """Return features of mean 0 and standard deviation 1, with both; read in blocks, kept once, in float32."""
     from sklearn.preprocessing import StandardScaler
     from sklearn.utils import gen_batches
 
@@ -252,7 +254,8 @@ def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[n
         scaler.partial_fit(features[block])
     mean, deviation = scaler.mean_, np.sqrt(scaler.var_)
     deviation[deviation < 1e-6 * (1.0 + np.abs(mean))] = np.inf  # a constant feature gets no weight
-    standardised = np.empty(features.shape, np.float32)
+    large = features.nbytes > _LARGE_BYTES  # on disk then: scikit-learn reads a memory map in place
+    standardised = files.temporary_array(features.shape, np.float32) if large else np.empty(features.shape, np.float32)
     for block in blocks:
         standardised[block] = (features[block] - mean) / deviation
     return standardised, mean, deviation
