@@ -165,7 +165,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--engines", nargs="*")
-    parser.add_argument("--quick", action="store_true", help="6,000 images in shards of 500, on processes of this machine")
+    parser.add_argument(
+        "--quick", action="store_true", help="6,000 images in shards of 500, on processes of this machine"
+    )
     parser.add_argument("--write", type=Path, help="keep the numbers in this JSON file")
     arguments = parser.parse_args()
     images, size = (6_000, 500) if arguments.quick else (arguments.images, SHARD)
@@ -176,7 +178,9 @@ def main() -> None:
     shards.mkdir()
     count = -(-images // size)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda n: write_shard(shards / f"{n:05d}.parquet", n, min(size, images - n * size)), range(count)))
+        list(
+            pool.map(lambda n: write_shard(shards / f"{n:05d}.parquet", n, min(size, images - n * size)), range(count))
+        )
     backbone = tk.build_cnn((SIDE, SIDE, 3), preset="modern", filters=(16, 32), seed=0)
     backbone = keras.Model(backbone.inputs, backbone.get_layer("pool").output)
     model = tk.build_transfer_model(backbone, freeze=True, input_shape=(SIDE, SIDE, 3))

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from transferkit.deploy.prediction import predict as predict
     from transferkit.features.cache import clear_cache as clear_cache
     from transferkit.features.extraction import extract_features as extract_features
-    from transferkit.features.loading import FeatureDataset as FeatureDataset
-    from transferkit.features.loading import load_features as load_features
-    from transferkit.features.mapping import FeatureMapper as FeatureMapper
     from transferkit.features.inspection import conv_filters as conv_filters
     from transferkit.features.inspection import excitation_map as excitation_map
     from transferkit.features.inspection import layer_outputs as layer_outputs
     from transferkit.features.inspection import occlusion_map as occlusion_map
+    from transferkit.features.loading import FeatureDataset as FeatureDataset
+    from transferkit.features.loading import load_features as load_features
+    from transferkit.features.mapping import FeatureMapper as FeatureMapper
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
     from transferkit.models.baselines import build_baseline as build_baseline

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Any, Literal, overload
 
 import joblib
 import keras
@@ -19,7 +18,6 @@ from transferkit.errors import (
     DataError,
     FailedShardsError,
     InvalidInputError,
-    MissingDependencyError,
     list_some,
     warn,
 )
@@ -30,9 +28,14 @@ from transferkit.features.portable import PortableNetwork, pack_network
 from transferkit.features.prefix import NoPrefixError, find_prefix
 from transferkit.features.shard_work import ShardJob, ShardOutcome, extract_numbered
 from transferkit.features.shards import Columns, Shard, list_shards
-from transferkit.progress import progress_bar, tell
-
-_ROUNDS: Final = 3  # how often shards are handed out again after their workers were killed
+from transferkit.features.workers import (
+    ROUNDS,
+    describe_lost_worker,
+    joblib_backend,
+    may_be_lost_worker,
+    tell_lost_worker,
+)
+from transferkit.progress import progress_bar
 
 
 @overload
@@ -146,23 +149,31 @@ def extract_features(
     (100, 1024)
     """
     if output is None:
-        if isinstance(images, str | os.PathLike) or (isinstance(images, list) and images and isinstance(images[0], str | os.PathLike)):
-            raise InvalidInputError("features of image files go to a folder of Parquet files: say which one, output='features'.")
+        if isinstance(images, str | os.PathLike) or (
+            isinstance(images, list) and images and isinstance(images[0], str | os.PathLike)
+        ):
+            raise InvalidInputError(
+                "features of image files go to a folder of Parquet files: say which one, output='features'."
+            )
         return _of_array(model, images, engine)
     job_columns = Columns(str(key), str(image), tuple(map(str, columns)))
     taken = {job_columns.key, job_columns.image, "features"} | ({"key"} if job_columns.key != "key" else set())
     if set(job_columns.others) & taken or len(set(job_columns.others)) < len(job_columns.others):
-        raise InvalidInputError(f"columns may name each column once, and none of {', '.join(sorted(taken))}; got {list(columns)}.")
+        raise InvalidInputError(
+            f"columns may name each column once, and none of {', '.join(sorted(taken))}; got {list(columns)}."
+        )
     check_choice("fit", fit, FITS)
     check_choice("on_error", on_error, ("raise", "skip"))
     load_pyarrow()
     folder = files.as_path(output, "output").absolute()
     if isinstance(images, str | os.PathLike) and folder.is_relative_to(files.as_path(images, "shards").absolute()):
-        raise InvalidInputError(f"output={str(output)!r} lies in the folder of the images, where it would become one of the shards.")
+        raise InvalidInputError(
+            f"output={str(output)!r} lies in the folder of the images, where it would become one of the shards."
+        )
     shards = list_shards(images)
     network = _keep_network(model, engine, folder)
     job = ShardJob(str(folder), str(network), job_columns, fit, on_error == "skip")
-    with _backend(backend):
+    with joblib_backend(backend):
         outcomes = _run(shards, job, n_jobs, verbose=verbose)
     return _judge(shards, outcomes)
 
@@ -200,49 +211,30 @@ def _keep_network(model: Any, engine: Engine, folder: Path) -> Path:
     return file
 
 
-def _backend(name: str | None) -> AbstractContextManager[Any]:
-    """Return a context in which joblib hands out work by a backend; those of Ray and Spark are registered first."""
-    if name is None:
-        return nullcontext()
-    package = {"ray": "ray", "spark": "joblibspark", "dask": "distributed"}.get(name, "joblib")
-    try:
-        if name == "ray":
-            from ray.util.joblib import register_ray
-
-            register_ray()
-        elif name == "spark":
-            from joblibspark import register_spark
-
-            register_spark()
-        elif name == "dask":
-            import distributed  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the backend {name!r} needs the package {package} ({error}): pip install 'transferkit[clusters]'."
-        ) from None
-    context: AbstractContextManager[Any] = joblib.parallel_config(backend=name)
-    return context
-
-
 def _run(shards: Sequence[Shard], job: ShardJob, n_jobs: int | None, *, verbose: bool) -> dict[int, ShardOutcome]:
     """Return what became of each shard; those whose worker was killed are handed out again, a few times."""
     outcomes: dict[int, ShardOutcome] = {}
     with progress_bar("Extracting features") as advance:
-        for round_ in range(1, _ROUNDS + 1):
+        for round_ in range(1, ROUNDS + 1):
             left = [number for number in range(len(shards)) if number not in outcomes]
             try:
                 for number, outcome in _hand_out(shards, left, job, n_jobs):
                     outcomes[number] = outcome
                     if verbose:
                         advance(1, len(shards))
+            except Exception as error:  # backends raise what they like
+                if not may_be_lost_worker(error):
+                    raise
+                reason = describe_lost_worker(error)
+            else:
                 return outcomes
-            except Exception as error:  # noqa: BLE001 - backends raise what they like
-                reason = f"{type(error).__name__}: {str(error)[:300] or 'no reason given'}"
-            if round_ < _ROUNDS:
-                tell(f"A worker was lost ({reason}). What is finished is kept; the other shards are handed out again.")
+            if round_ < ROUNDS:
+                tell_lost_worker(reason)
     for number in range(len(shards)):
         if number not in outcomes:
-            outcomes[number] = ShardOutcome(shards[number].name, problem=f"its worker was lost {_ROUNDS} times ({reason})")
+            outcomes[number] = ShardOutcome(
+                shards[number].name, problem=f"its worker was lost {ROUNDS} times ({reason})"
+            )
     return outcomes
 
 
@@ -271,7 +263,9 @@ def _judge(shards: Sequence[Shard], outcomes: dict[int, ShardOutcome]) -> list[P
     if skipped:
         warn(f"{skipped:,} images cannot be read and have no features; the records of the files name them.")
     if len(set(found)) < len(found):
-        warn(f"{len(found) - len(set(found))} shards hold exactly what another one holds; their features are there once.")
+        warn(
+            f"{len(found) - len(set(found))} shards hold exactly what another one holds; their features are there once."
+        )
     if failures:
         raise FailedShardsError.of(failures, found)
     return list(dict.fromkeys(found))

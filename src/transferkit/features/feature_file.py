@@ -69,7 +69,9 @@ def write_feature_file(path: Path, record: dict[str, Any], rows: Iterable[Featur
             count += len(features)
         if writer is None:
             shape = record["network"]["shape"]
-            empty = pa.table({"key": pa.array([], pa.string()), FEATURES: feature_column(np.empty((0, *shape), np.float32))})
+            empty = pa.table(
+                {"key": pa.array([], pa.string()), FEATURES: feature_column(np.empty((0, *shape), np.float32))}
+            )
             writer = pq.ParquetWriter(stream, empty.schema)
         sealed = files.seal_record(
             {"format": _FORMAT, **record, "rows": count, "rows_sha256": digest.hexdigest(), "skipped": dict(skipped)}

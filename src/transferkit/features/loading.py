@@ -56,7 +56,11 @@ class FeatureDataset(Dataset):
         """Return the facts that a `transferkit.Run` records about its data, without the keys: there may be millions."""
         return cast(
             "DatasetRecord",
-            {name: value for name, value in super().describe().items() if name not in ("validation_files", "test_files")},
+            {
+                name: value
+                for name, value in super().describe().items()
+                if name not in ("validation_files", "test_files")
+            },
         )
 
 
@@ -145,7 +149,10 @@ def load_features(
     check_plan(listing, plan)
     rows, sizes, order, conflicts = _keep_table(found, table, listing, plan)
     if conflicts:
-        say(f"{title}: ", [f"{len(conflicts)} images with equal features lie in more than one class: {list_some(conflicts, most=5)}"])
+        say(
+            f"{title}: ",
+            [f"{len(conflicts)} images with equal features lie in more than one class: {list_some(conflicts, most=5)}"],
+        )
     parts, start = [], 0
     numbers = np.array([image.label for image in table.images], np.int64)[order]
     grouped = None if groups is None else np.array([image.group for image in table.images], np.int64)[order]
@@ -223,17 +230,19 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
     places: list[tuple[int, int]] = []
     for number, file in enumerate(found):
         table = file.read_table()
-        for column, values in columns.items():
+        for column in columns:
             if column not in table.column_names:
                 raise UnknownNameError(f"column of {file.path.name}", column, table.column_names)
-            values += table.column(column).to_pylist()
+            columns[column] += table.column(column).to_pylist()
         some = table.column("key").to_pylist()
         keys += some
         places += [(number, row) for row in range(len(some))]
     index = pd.Index(keys)
     double = index[index.duplicated()].unique()
     if len(double):
-        raise DataError(f"{len(double)} keys are there more than once: {list_some(map(str, double), most=5)}. Keep one of each.")
+        raise DataError(
+            f"{len(double)} keys are there more than once: {list_some(map(str, double), most=5)}. Keep one of each."
+        )
 
     def values_of(what: str, values: Values, *, needed: bool) -> list[Any]:
         if isinstance(values, str):
@@ -241,7 +250,9 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
         if callable(values):
             return [values(key) for key in keys]
         if not hasattr(values, "items"):
-            raise InvalidInputError(f"{what} must be a column, a mapping from keys, or a function; got {type(values).__name__}.")
+            raise InvalidInputError(
+                f"{what} must be a column, a mapping from keys, or a function; got {type(values).__name__}."
+            )
         if getattr(getattr(values, "index", None), "is_unique", True) is False:  # a column of a table
             twice = values.index[values.index.duplicated()].unique()  # type: ignore[attr-defined]
             raise DataError(f"{what} name {len(twice)} keys more than once: {list_some(map(str, twice), most=5)}.")
@@ -258,7 +269,9 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
     kept = [position for position, label in enumerate(given) if label is not _ABSENT]
     bad = [str(keys[position]) for position in kept if given[position] is None or given[position] != given[position]]
     if bad:
-        raise DataError(f"{len(bad)} images have no label: {list_some(bad, most=5)}. Leave these rows out, or label them.")
+        raise DataError(
+            f"{len(bad)} images have no label: {list_some(bad, most=5)}. Leave these rows out, or label them."
+        )
     if not kept:
         raise DataError("no image has a label.")
     codes, names = pd.factorize(pd.Series([given[position] for position in kept]), sort=True)
@@ -287,7 +300,7 @@ _ABSENT: Final = object()
 
 
 def _role(value: Any) -> str | None:
-    if value is None or value is _ABSENT or value != value or not str(value).strip():
+    if value is None or value is _ABSENT or str(value).strip() in ("", "nan", "<NA>"):
         return None
     role = split_of(str(value))
     if role is None:
@@ -322,7 +335,9 @@ def _keep_table(
     return kept
 
 
-def _read_table(folder: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], list[int], NDArray[np.int64], list[str]] | None:
+def _read_table(
+    folder: Path, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32], list[int], NDArray[np.int64], list[str]] | None:
     try:
         index = files.read_sealed_json(folder / _INDEX)
         rows = np.memmap(folder / _ROWS, np.float32, "r", shape=shape)
@@ -382,5 +397,3 @@ def _rows_of(
                 if row in wanted:
                     yield wanted[row], row, one
                 row += 1
-
-

@@ -139,7 +139,9 @@ def _extract(shard: Shard, job: ShardJob) -> ShardOutcome:
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     target = output / f"{name}.parquet"
     # Two workers may be given one shard, where a scheduler takes a slow worker for a dead one.
-    with files.lock(output / "_locks" / name, what=f"the features of {shard.name}", timeout_seconds=files.LONG_WAIT_SECONDS):
+    with files.lock(
+        output / "_locks" / name, what=f"the features of {shard.name}", timeout_seconds=files.LONG_WAIT_SECONDS
+    ):
         found, damaged = _find(target)
         if found is None:
             files.remove_leftovers(target)
@@ -147,9 +149,7 @@ def _extract(shard: Shard, job: ShardJob) -> ShardOutcome:
     record = FeatureFile.open(target).record if found is None else found.record
     if record["skipped"] and not job.skip:
         raise DataError(_describe(record["skipped"]))
-    return ShardOutcome(
-        shard.name, str(target), record["rows"], found is None, damaged, len(record["skipped"])
-    )
+    return ShardOutcome(shard.name, str(target), record["rows"], found is None, damaged, len(record["skipped"]))
 
 
 @functools.lru_cache(maxsize=4)

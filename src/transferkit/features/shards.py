@@ -157,7 +157,7 @@ def _read_parquet(shard: Shard, columns: Columns, size: int) -> Iterator[Piece]:
 
     try:
         with files.open_file(Path(shard.path)) as stream, pq.ParquetFile(stream) as table:
-            wanted = [name for name in (columns.key, columns.image, *columns.others)]
+            wanted = [columns.key, columns.image, *columns.others]
             missing = [name for name in wanted if name not in table.schema_arrow.names]
             if missing:
                 raise UnknownNameError(f"column of {shard.name}", missing[0], table.schema_arrow.names)

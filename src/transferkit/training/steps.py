@@ -397,7 +397,9 @@ def count_dead(network: Network, data: Dataset) -> list[int] | None:
     given = isinstance(data, FeatureDataset)
     if (network.cache is None and not given) or len(images) < 2:
         return None
-    features = np.asarray(images) if network.cache is None else network.cache.take(network.cache.locate(np.asarray(images)))
+    features = (
+        np.asarray(images) if network.cache is None else network.cache.take(network.cache.locate(np.asarray(images)))
+    )
     if features.ndim != 2:
         return None
     found = dead_features(features)
@@ -466,7 +468,9 @@ def _refuse_images(steps: Steps) -> None:
             f"augment={steps.augmentations!r} changes images, and the data are features. Leave it out, or train on the images."
         )
     if any(isinstance(phase, HeadPhase | BodyPhase) for phase in steps.phases):
-        raise InvalidInputError("fine_tune trains layers that computed these features, so it needs the images. Use train or fit_head.")
+        raise InvalidInputError(
+            "fine_tune trains layers that computed these features, so it needs the images. Use train or fit_head."
+        )
 
 
 def _check_rates(model: Any, steps: Steps) -> None:
