@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
-.PHONY: assignment assignment-full test test-slow test-backends lint docs translations clean
+.PHONY: assignment assignment-full test test-slow test-backends test-clusters lint docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py
@@ -14,10 +14,16 @@ assignment-full: $(VENV)/.data
 	$(RUN) examples/assignment.py --full
 
 test: $(VENV)/.data
-	$(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadscope
+	$(RUN) -m pytest -m "not slow and not clusters" --numprocesses auto --maxprocesses 4 --dist loadscope
 
 test-slow: $(VENV)/.data
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not clusters"
+
+# Dask, Ray and Spark with two workers each. Spark needs Java: Debian's is installed where there is none and that is allowed.
+test-clusters: $(VENV)/.installed
+	command -v java >/dev/null || apt-get install -y -q default-jre-headless || echo "without Java: Spark's tests are skipped"
+	$(RUN) -m pip install --quiet --editable ".[clusters]" || echo "without some engines: their tests are skipped"
+	$(RUN) -m pytest -m clusters tests/training/test_clusters.py
 
 # Public functions on Keras's other backends, in environments without TensorFlow. PyTorch is left out where it cannot be installed.
 test-backends: pyproject.toml

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from transferkit.deploy.prediction import ImageClassifier as ImageClassifier
     from transferkit.deploy.prediction import predict as predict
     from transferkit.features.cache import clear_cache as clear_cache
-    from transferkit.features.cache import extract_features as extract_features
+    from transferkit.features.extraction import extract_features as extract_features
     from transferkit.features.inspection import conv_filters as conv_filters
     from transferkit.features.inspection import excitation_map as excitation_map
     from transferkit.features.inspection import layer_outputs as layer_outputs
     from transferkit.features.inspection import occlusion_map as occlusion_map
+    from transferkit.features.loading import FeatureDataset as FeatureDataset
+    from transferkit.features.loading import load_features as load_features
+    from transferkit.features.mapping import FeatureMapper as FeatureMapper
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
     from transferkit.models.baselines import build_baseline as build_baseline
@@ -91,6 +94,8 @@ _EXPORTS = {
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
     "Exported": "deploy.exporting",
+    "FeatureDataset": "features.loading",
+    "FeatureMapper": "features.mapping",
     "ImageClassifier": "deploy.prediction",
     "LearningRateRange": "training.learning_rates",
     "Plan": "report.planning",
@@ -114,7 +119,7 @@ _EXPORTS = {
     "evaluate": "training.evaluation",
     "excitation_map": "features.inspection",
     "export": "deploy.exporting",
-    "extract_features": "features.cache",
+    "extract_features": "features.extraction",
     "filter_images": "data.filters",
     "find_duplicates": "data.duplicates",
     "find_learning_rate": "training.learning_rates",
@@ -128,6 +133,7 @@ _EXPORTS = {
     "layer_outputs": "features.inspection",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
+    "load_features": "features.loading",
     "load_image": "data.folders",
     "load_image_folder": "data.folders",
     "load_image_table": "data.tables",

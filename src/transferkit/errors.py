@@ -12,6 +12,7 @@ TransferKitError
 ├── ExportError (RuntimeError)           a model cannot be written for another program
 ├── RunError (ValueError)                a saved run is missing, damaged, or of other settings
 │   └── FailedRunsError (ExceptionGroup) some of several trainings failed; has the finished ones
+├── FailedShardsError (RuntimeError)      some shards have no features; the others are finished
 ├── DivergedError (ArithmeticError)      training produced NaN or infinity
 ├── UnfairComparisonError (ValueError)   the runs cannot be compared
 └── MissingDependencyError (ImportError) an optional package is not installed
@@ -133,6 +134,32 @@ class FailedRunsError(RunError, ExceptionGroup[Exception]):
         group = cls(message, list(failures.values()))
         group.runs, group.failures = runs, failures
         return group
+
+
+class FailedShardsError(TransferKitError, RuntimeError):
+    """Some shards have no features; those of the others are finished, and the same call finds them again.
+
+    Attributes
+    ----------
+    files : list of Path
+        The finished ones.
+    failures : dict of str to str
+        Why, by the name of the shard.
+    """
+
+    files: list[Path]
+    failures: dict[str, str]
+
+    @classmethod
+    def of(cls, failures: dict[str, str], finished: list[Path]) -> Self:
+        """Make the error from what failed and what did not."""
+        reasons = list_some((f"{shard} ({reason})" for shard, reason in failures.items()), separator="; ", most=5)
+        error = cls(
+            f"{len(failures)} of {len(failures) + len(finished)} shards have no features: {reasons}. The {len(finished)} others are "
+            "finished; the same call finds them again and tries only these."
+        )
+        error.files, error.failures = finished, failures
+        return error
 
 
 class DivergedError(TransferKitError, ArithmeticError):

@@ -258,25 +258,11 @@ def test_a_killed_worker_is_an_error_and_loses_no_finished_run(cnn, data, tmp_pa
             os.kill(os.getpid(), signal.SIGKILL)
         return cnn(seed=seed)
 
-    with pytest.raises((FailedRunsError, TerminatedWorkerError)):
+    with pytest.raises((FailedRunsError, TerminatedWorkerError)):  # at each of several attempts
         tk.repeat(killed_at_seed_1, data, seeds=(0, 1), n_jobs=2, **options)
     again = tk.repeat(cnn, data, seeds=(0, 1), **options)
     assert [run.seed for run in again] == [0, 1]
     assert again[0].created == finished.created
-
-
-@pytest.mark.slow
-def test_a_dask_cluster_gives_what_one_process_gives(runs, cnn, data, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=tmp_path / "dask"
-    )
-    with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
-        fanned_out = tk.repeat(cnn, data, seeds=(3, 1), name="CNN", folder=tmp_path / "runs", **FAST)
-    for run, other in zip(runs, fanned_out, strict=True):
-        assert (run.seed, run.key) == (other.seed, other.key)
-        same(run, other, atol=1e-5)
-    assert len(tk.load_runs(tmp_path / "runs")) == 2
 
 
 def test_seeds_that_are_added_later_are_told_from_those_that_were_planned(build, data, tmp_path):

@@ -187,7 +187,7 @@ class Dataset:
     def __repr__(self) -> str:
         height, width, channels = self.image_shape
         return (
-            f"Dataset({self.name!r}, {self.num_classes} classes, {height}x{width}x{channels},"
+            f"{type(self).__name__}({self.name!r}, {self.num_classes} classes, {height}x{width}x{channels},"
             f" train {len(self.train.labels):,}, validation {len(self.validation.labels):,},"
             f" test {len(self.test.labels):,})"
         )

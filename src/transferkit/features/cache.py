@@ -12,16 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.data.checks import check_images
 from transferkit.errors import CacheError, DataError, InvalidInputError, LockTimeoutError, TransferKitError, warn
 from transferkit.features.agreement import largest_difference, tolerance
-from transferkit.features.engine import Compute, Engine, choose_engine, engine_version, live_values, load_engine
-from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
+from transferkit.features.engine import Engine, choose_engine, engine_version, live_values, load_engine
+from transferkit.features.litert import Compute
+from transferkit.features.prefix import Prefix
 from transferkit.features.store import FeatureStore, Rows
 
 _FACTS = "features.json"
@@ -309,53 +308,3 @@ def clear_cache() -> int:
     if left:
         warn(f"{left / 1e6:,.1f} MB of features in {folder} could not be removed: the folder is read-only, or in use.")
     return before - left
-
-
-def extract_features(model: Any, images: NDArray[np.uint8], *, engine: Engine = "auto") -> NDArray[np.float32]:
-    """Compute what the frozen part of a model says about images, once: the next call reads it from disk.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Any functional or sequential model whose first layers are frozen, on raw pixels.
-    images : ndarray of uint8, shape (n, height, width, channels)
-        In memory or a memory map of any size.
-    engine : {"auto", "litert", "keras"}, default "auto"
-        What computes: LiteRT with XNNPACK on a CPU, checked against Keras on the first images; Keras on an accelerator.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, ...)
-        A read-only memory map: the value where the frozen part ends. For a frozen backbone these are the pooled
-        features, shape (n, features).
-
-    Raises
-    ------
-    InvalidInputError
-        If nothing is frozen from the input on, or the model is no graph from one input to one output.
-    DataError
-        If the images are not what the model takes.
-    CacheError
-        If the disk is full; what is finished is kept.
-
-    See Also
-    --------
-    transferkit.train : Uses these features by itself.
-    transferkit.clear_cache : Frees the space.
-
-    Examples
-    --------
-    >>> import transferkit as tk
-    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
-    >>> tk.extract_features(tk.build_transfer_model("mobilenet"), data.train.images).shape
-    (100, 1024)
-    """
-    if not isinstance(model, keras.Model):
-        raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
-    try:
-        prefix = find_prefix(model)
-    except NoPrefixError as error:
-        raise InvalidInputError(f"there are no features to extract: {error}.") from None
-    images = check_images(images, name="images", input_shape=model.input_shape[1:])
-    cache = FeatureCache(prefix, images[:8], engine=engine)
-    return cache.array(cache.locate(images))

@@ -1,7 +1,6 @@
 """How the frozen prefix is run: LiteRT with XNNPACK on a CPU, Keras on an accelerator or where LiteRT cannot."""
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -16,15 +15,13 @@ from transferkit import files
 from transferkit.backends import chosen_backend
 from transferkit.errors import CacheError, MissingDependencyError, UnknownNameError, warn
 from transferkit.features.agreement import largest_difference, tolerance
+from transferkit.features.litert import BATCH_SIZE, Compute, in_batches, litert_engine
 from transferkit.features.prefix import NoPrefixError, Prefix, whole_model
-from transferkit.features.threads import thread_count
 
 Engine = Literal["auto", "litert", "keras"]
-Compute = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 _CONVERTED = "prefix.tflite"  # the checksum, then the converted prefix
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
-_BATCH_SIZE = 64
 _CHECK_IMAGES = 8
 
 
@@ -85,7 +82,7 @@ def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any], *, folder: Pa
         None if LiteRT cannot run this prefix, or, after a warning, if it disagrees with Keras: then use Keras.
     """
     if engine == "keras":
-        return _keras_engine(prefix)
+        return keras_engine(prefix)
     if prefix.compute_dtype != "float32":  # LiteRT has no kernels for lower precision
         return None
     images = np.asarray(sample[:_CHECK_IMAGES])
@@ -93,12 +90,12 @@ def load_engine(prefix: Prefix, engine: str, sample: NDArray[Any], *, folder: Pa
     kept = _load_converted(folder / _CONVERTED, images, expected)
     if kept is not None:
         return kept
-    converted = _convert_checked(prefix, images, expected)
+    converted = convert_checked(prefix, images, expected)
     if converted is None:
         return None
     with suppress(PermissionError, CacheError):  # it serves this time, and is converted anew the next time
         _keep_converted(folder / _CONVERTED, converted)
-    return _litert_engine(converted)
+    return litert_engine(converted)
 
 
 def _keep_converted(file: Path, converted: bytes) -> None:
@@ -113,7 +110,7 @@ def _load_converted(file: Path, images: NDArray[Any], expected: NDArray[np.float
     if not kept or hashlib.sha256(converted).digest() != kept[:_CHECKSUM_BYTES]:
         return None
     try:
-        compute = _litert_engine(converted)
+        compute = litert_engine(converted)
         difference = largest_difference(compute(images), expected)
     except Exception as error:  # noqa: BLE001 - LiteRT raises whatever its C++ raises
         problem = _first_line(error)
@@ -141,17 +138,17 @@ def convert_model(model: Any, sample: NDArray[Any]) -> Compute | None:
     if whole.compute_dtype != "float32":
         return None
     images = np.asarray(sample[:_CHECK_IMAGES])
-    converted = _convert_checked(whole, images, live_values(whole, images), scale_at_least=1.0)
-    return None if converted is None else _litert_engine(converted)
+    converted = convert_checked(whole, images, live_values(whole, images), scale_at_least=1.0)
+    return None if converted is None else litert_engine(converted)
 
 
-def _convert_checked(
+def convert_checked(
     prefix: Prefix, images: NDArray[Any], expected: NDArray[np.float32], *, scale_at_least: float = 0.0
 ) -> bytes | None:
     """Convert a prefix and compare it with Keras on a few images; None, after a warning, if that fails."""
     try:
         converted = _convert(prefix, images.shape[1:], images.dtype)
-        computed = _litert_engine(converted)(images)
+        computed = litert_engine(converted)(images)
     except Exception as error:  # noqa: BLE001 - the converter raises whatever the layers and its C++ raise
         warn(f"{prefix.model.name}: LiteRT cannot run its layers ({_first_line(error)}); Keras does, more slowly.")
         return None
@@ -166,34 +163,12 @@ def _convert_checked(
 
 
 def _convert(prefix: Prefix, shape: tuple[int, ...], dtype: Any) -> bytes:
-    return chosen_backend().convert(prefix, prefix.weights, (_BATCH_SIZE, *shape), dtype)
+    return chosen_backend().convert(prefix, prefix.weights, (BATCH_SIZE, *shape), dtype)
 
 
-def _litert_engine(converted: bytes) -> Compute:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=converted, num_threads=thread_count())
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    result = interpreter.get_output_details()[0]["index"]
-
-    def compute(images: NDArray[Any]) -> NDArray[np.float32]:
-        batch = np.zeros((_BATCH_SIZE, *images.shape[1:]), images.dtype)
-        batch[: len(images)] = images
-        interpreter.set_tensor(source, batch)
-        interpreter.invoke()
-        return interpreter.get_tensor(result)[: len(images)]
-
-    return partial(_in_batches, compute)
-
-
-def _keras_engine(prefix: Prefix) -> Compute:
-    return partial(_in_batches, chosen_backend().compiled(prefix, prefix.weights))
-
-
-def _in_batches(compute: Compute, images: NDArray[Any]) -> NDArray[np.float32]:
-    starts = range(0, len(images), _BATCH_SIZE)
-    return np.concatenate([compute(np.asarray(images[start : start + _BATCH_SIZE])) for start in starts])
+def keras_engine(prefix: Prefix) -> Compute:
+    """Return a function from images to features that runs the layers with Keras."""
+    return partial(in_batches, chosen_backend().compiled(prefix, prefix.weights))
 
 
 def _first_line(error: Exception) -> str:

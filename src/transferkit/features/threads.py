@@ -13,3 +13,10 @@ def thread_count() -> int:
     granted = os.environ.get("OMP_NUM_THREADS", "")
     cores = int(joblib.cpu_count())
     return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores
+
+
+def limit_threads() -> None:
+    """Let Keras's backend take as many threads as this process may."""
+    from transferkit.backends import chosen_backend
+
+    chosen_backend().limit_threads(thread_count())

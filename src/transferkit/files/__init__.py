@@ -11,7 +11,14 @@ from transferkit.files.manifests import MANIFEST, verify_manifest, write_manifes
 from transferkit.files.paths import as_path, check_file, open_file
 from transferkit.files.places import cache_home, folder_bytes, free_bytes, is_offline, keras_home
 from transferkit.files.removal import remove, remove_leftovers, scratch_folder
-from transferkit.files.sealed import read_sealed, read_sealed_json, write_sealed, write_sealed_json
+from transferkit.files.sealed import (
+    read_sealed,
+    read_sealed_json,
+    seal_record,
+    unseal_record,
+    write_sealed,
+    write_sealed_json,
+)
 from transferkit.files.strict_json import read_json, write_json
 
 __all__ = [
@@ -38,9 +45,11 @@ __all__ = [
     "remove",
     "remove_leftovers",
     "scratch_folder",
+    "seal_record",
     "sha256_arrays",
     "sha256_file",
     "temporary_array",
+    "unseal_record",
     "verify_manifest",
     "write_json",
     "write_manifest",

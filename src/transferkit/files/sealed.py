@@ -39,7 +39,7 @@ def read_sealed(path: Path) -> bytes:
 
 def write_sealed_json(path: Path, record: dict[str, Any], *, what: str | None = None) -> None:
     """Write a record as strict JSON with its own SHA-256 in it, atomically; errors as `atomic_write`."""
-    write_json(path, {"sha256": _seal(record), **record}, what=what)
+    write_json(path, seal_record(record), what=what)
 
 
 def read_sealed_json(path: Path) -> dict[str, Any]:
@@ -52,10 +52,26 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     OSError
         If it is not there, or may not be read.
     """
-    record = read_json(path)
-    seal = record.pop("sha256", None) if isinstance(record, dict) else None
+    return unseal_record(read_json(path), str(path))
+
+
+def seal_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with its own SHA-256 in it, for a place inside of another file."""
+    return {"sha256": _seal(record), **record}
+
+
+def unseal_record(sealed: Any, name: str) -> dict[str, Any]:
+    """Return what `seal_record` was given.
+
+    Raises
+    ------
+    DataError
+        If any value in it differs. The message has the name.
+    """
+    record = dict(sealed) if isinstance(sealed, dict) else {}
+    seal = record.pop("sha256", None)
     if seal is None or _seal(record) != seal:
-        raise DataError(f"{path} is damaged: its content is not what was sealed.")
+        raise DataError(f"{name} is damaged: its content is not what was sealed.")
     return record
 
 

@@ -123,6 +123,8 @@ class Batches(keras.utils.PyDataset):
 
     def _augmented(self, index: int) -> Any:
         images = np.asarray(self._split.images[self._chosen(index)])
+        if not self._augment:
+            return images
         rng = np.random.default_rng([self._seed, self._epoch, index])
         return augmentation.apply(self._augment, images, rng, views=self._views)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from transferkit import files
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
@@ -20,6 +21,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _WITHOUT_VALIDATION = 1e-2
 _STEPS = 2_000
 _BLOCK = 4_096
+_LARGE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +98,7 @@ def fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.floa
 
 
 def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return features of mean 0 and standard deviation 1, with both; read in blocks, kept in memory once, in float32."""
+    """Return features of mean 0 and standard deviation 1, with both; read in blocks, kept once, in float32."""
     from sklearn.preprocessing import StandardScaler
     from sklearn.utils import gen_batches
 
@@ -106,7 +108,8 @@ def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[n
         scaler.partial_fit(features[block])
     mean, deviation = scaler.mean_, np.sqrt(scaler.var_)
     deviation[deviation < 1e-6 * (1.0 + np.abs(mean))] = np.inf  # a constant feature gets no weight
-    standardised = np.empty(features.shape, np.float32)
+    large = features.nbytes > _LARGE_BYTES  # on disk then: scikit-learn reads a memory map in place
+    standardised = files.temporary_array(features.shape, np.float32) if large else np.empty(features.shape, np.float32)
     for block in blocks:
         standardised[block] = (features[block] - mean) / deviation
     return standardised, mean, deviation

@@ -28,8 +28,8 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
     """Fit the softmax layer on a frozen backbone exactly, instead of in gradient steps, and record everything about it.
 
     Multinomial logistic regression by L-BFGS (scikit-learn) on the features of the frozen layers, with the L2 penalty that has
-    the best validation log-loss. The history has one row for each penalty tried; each counts as a setting tried. The
-    features of all training images must fit into memory once, as float32.
+    the best validation log-loss. The history has one row for each penalty tried; each counts as a setting tried. Up to
+    1 GB the features of all training images are in memory, above that on disk.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
         A compiled classifier on raw uint8 pixels that trains one softmax layer on a vector of features and nothing else, as
         `build_transfer_model` makes it.
     data : Dataset
-        Its training split is fitted, its validation split chooses the penalty, its test split is measured. Without a
+        Images, or features from `load_features`. Its training split is fitted, its validation split chooses the penalty, its test split is measured. Without a
         validation split the penalty is fixed beforehand.
     seed : int, default 0
         Chooses the training images on which the training accuracy is measured; nothing else is random.
@@ -76,7 +76,7 @@ def fit_head(model: Any, data: Dataset, **options: Unpack[HeadOptions]) -> Run:
     [0.0001, 0.001, 0.01, 0.1, 1.0]
     """
     recipe = HeadRecipe(**options)
-    check_trainable(model, check_data(data))
+    check_trainable(model, check_data(data), engine=recipe.engine)
     softmax_layer(model)  # raises if there is none that could be fitted
     return keep(LogisticHead(model, data, recipe), recipe)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transferkit.backends import chosen_backend
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import FeatureCache
+from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.keras_internals import share_compiled
 
@@ -48,6 +49,8 @@ class Network:
         InvalidInputError
             If the model was left whole.
         """
+        if images.dtype == np.float32:  # they are features
+            return images
         if self.cache is None:
             raise InvalidInputError(f"there are no kept features of this model ({self.engine}).")
         return self.cache.array(self.cache.locate(images))
@@ -111,6 +114,22 @@ class Tail(keras.Model):
             self._whole[0]().stop_training = value
 
 
+def check_features(model: Any, data: FeatureDataset, *, engine: Engine) -> Prefix:
+    """Return the frozen part that computed the features of a dataset, or raise `InvalidInputError` if the model has another one."""
+    try:
+        prefix = find_prefix(model)
+    except NoPrefixError as error:
+        raise InvalidInputError(f"the data are features of frozen layers, but {error}.") from None
+    if prefix.digest != data.network["digest"]:
+        raise InvalidInputError(
+            f"the features of {data.name!r} are those of the frozen part of {data.network['model']!r}, and that of {model.name!r} computes "
+            "something else. Train a model with the layers and weights that computed them."
+        )
+    if engine == "plain":
+        raise InvalidInputError("engine='plain' trains on images, and the data are features. Leave it out.")
+    return prefix
+
+
 def choose_network(
     model: Any, images: NDArray[Any], *, engine: Engine = "auto", expected: int, prefix: Prefix | None = None
 ) -> Network:
@@ -121,7 +140,7 @@ def choose_network(
     model : keras.Model
         The whole model.
     images : ndarray, shape (n, height, width, channels)
-        Images of the kind that it is trained on.
+        Images of the kind that it is trained on; or features of its frozen part, float32, which `check_features` has checked.
     engine : {"auto", "litert", "keras", "plain"}
         ``"plain"`` leaves the model whole.
     expected : int
@@ -129,6 +148,8 @@ def choose_network(
     prefix : Prefix, optional
         The frozen part, where it was found just before.
     """
+    if images.dtype == np.float32:
+        return Network(Tail(prefix or find_prefix(model)), None, "features that were given")
     if engine == "plain":
         return Network(model, None, "plain")
     try:

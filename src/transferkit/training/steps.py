@@ -15,6 +15,7 @@ from transferkit.backends import chosen_backend
 from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
+from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.freezing import freeze
@@ -50,7 +51,7 @@ from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
 from transferkit.training.logistic import STRENGTHS, fit_strengths, softmax_layer
 from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
-from transferkit.training.network import Engine, Network, choose_network
+from transferkit.training.network import Engine, Network, check_features, choose_network
 from transferkit.training.options import (
     USUAL_EPOCHS,
     BodyPhase,
@@ -69,7 +70,9 @@ _HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 
 def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
     """Train `model` through all phases and return the run."""
-    check_trainable(model, check_data(data))
+    check_trainable(model, check_data(data), engine=steps.engine)
+    if isinstance(data, FeatureDataset):
+        _refuse_images(steps)
     if steps.label_smoothing and not is_sparse_crossentropy(model.loss):
         raise InvalidInputError(
             f"label_smoothing trains with smoothed cross-entropy, but the model is compiled with the loss {model.loss!r}. Compile it "
@@ -172,7 +175,9 @@ class GradientSteps:
         return unchanged_on_error(self.model)
 
     def probe(self) -> ProbeRecord | None:
-        """Return loss and gradients of the first phase at the weights as they are."""
+        """Return loss and gradients of the first phase at the weights as they are; None where there are no images."""
+        if isinstance(self.data, FeatureDataset):
+            return None
         restore = snapshot(self.model)
         self._steps.phases[0].prepare(self.model)
         try:
@@ -475,9 +480,15 @@ def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, netwo
 def count_dead(network: Network, data: Dataset) -> list[int] | None:
     """Count the kept features that are the same for every image; warn if most are."""
     images = (data.validation if len(data.validation.labels) else data.train).images[:_HEALTH_IMAGES]
-    if network.cache is None or len(network.cache.shape) != 1 or len(images) < 2:
+    given = isinstance(data, FeatureDataset)
+    if (network.cache is None and not given) or len(images) < 2:
         return None
-    found = dead_features(network.cache.take(network.cache.locate(np.asarray(images))))
+    features = (
+        np.asarray(images) if network.cache is None else network.cache.take(network.cache.locate(np.asarray(images)))
+    )
+    if features.ndim != 2:
+        return None
+    found = dead_features(features)
     if found.fraction > _MANY_DEAD:
         warn(
             f"{found.dead} of {found.total} features of {network.name!r} are the same for every image, so "
@@ -489,6 +500,8 @@ def count_dead(network: Network, data: Dataset) -> list[int] | None:
 def seconds_for_test(model: Any, data: Dataset) -> float:
     """Return how long Keras takes for all test images, from the median rate of some batches."""
     images = data.test.images[:_TIMED_IMAGES]
+    if isinstance(data, FeatureDataset):  # the time is that of any images
+        images = np.random.default_rng(0).integers(0, 256, (len(images), *data.image_shape), np.uint8)
     model.predict_on_batch(images[:_TIMED_BATCH])
     seconds = []
     for first in range(0, len(images), _TIMED_BATCH):
@@ -499,8 +512,8 @@ def seconds_for_test(model: Any, data: Dataset) -> float:
     return float(np.median(seconds)) * len(data.test.labels)
 
 
-def check_trainable(model: Any, data: Dataset) -> None:
-    """Raise unless a network can be trained on a dataset.
+def check_trainable(model: Any, data: Dataset, *, engine: Engine = "auto") -> None:
+    """Raise unless a network can be trained on a dataset, of images or of features of its frozen part.
 
     Raises
     ------
@@ -519,8 +532,31 @@ def check_trainable(model: Any, data: Dataset) -> None:
             f"Build it with num_classes={data.num_classes}."
         )
     # A sigmoid or a second activation shows in the numbers only; better now than after the training.
-    answers = keras.ops.convert_to_numpy(model(np.asarray(data.train.images[:2]), training=False))
+    some = np.asarray(data.train.images[:2])
+    if isinstance(data, FeatureDataset):
+        answers = check_features(model, data, engine=engine).finish(keras.ops.convert_to_tensor(some), training=False)
+    else:
+        answers = model(some, training=False)
+    answers = keras.ops.convert_to_numpy(answers)
     check_probabilities(answers, what=f"the outputs of the model {model.name!r}")
+
+
+def _refuse_images(steps: Steps) -> None:
+    """Refuse what needs images, where there are features.
+
+    Raises
+    ------
+    InvalidInputError
+        If images are to be augmented, or a phase changes what is frozen.
+    """
+    if steps.augmentations:
+        raise InvalidInputError(
+            f"augment={steps.augmentations!r} changes images, and the data are features. Leave it out, or train on the images."
+        )
+    if any(isinstance(phase, HeadPhase | BodyPhase) for phase in steps.phases):
+        raise InvalidInputError(
+            "fine_tune trains layers that computed these features, so it needs the images. Use train or fit_head."
+        )
 
 
 def _check_rates(model: Any, steps: Steps) -> None:

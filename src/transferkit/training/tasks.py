@@ -8,7 +8,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from traceback import format_exception
 from typing import Any, Final, Literal, get_args
@@ -19,7 +18,6 @@ import numpy as np
 import rich
 
 from transferkit import files
-from transferkit.backends import chosen_backend
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import (
@@ -30,7 +28,8 @@ from transferkit.errors import (
     UnknownNameError,
     warn,
 )
-from transferkit.features.threads import thread_count
+from transferkit.features.threads import limit_threads
+from transferkit.features.workers import ROUNDS, describe_lost_worker, may_be_lost_worker, tell_lost_worker
 from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
@@ -187,9 +186,12 @@ def run_tasks(
     expected = resolve_data(data, tasks[0].seed).fingerprints["test"]
     backend, _ = joblib.parallel.get_active_backend()
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if backend.supports_return_generator else "list")
-    calls = [joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in tasks]
+
+    def start(some: Sequence[Task]) -> Any:
+        return parallel(joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in some)
+
     outcomes: list[Run | Exception] = []
-    for task, outcome, messages in _follow(tasks, partial(parallel, calls)):
+    for task, outcome, messages in _follow(tasks, start):
         # Arrays come from another process writable, and are read-only again in the copy.
         outcomes.append(replace(outcome, model=None) if isinstance(outcome, Run) else outcome)
         for message in messages:
@@ -209,22 +211,28 @@ def run_tasks(
 
 
 def _follow(
-    tasks: Sequence[Task], start: Callable[[], Iterable[tuple[Run | Exception, list[str]]]]
+    tasks: Sequence[Task], start: Callable[[Sequence[Task]], Iterable[tuple[Run | Exception, list[str]]]]
 ) -> Iterator[tuple[Task, Run | Exception, list[str]]]:
-    """Yield what becomes of each task; if a worker is killed, that is what becomes of all that had not come back."""
-    results: Iterator[tuple[Run | Exception, list[str]]] | None = None
-    killed: Exception | None = None
-    for task in tasks:
-        if killed is not None:
-            yield task, killed, []
-            continue
+    """Yield what becomes of each task.
+
+    If a worker is killed, all that had not come back is started again, a few times; then that is what becomes of it.
+    """
+    done = 0
+    for round_ in range(1, ROUNDS + 1):
         try:
-            results = iter(start()) if results is None else results
-            outcome, messages = next(results)
+            for outcome, messages in start(tasks[done:]):
+                yield tasks[done], outcome, messages
+                done += 1
         except Exception as error:  # noqa: BLE001 - backends raise what they like
-            outcome, messages = error, []
             killed = error
-        yield task, outcome, messages
+        else:
+            return
+        if not may_be_lost_worker(killed):
+            break
+        if round_ < ROUNDS:
+            tell_lost_worker(describe_lost_worker(killed))
+    for task in tasks[done:]:
+        yield task, killed, []
 
 
 def _check_folders(tasks: Sequence[Task]) -> None:
@@ -245,7 +253,7 @@ def _attempt(
     with _ONE_AT_A_TIME:
         if os.getpid() == parent:
             return _catch(task, data, expected, folder, verbose), []
-        _limit_threads()
+        limit_threads()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferKitWarning)
             outcome = _catch(task, data, expected, folder, verbose=False)
@@ -294,11 +302,6 @@ def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bo
         return _METHODS[task.method](model, chosen, verbose=verbose, **options)
     finally:
         PLANNED_SEEDS.reset(token)
-
-
-def _limit_threads() -> None:
-    """Let the backend take as many threads as joblib or Dask grants this process."""
-    chosen_backend().limit_threads(thread_count())
 
 
 def _report(task: Task, outcomes: Sequence[Run | Exception], total: int) -> None:
