@@ -44,7 +44,9 @@ def draw(seed):
     parts = {name: np.concatenate(found) for name, found in rows.items()}
     number = {label: index for index, label in enumerate(classes)}
     arrays = {name: (images[part], np.array([number[label] for label in labels[part]])) for name, part in parts.items()}
-    return tk.Dataset.from_arrays(**arrays, class_names=[whole.class_names[label] for label in classes], name="imbalanced")
+    return tk.Dataset.from_arrays(
+        **arrays, class_names=[whole.class_names[label] for label in classes], name="imbalanced"
+    )
 
 
 def build(data, seed):
@@ -83,5 +85,13 @@ rows = [
     + [f"{part['log_loss'].mean():.3f}"]
     for (way, weight), part in table.groupby(["way", "class_weight"], sort=False)
 ]
-heading = ["way", "class_weight", f"macro F1, seeds {arguments.seeds}", "mean", "recall of the frequent class", "of the two rarest", "log-loss"]
+heading = [
+    "way",
+    "class_weight",
+    f"macro F1, seeds {arguments.seeds}",
+    "mean",
+    "recall of the frequent class",
+    "of the two rarest",
+    "log-loss",
+]
 machine.print_table(heading, rows)

@@ -78,12 +78,24 @@ def load_hub(name: str, pretrained: bool | str | Path, image_size: int | None) -
     preset = name.removeprefix(HUB)
     hub = import_hub()
     label = HUB + Path(preset).name
-    given = _from_preset(hub.models.Backbone, preset, hub, load_weights=pretrained is True)
-    given = next((getattr(given, part) for part in ("vision_encoder", "image_encoder") if hasattr(given, part)), given)
+    whole = _from_preset(hub.models.Backbone, preset, hub, load_weights=pretrained is True)
+    given = next((getattr(whole, part) for part in ("vision_encoder", "image_encoder") if hasattr(whole, part)), whole)
     _check(given, label)
     pixels, side = _read_converter(hub, preset)
     size = image_size or side or given.inputs[0].shape[1] or _DEFAULT_SIZE
-    network = _adapt(given, label, size, silent=pretrained is not False)
+    changes = _changes(given, size, silent=pretrained is not False)
+    network = given
+    try:
+        if changes and given is whole:  # loaded anew, since some interpolate the embeddings of positions then
+            network = hub.models.Backbone.from_preset(preset, load_weights=pretrained is True, **changes)
+        elif changes:
+            network = type(given).from_config({**given.get_config(), **changes})
+            network.set_weights(given.get_weights())
+    except Exception as error:
+        raise InvalidInputError(
+            f"{label!r} cannot see images of {size} pixels a side ({' '.join(str(error).split())[:150]}). Leave image_size out for "
+            f"{given.inputs[0].shape[1]}."
+        ) from error
     settle_names(network)
     network.name = "backbone"
     if isinstance(pretrained, bool):
@@ -162,25 +174,15 @@ def _read_converter(hub: Any, preset: str) -> tuple[Affine | None, int | None]:
     return Affine(scale, offset), None if converter.image_size is None else max(converter.image_size)
 
 
-def _adapt(given: Any, label: str, size: int, *, silent: bool) -> Any:
-    """Return the backbone, or one of the same weights at another size or without dropout."""
-    config = given.get_config()
+def _changes(given: Any, size: int, *, silent: bool) -> dict[str, Any]:
+    """Return what has to be another one in a backbone's configuration, for a size and to have no dropout."""
     changes: dict[str, Any] = {}
     if silent:
+        config = given.get_config()
         changes = {name: 0.0 for name, value in config.items() if "drop" in name and isinstance(value, float) and value}
     if given.inputs[0].shape[1:3] not in ((None, None), (size, size)):
         changes["image_shape"] = (size, size, 3)
-    if not changes:
-        return given
-    try:
-        network = type(given).from_config({**config, **changes})
-        network.set_weights(given.get_weights())
-    except Exception as error:
-        raise InvalidInputError(
-            f"{label!r} cannot see images of {size} pixels a side ({str(error)[:200]}). Leave image_size out for "
-            f"{given.inputs[0].shape[1]}."
-        ) from error
-    return network
+    return changes
 
 
 def _count_extra_tokens(network: Any) -> int:
