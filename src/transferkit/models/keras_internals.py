@@ -46,6 +46,7 @@ _STEPS = (
     "evaluate",
     "predict",
 )
+_HUB = "keras_hub"  # a library, not code of a user's
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -150,8 +151,26 @@ def has_own_call(model: Any) -> bool:
 def _is_own(model: Any, name: str) -> bool:
     if name in vars(model):  # set on the object
         return True
-    owner = next(cls for cls in type(model).__mro__ if name in vars(cls))
-    return not _is_of_keras(owner)
+    owner = _owner(model, name)
+    return not (_is_of_keras(owner) or _is_of_hub(owner))
+
+
+def _owner(model: Any, name: str) -> type:
+    return next(cls for cls in type(model).__mro__ if name in vars(cls))
+
+
+def _is_of_hub(thing: Any) -> bool:
+    return str(thing.__module__).partition(".")[0] == _HUB
+
+
+def is_hub_task(model: Any) -> bool:
+    """Whether a model is a classifier of KerasHub, whose ``fit`` and ``predict`` prepare images outside of the network."""
+    return _is_of_hub(_owner(model, "fit"))
+
+
+def fit_of(model: Any) -> Callable[..., Any]:
+    """Return the ``fit`` of a model; Keras's own of a classifier of KerasHub, whose takes no batches of transferkit."""
+    return functools.partial(keras.Model.fit, model) if is_hub_task(model) else model.fit
 
 
 def _inner_models(model: Any) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """From raw pixels to what a backbone expects, in built-in Keras layers that any Keras loads back."""
 
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
 
 import keras
 from keras import layers
@@ -15,12 +16,19 @@ _RGB_MEAN = (0.485, 0.456, 0.406)
 _RGB_DEVIATION = (0.229, 0.224, 0.225)
 
 
+class Affine(NamedTuple):
+    """Pixels times a scale plus an offset, each one number or one a channel."""
+
+    scale: float | Sequence[float]
+    offset: float | Sequence[float]
+
+
 def check_preprocessing(mode: object) -> None:
     """Raise `UnknownNameError` if `mode` is no preprocessing."""
     choice("preprocessing", mode, get_args(Preprocessing))
 
 
-def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Preprocessing) -> Any:
+def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Preprocessing | Affine) -> Any:
     """Resize, make grey images RGB, and scale, as layers.
 
     Everything here computes in float32, also under a mixed-precision policy: float16 keeps pixels only to 1/8.
@@ -33,7 +41,7 @@ def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Pre
         Height and width that the backbone sees, in pixels.
     channels : int
         What the backbone takes.
-    mode : {"tf", "caffe", "torch", "unit", "none"}
+    mode : {"tf", "caffe", "torch", "unit", "none"} or Affine
         See `Backbone`; ``"unit"`` is [0, 1].
 
     Returns
@@ -54,8 +62,10 @@ def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Pre
     return _scale(x, mode)
 
 
-def _scale(x: Any, mode: Preprocessing) -> Any:
+def _scale(x: Any, mode: Preprocessing | Affine) -> Any:
     match mode:
+        case Affine(scale, offset):
+            return layers.Rescaling(scale, offset, dtype="float32", name="rescaling")(x)
         case "tf":
             return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(x)
         case "unit":

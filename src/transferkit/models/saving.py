@@ -11,9 +11,10 @@ from typing import Any
 
 import keras
 
-from transferkit.errors import RunError
+from transferkit.errors import MissingDependencyError, RunError
 from transferkit.files import MANIFEST, as_path, read_json, verify_manifest
 from transferkit.models.hdf5 import BadFileError, list_arrays, load_weights
+from transferkit.models.hub import import_hub, is_hub_backbone
 from transferkit.models.keras_internals import SERIALISED_UNDER
 from transferkit.models.weights import WeightsProvenance
 
@@ -110,9 +111,11 @@ def load_model(path: str | Path) -> Any:
     compiling = config.pop("compile_config", None)
     try:
         _check_config(file, config)
+        if any(is_hub_backbone(*_class(entry)) for entry in _dictionaries(config)):
+            import_hub()
         _check_widths(file, config, weights)
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except RunError:
+    except (RunError, MissingDependencyError):
         raise
     except BadFileError as error:
         raise RunError(f"{weights} cannot be used: {error}.") from None
@@ -194,12 +197,18 @@ def _strangers(config: Any, allowed: dict[Any, set[str]]) -> list[str]:
     for entry in _dictionaries(config):
         if "class_name" not in entry and "registered_name" not in entry and "module" not in entry:
             continue
-        name, module, registered = entry.get("class_name"), entry.get("module"), entry.get("registered_name")
+        name, module, registered = _class(entry)
         known = isinstance(name, str) and isinstance(module, str | None) and name in allowed.get(module, ())
+        if is_hub_backbone(name, module, registered):
+            continue
         if not known or registered not in (None, name):
             label = f"{registered if known else name}"
             found[label if module in (None, "keras.layers") else f"{module}.{label}"] = True
     return sorted(found)
+
+
+def _class(entry: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return entry.get("class_name"), entry.get("module"), entry.get("registered_name")
 
 
 def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:

@@ -21,8 +21,9 @@ from transferkit.models.arguments import (
 )
 from transferkit.models.backbones import Backbone, Preprocessing, backbone_info
 from transferkit.models.freezing import leaves, set_frozen
+from transferkit.models.hub import HUB, load_hub
 from transferkit.models.keras_internals import has_own_call, settle_names
-from transferkit.models.preprocessing import adapt_pixels, check_preprocessing
+from transferkit.models.preprocessing import Affine, adapt_pixels, check_preprocessing
 from transferkit.models.program import model_program_digest
 from transferkit.models.weights import WeightsProvenance, load_path, load_pretrained
 
@@ -37,7 +38,7 @@ def build_transfer_model(
     image_size: int | None = None,
     width: float | None = None,
     preprocessing: Preprocessing | None = None,
-    pooling: Literal["avg", "max"] = "avg",
+    pooling: Literal["avg", "max", "token"] | None = None,
     dropout: float = 0.2,
     batch_norm_momentum: float = 0.9,
     learning_rate: float = 1e-3,
@@ -53,8 +54,8 @@ def build_transfer_model(
     Parameters
     ----------
     backbone : str or keras.Model, default "mobilenet"
-        A name from `list_backbones`, or any model without a head: one image in, a feature map (4-D) or features (2-D)
-        out. A functional or sequential one is copied, so that yours stays as it is.
+        A name from `list_backbones`; ``"hub:"`` and a preset of KerasHub (see Notes); or any model without a head: one image
+        in, a feature map (4-D) or features (2-D) out. A functional or sequential one is copied, so that yours stays as it is.
     pretrained : bool, str or Path, default True
         True loads ImageNet weights (see Notes), False starts from random ones, a path loads that file: ``.h5``,
         ``.weights.h5`` or ``.keras`` of the same architecture. For a model of your own, True and False only say whether
@@ -76,8 +77,9 @@ def build_transfer_model(
         What the backbone expects: [-1, 1], BGR minus mean, ImageNet mean and deviation, [0, 1], raw pixels. None takes
         what its family was trained with. A model of your own needs it, unless it begins with a rescaling or normalising
         layer.
-    pooling : {"avg", "max"}, default "avg"
-        How the last feature map becomes features.
+    pooling : {"avg", "max", "token"}, optional
+        How the last feature map, or the tokens of a transformer, become features: their mean or maximum (over the tokens of
+        patches), or the class token. None takes the class token where there is one, otherwise the mean.
     dropout : float, default 0.2
         Fraction of features dropped while training the head.
     batch_norm_momentum : float, default 0.9
@@ -106,6 +108,8 @@ def build_transfer_model(
         If the backbone, the preprocessing, the loss or the layer to freeze up to is unknown; the message lists close matches.
     WeightsError
         If the pretrained weights cannot be had or do not fit; the message lists what was tried, and the cures.
+    MissingDependencyError
+        If a backbone of KerasHub is asked for and keras-hub is not installed.
 
     Warns
     -----
@@ -123,6 +127,13 @@ def build_transfer_model(
     ImageNet weights come from Keras's cache, the ``offline`` extra (``mobilenet`` of width 1 only), or
     Keras's download address, in this order, and from the file trained nearest to `image_size`.
 
+    ``"hub:vit_base_patch16_224_imagenet"`` builds the backbone of a preset of KerasHub (extra ``hub``), by its name, its handle
+    (``hub:hf://...``) or its folder (``hub:path/to/preset``). Size, scale and offset of pixels are those of the preset's image
+    converter; a preset that was saved without one needs `preprocessing`. Resizing is bilinear, as for every backbone. ViT, DeiT, CLIP and
+    DINOv2 and 3 give their class token, which is what their heads and linear probes were trained on (Dosovitskiy et al. 2020,
+    arXiv:2010.11929; Oquab et al. 2023, arXiv:2304.07193); SigLIP pools by an attention layer of its own; Swin, which has no class
+    token, gives the mean.
+
     Noise inside a backbone (the stochastic depth of EfficientNet) is switched off if it is pretrained: a frozen network
     then says the same of an image each time.
 
@@ -139,8 +150,8 @@ def build_transfer_model(
     pretrained = python_bool(pretrained)
     if not isinstance(pretrained, (bool, str, Path)):
         raise InvalidInputError(f"pretrained must be True, False or the path of a file of weights; got {pretrained!r}.")
-    if str(pooling) not in ("avg", "max"):
-        raise InvalidInputError(f"pooling must be 'avg' or 'max'; got {pooling!r}.")
+    if pooling is not None and str(pooling) not in ("avg", "max", "token"):
+        raise InvalidInputError(f"pooling must be 'avg', 'max', 'token' or None; got {pooling!r}.")
     check_input_shape(input_shape)
     num_classes = positive_int("num_classes", num_classes, at_least=2)
     seed = positive_int("seed", seed, at_least=0)
@@ -152,8 +163,16 @@ def build_transfer_model(
         check_preprocessing(preprocessing)
     if image_size is not None:
         image_size = positive_int("image_size", image_size)
+    extra_tokens = 0
+    mode: Preprocessing | Affine
     with seeded(seed):
-        if isinstance(backbone, keras.Model):
+        if isinstance(backbone, str) and backbone.startswith(HUB):
+            _refuse_width(width)
+            found = load_hub(backbone, pretrained, image_size)
+            network, provenance, extra_tokens = found.network, found.provenance, found.extra_tokens
+            size = (found.size, found.size)
+            mode = preprocessing or found.pixels or _guess_preprocessing(network, backbone)
+        elif isinstance(backbone, keras.Model):
             network, provenance, size = _adopt(backbone, pretrained, input_shape, image_size, width)
             mode = preprocessing or _guess_preprocessing(network, provenance.backbone)
         else:
@@ -166,23 +185,41 @@ def build_transfer_model(
         _set_momentum(network, batch_norm_momentum)
         set_frozen(network, pretrained is not False if freeze is None else freeze)
         inputs = keras.Input(input_shape, dtype="float32", name="images")
-        x = network(adapt_pixels(inputs, size=size, channels=network.input_shape[-1], mode=mode))
-        x = _pool(x, pooling)
+        pixels = adapt_pixels(inputs, size=size, channels=network.inputs[0].shape[-1], mode=mode)
+        features = network(keras.tree.map_structure(lambda _: pixels, network.input))
+        x = _pool(features, pooling, extra_tokens)
         x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
         outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="predictions")(x)
-        model = keras.Model(inputs, outputs, name=f"transfer_{provenance.backbone}")
+        name = provenance.backbone.removeprefix(HUB)
+        model = keras.Model(inputs, outputs, name=f"transfer_{name}")
     settle_names(model)
-    _warn_if_small(network, provenance, size)
+    _warn_if_small(tuple(features.shape), provenance, size)
     compile_classifier(model, learning_rate, loss)
     model.provenance = provenance
     return model
 
 
-def _pool(x: Any, pooling: str) -> Any:
+def _pool(x: Any, pooling: str | None, extra_tokens: int) -> Any:
+    if pooling == "token" and not extra_tokens:
+        raise InvalidInputError("pooling='token' needs a backbone with a class token. Leave pooling out.")
     if len(x.shape) == 2:
         return layers.Identity(name="pool")(x)
-    pool = layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D
+    if len(x.shape) == 4:
+        pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
+        return pool(name="pool")(x)
+    if extra_tokens and pooling in (None, "token"):
+        x = layers.Cropping1D((0, x.shape[1] - 1), name="class_token")(x)
+    elif extra_tokens:
+        x = layers.Cropping1D((extra_tokens, 0), name="patch_tokens")(x)
+    pool = layers.GlobalMaxPooling1D if pooling == "max" else layers.GlobalAveragePooling1D
     return pool(name="pool")(x)
+
+
+def _refuse_width(width: float | None) -> None:
+    if width is not None:
+        raise InvalidInputError(
+            "width is for the MobileNets of list_backbones; another model has the width that it was built with."
+        )
 
 
 def _build(
@@ -224,10 +261,7 @@ def _adopt(
     width: float | None,
 ) -> tuple[Any, WeightsProvenance, tuple[int, int]]:
     """Copy a user's model as the backbone, and find the size of image that it sees."""
-    if width is not None:
-        raise InvalidInputError(
-            "width is for registered backbones; your own model has the width that it was built with."
-        )
+    _refuse_width(width)
     _check_headless(given)
     network = _copy(given)
     network.name = "backbone"
@@ -313,9 +347,8 @@ def _set_momentum(network: Any, momentum: float) -> None:
             layer.momentum = momentum
 
 
-def _warn_if_small(network: Any, provenance: WeightsProvenance, size: tuple[int, int]) -> None:
-    shape = network.compute_output_shape((None, *size, network.input_shape[-1]))
-    if len(shape) != 4 or min(shape[1:3]) >= 2:
+def _warn_if_small(shape: tuple[int | None, ...], provenance: WeightsProvenance, size: tuple[int, int]) -> None:
+    if len(shape) != 4 or min(side or 2 for side in shape[1:3]) >= 2:
         return
     warn(
         f"at {size[0]}x{size[1]} pixels the last feature map of {provenance.backbone!r} is {shape[1]}x{shape[2]}. "

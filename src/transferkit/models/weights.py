@@ -21,7 +21,7 @@ from transferkit.models.hdf5 import BadFileError, check_hdf5, extract_weights, l
 
 logger = logging.getLogger("transferkit")
 
-Source = Literal["keras-cache", "offline-wheel", "download", "path", "random", "user-model"]
+Source = Literal["keras-cache", "offline-wheel", "download", "keras-hub", "path", "random", "user-model"]
 _SUFFIXES = (".h5", ".hdf5", ".keras")
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -32,7 +32,7 @@ class WeightsProvenance:
 
     Parameters
     ----------
-    source : {"keras-cache", "offline-wheel", "download", "path", "random", "user-model"}
+    source : {"keras-cache", "offline-wheel", "download", "keras-hub", "path", "random", "user-model"}
         Where they came from.
     sha256 : str, optional
         SHA-256 of the file. None without a file.
@@ -207,7 +207,13 @@ def _tell(backbone: Backbone, source: str, file: str, resolution: int, *, wanted
 
 
 def load_path(
-    network: Any, path: str | Path, *, backbone: Backbone | None = None, width: float | None = None, image_size: int
+    network: Any,
+    path: str | Path,
+    *,
+    backbone: Backbone | None = None,
+    width: float | None = None,
+    image_size: int,
+    label: str = "",
 ) -> WeightsProvenance:
     """Load a file of weights that the user names into a headless network.
 
@@ -224,6 +230,8 @@ def load_path(
         Its width multiplier.
     image_size : int
         Pixels a side that it sees.
+    label : str, optional
+        What the record calls a network that is not registered; its name if empty.
 
     Returns
     -------
@@ -240,7 +248,7 @@ def load_path(
     return WeightsProvenance(
         source="path",
         sha256=sha256_file(file),
-        backbone=network.name if backbone is None else backbone.name,
+        backbone=label or network.name if backbone is None else backbone.name,
         width=width,
         image_size=image_size,
         file=file.name,

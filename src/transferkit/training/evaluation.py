@@ -11,6 +11,7 @@ from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
 from transferkit.features.engine import convert_model
 from transferkit.features.litert import Compute
+from transferkit.models.keras_internals import is_hub_task
 from transferkit.runs.metrics import Metrics, compute_metrics
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, Network, choose_network
@@ -147,13 +148,18 @@ def check_network(model: Any) -> None:
             f"the model {model.name!r} is no built functional or sequential model. Build it with keras.Model(inputs, outputs), or "
             "begin the Sequential with an Input."
         )
-    if isinstance(model.input_shape, list) or isinstance(model.output_shape, list):
+    if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
         raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
+    if is_hub_task(model) and getattr(model, "preprocessor", None) is not None:
+        raise InvalidInputError(
+            f"{model.name!r} of KerasHub prepares images outside of its network, so what is saved or exported would not. Set its "
+            "preprocessor to None and give it images as its network takes them, or use build_transfer_model('hub:<preset>')."
+        )
     last = model.layers[-1]
     if isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear:
         raise InvalidInputError(
             f"the model {model.name!r} ends in the layer {last.name!r} without an activation, so it puts out logits, not "
-            "probabilities. Give that layer activation='softmax', and the loss from_logits=False."
+            "probabilities. Give that layer (or KerasHub's classifier) activation='softmax', and the loss from_logits=False."
         )
 
 

@@ -20,7 +20,7 @@ from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.freezing import freeze
 from transferkit.models.health import dead_features
-from transferkit.models.keras_internals import build_metrics
+from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import EpochRecord, ProbeRecord
@@ -315,7 +315,7 @@ class GradientSteps:
         self._note_preparation(phase, network, time.perf_counter() - start)
         try:
             with fused_batchnorm(model), phase.pace(model), chosen_backend().fitting(model, network.model):
-                network.model.fit(
+                fit_of(network.model)(
                     batches,
                     epochs=last,
                     initial_epoch=initial,
