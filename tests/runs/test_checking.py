@@ -235,7 +235,8 @@ def test_the_full_record_has_every_declared_key_and_is_accepted():
 @pytest.mark.parametrize(("path", "kind"), PLACES, ids=[say(path) for path, _ in PLACES])
 def test_every_part_refuses_what_it_cannot_hold_and_says_where(path, kind):
     wrong = [value for value in (None, "text", object()) if not accepts(kind, value)]
-    wrong += [True, float("nan"), float("inf"), -(10**400)]
+    wrong += [] if "bool" in str(kind) else [True]
+    wrong += [float("nan"), float("inf"), -(10**400)]
     wrong += [[{"deep": [object()]}]] if "list" not in str(kind) else [{"a": 1}]
     if any(plain in str(kind) for plain in ("dict[str, typing.Any]",)):
         wrong.remove({"a": 1}) if {"a": 1} in wrong else None
