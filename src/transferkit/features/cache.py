@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.errors import CacheError, DataError, InvalidInputError, LockTimeoutError, TransferKitError, warn
 from transferkit.features.agreement import largest_difference, tolerance
-from transferkit.features.engine import Compute, Engine, choose_engine, engine_version, live_values, load_engine
+from transferkit.features.engine import Engine, choose_engine, engine_version, live_values, load_engine
+from transferkit.features.litert import Compute
 from transferkit.features.prefix import Prefix
 from transferkit.features.store import FeatureStore, Rows
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from transferkit.data.checks import check_images, check_labels
 from transferkit.errors import InvalidInputError
 from transferkit.features.cache import pieces_of
-from transferkit.features.engine import Compute, convert_model
+from transferkit.features.engine import convert_model
+from transferkit.features.litert import Compute
 from transferkit.runs.metrics import Metrics, compute_metrics
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, Network, choose_network
