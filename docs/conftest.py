@@ -60,7 +60,8 @@ class Pages:
         """Return the folder that the blocks of one page run in."""
         folder = tmp_path_factory.mktemp("page")
         (folder / "docs").mkdir()
-        shutil.copytree(ROOT / "docs" / "results" / "quick", folder / "docs" / "results" / "quick")
+        for name in ("quick", "clusters"):
+            shutil.copytree(ROOT / "docs" / "results" / name, folder / "docs" / "results" / name)
         write_photos(folder / "photos")
         return folder
 

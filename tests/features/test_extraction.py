@@ -1,6 +1,7 @@
 """extract_features on shards: what is found again, what is computed anew, what is refused."""
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -163,7 +164,7 @@ def test_features_do_not_depend_on_how_images_are_divided(model, images, cuts):
     mapper = tk.FeatureMapper(model)
     table = pa.table({"key": range(COUNT), "image": list(map(encode, images[:COUNT]))})
     places = [0, *sorted(cuts), COUNT]
-    parts = [mapper(table.slice(start, end - start)) for start, end in zip(places, places[1:], strict=False)]
+    parts = [mapper(table.slice(start, end - start)) for start, end in itertools.pairwise(places)]
     features = np.concatenate([np.stack(part["features"].to_numpy()) for part in parts if len(part)])
     assert np.array_equal(features, tk.extract_features(model, images[:COUNT]))
 

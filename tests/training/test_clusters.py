@@ -47,6 +47,9 @@ def engine(request, tmp_path_factory):
             import ray
 
             patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+            patch.setenv(
+                "RAY_worker_niceness", "0"
+            )  # of 15 otherwise: on a busy machine the tests would wait for minutes
             ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
             with joblib_backend(name), joblib.parallel_config(backend=name, n_jobs=2):
                 yield name

@@ -161,7 +161,7 @@ def load_features(
         keys = [table.images[position].path for position in order[chosen]]
         own = numbers[chosen].copy()
         own.flags.writeable = False
-        parts.append(Split(rows[chosen], own, keys, None if grouped is None else grouped[chosen]))
+        parts.append(Split(cast("Any", rows[chosen]), own, keys, None if grouped is None else grouped[chosen]))
         start += size
     network = found[0].record["network"]
     source = (
@@ -171,7 +171,9 @@ def load_features(
     return FeatureDataset(
         title,
         table.class_names,
-        *parts,
+        parts[0],
+        parts[1],
+        parts[2],
         source=source,
         split_seed=plan.seed,
         decoding=cast("DecodingRecord", found[0].record["decoding"]),
@@ -364,7 +366,7 @@ def _write_table(
         positions[number][row] = position
     digests = [b""] * len(table.images)
     for position, _, features in _rows_of(found, positions):
-        digests[position] = checks.digest_image(features)
+        digests[position] = checks.digest_image(cast("Any", features))
     equal = checks.group_equal(digests)
     parts = divide(table.images, listing, plan, equal)
     order = np.concatenate(parts)

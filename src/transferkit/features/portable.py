@@ -84,8 +84,8 @@ class PortableNetwork:
         content = files.read_sealed(file)
         end = 8 + int.from_bytes(content[:8], "little")
         facts = json.loads(content[8:end])
-        shapes = {name: tuple(facts.pop(name)) for name in ("image_shape", "shape")}
-        return cls(content=content[end:], **facts, **shapes)
+        facts |= {name: tuple(facts[name]) for name in ("image_shape", "shape")}
+        return cls(content=content[end:], **facts)
 
     def _open(self) -> Compute:
         if self.engine == "litert":

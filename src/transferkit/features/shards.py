@@ -70,7 +70,7 @@ class Shard:
         return [Path(self.path)] if self.images is None else [Path(self.path, image) for image in self.images]
 
     def _state(self) -> list[Any]:
-        found = [(self.path, self.images, self.prefix)]
+        found: list[Any] = [(self.path, self.images, self.prefix)]
         for path in self._paths():
             status = path.stat()
             found.append((status.st_size, status.st_mtime_ns))
@@ -98,7 +98,7 @@ class Shard:
         pa = load_pyarrow()
         for start in range(0, len(self.images), size):
             some = self.images[start : start + size]
-            contents = []
+            contents: list[bytes | None] = []
             for image in some:
                 with files.open_file(Path(self.path, image)) as stream:
                     contents.append(stream.read())
