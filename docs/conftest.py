@@ -80,6 +80,7 @@ class Pages:
         for function in (tk.train, tk.fine_tune, tk.repeat, tk.label_efficiency):
             monkeypatch.setattr(tk, function.__name__, shortened(function))
         monkeypatch.setattr(tk, "find_learning_rate", functools.partial(tk.find_learning_rate, steps=20))
+        monkeypatch.setattr(tk, "tune", functools.partial(tune_shortly, tk.tune))
         # LiteRT's conversion pays for thousands of images, and here there are a hundred.
         monkeypatch.setattr("transferkit.features.cache.choose_engine", lambda engine="auto": "keras")
         with warnings.catch_warnings():
@@ -144,6 +145,11 @@ def shortened(function):
         return function(first, *others, **few_epochs(options))
 
     return short
+
+
+def tune_shortly(tune, data, minutes=10, **options):
+    """Call `tune` with no time for more than one size of frozen features."""
+    return tune(data, 0.01, **{"image_sizes": [64], "verbose": False, **options})
 
 
 def few_epochs(options):

@@ -1,6 +1,6 @@
 """Example images of every class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.style import plot_texts, shown_name
 from transferkit.runs.metrics import check_labels
+from transferkit.training.augmentation import apply, check_augmentations
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,8 @@ def plot_samples(
     *,
     per_class: int = 8,
     split: Literal["train", "validation", "test"] = "train",
+    augment: str | Iterable[str] | None = None,
+    seed: int = 0,
 ) -> "Figure":
     """Draw the first images of each class, one row a class.
 
@@ -37,6 +40,10 @@ def plot_samples(
         Images a class.
     split : {"train", "validation", "test"}, default "train"
         Which images of a dataset are drawn.
+    augment : str or iterable of str, optional
+        Draw them as a training with this augmentation sees them; see `transferkit.train`.
+    seed : int, default 0
+        Of the augmentation.
 
     Returns
     -------
@@ -48,7 +55,7 @@ def plot_samples(
     InvalidInputError
         If images and labels do not fit together, or there is no image.
     UnknownNameError
-        If the split is not one of the above.
+        If the split is not one of the above, or there is no such augmentation.
 
     Examples
     --------
@@ -60,7 +67,12 @@ def plot_samples(
     """
     if per_class < 1:
         raise InvalidInputError(f"per_class must be at least 1; got {per_class!r}.")
+    augmentations = check_augmentations(augment)
     images, labels, names = _unpack(data, class_names, split)
+    if augmentations:
+        chosen = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)])
+        images, labels = images[chosen].reshape(len(chosen), *images.shape[1:3], -1), labels[chosen]
+        images = apply(augmentations, images, np.random.default_rng(seed))
     with plot_texts("en", names):
         import matplotlib.pyplot as plt
 
