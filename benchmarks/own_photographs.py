@@ -3,7 +3,8 @@
     python benchmarks/own_photographs.py FOLDER [--per-class 20] [--seeds 0 1 2] [--minutes 5] [--weights PATH]
 
 40% of the photographs are the test images, 15% validate, and the rest, or some of each class of it, train. One split for all
-seeds. Each row is written to `docs/benchmarks/own_photographs.json` when it is done; rows that are there are not run again.
+seeds. Each row is written to `docs/benchmarks/own_photographs.json` when it is done; rows that are there are not run again. The table of
+all of them goes to a CSV file beside it.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 import keras
 import machine
 import numpy as np
+import pandas as pd
 
 import transferkit as tk
 
@@ -101,10 +103,16 @@ for seed in arguments.seeds:
         arguments.output.write_text(json.dumps(found, indent=1) + "\n")
         print(f"{way}, seed {seed}: {accuracy:.1%} after {row['seconds']:.0f} s", flush=True)
 
-rows = []
-for way in ways:
-    own = [row for row in found if row["way"] == way and (row["images"], row["size"]) == (images, size)]
-    if own:
-        seconds = np.mean([row["seconds"] for row in own])
-        rows.append([way, ", ".join(f"{row['accuracy']:.1%}" for row in own), f"{seconds:.0f}"])
-machine.print_table([f"{images} training images", "test accuracy, each seed", "seconds"], rows)
+table = pd.DataFrame(found).sort_values(["images", "seed"], kind="stable")
+shown = [
+    {
+        "training images": images,
+        "way": way,
+        "test accuracy, each seed": ", ".join(f"{accuracy:.1%}" for accuracy in rows["accuracy"]),
+        "mean": f"{rows['accuracy'].mean():.1%}",
+        "seconds": f"{rows['seconds'].mean():.0f}",
+    }
+    for (images, way), rows in table.groupby(["images", "way"], sort=False)
+]
+pd.DataFrame(shown).to_csv(arguments.output.with_suffix(".csv"), index=False)
+print(pd.DataFrame(shown).to_string(index=False))
