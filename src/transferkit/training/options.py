@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from typing_extensions import TypedDict
 
+from transferkit.backends import chosen_backend
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
@@ -25,6 +26,7 @@ from transferkit.training.network import Engine
 from transferkit.training.step_counts import (
     WARMUP_SHARE,
     choose_batch_size,
+    choose_batch_size_on,
     choose_epochs,
     choose_frozen_epochs,
     choose_head_epochs,
@@ -58,7 +60,7 @@ class FittingOptions(KeepingOptions, total=False):
 class StepOptions(FittingOptions, total=False):
     """Options of every training by gradient steps."""
 
-    batch_size: int | None
+    batch_size: int | Literal["auto"] | None
     augment: str | Iterable[str] | None
     label_smoothing: float
     early_stopping: int | None
@@ -219,7 +221,7 @@ class Steps(Fitting):
     """
 
     epochs: Epochs = 10
-    batch_size: int | None = None
+    batch_size: int | Literal["auto"] | None = None
     learning_rate: Rate | None = None
     schedule: Schedule = "constant"
     warmup_epochs: float | None = None
@@ -234,7 +236,9 @@ class Steps(Fitting):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(
-            batch_size=None if self.batch_size is None else positive_int("batch_size", self.batch_size),
+            batch_size=self.batch_size
+            if self.batch_size in (None, "auto")
+            else positive_int("batch_size", self.batch_size),
             augment=check_augmentations(self.augment),
             callbacks=_callbacks(self.callbacks),
             learning_rate=None
@@ -260,7 +264,7 @@ class Steps(Fitting):
 
     @property
     def _is_settled(self) -> bool:
-        return self.epochs != "auto" and self.batch_size is not None and self.warmup_epochs is not None
+        return self.epochs != "auto" and self.batch_size not in (None, "auto") and self.warmup_epochs is not None
 
     def settled(self, images: int, *, frozen: bool = False) -> Self:
         """Return the recipe with everything chosen that was left to the number of training images.
@@ -276,7 +280,10 @@ class Steps(Fitting):
 
     def _choices(self, images: int, *, frozen: bool) -> dict[str, Any]:
         auto = self.epochs == "auto"
-        batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
+        if self.batch_size == "auto":
+            batch_size = choose_batch_size_on(chosen_backend().accelerator(), images)
+        else:
+            batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
         choose = choose_frozen_epochs if frozen else choose_epochs
         epochs = choose(images, batch_size) if self.epochs == "auto" else self.epochs
         warmup = self.warmup_epochs
