@@ -1,12 +1,14 @@
 """Which public functions these tests cover, and the table of them by backend."""
 
 import json
+import logging
 import os
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+logging.getLogger("torch.__trace").disabled = True  # pytest would keep all of it
 _FOUND: dict[str, set[str]] = defaultdict(set)
 
 

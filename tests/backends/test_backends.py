@@ -73,7 +73,7 @@ def test_train_records_the_backend_and_keeps_statistics(trained, data):
     assert run.environment[BACKEND]
     norm = next(layer for layer in model.layers if isinstance(layer, layers.BatchNormalization))
     assert np.abs(keras.ops.convert_to_numpy(norm.moving_mean)).max() > 1e-3
-    assert run.model_info["engine"] == "plain"
+    assert run.model_info["engine"].startswith("plain")
     assert [row["loss"] for row in run.history] != sorted(row["loss"] for row in run.history)  # it falls
 
 

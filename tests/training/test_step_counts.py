@@ -134,3 +134,14 @@ def test_it_is_said_if_fine_tuning_was_no_better_than_the_head(digits, transfer)
     run = tk.fine_tune(transfer(True), digits, **options)
     assert run.selected_epoch <= 3
     assert "no epoch of fine-tuning was better" in run.notes[0]
+
+
+def test_a_batch_left_to_the_machine_is_large_on_an_accelerator_with_many_images(monkeypatch):
+    from transferkit.backends import chosen_backend
+    from transferkit.training.options import TrainRecipe
+
+    recipe = TrainRecipe(epochs=1, batch_size="auto")
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: None)
+    assert [recipe.settled(images).batch_size for images in (100, 1_000, 50_000)] == [16, 32, 64]
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
+    assert [recipe.settled(images).batch_size for images in (100, 1_000, 50_000)] == [16, 32, 256]

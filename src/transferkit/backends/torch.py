@@ -1,5 +1,6 @@
 """Keras on PyTorch."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import torch
+from keras.src.backend.torch import random
 from numpy.typing import NDArray
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -24,6 +26,7 @@ from transferkit.backends.tracing import (
 )
 
 NAME = "PyTorch"
+_ONE_AT_A_TIME = threading.RLock()
 TRACES_GRAPHS = CONVERTS = False
 DRAWS = philox
 STEPS_AT_ONCE = 1
@@ -136,7 +139,8 @@ def trace(
 
     examples = [keras.ops.zeros(concrete(value.shape), value.dtype) for value in inputs]
     state = [variable.value.detach() for variable in held]
-    graph = make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)(state, *examples)
+    with _traceable_draws():
+        graph = make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)(state, *examples)
     nodes = list(graph.graph.nodes)
     reads = frozenset(place for place, node in enumerate(nodes[: len(held)]) if node.users)
     used = [node for node in nodes if node.op != "placeholder" or node.users]
@@ -164,6 +168,29 @@ def trace(
         reads,
         drawn,
     )
+
+
+@contextmanager
+def _traceable_draws() -> Iterator[None]:
+    """Let this thread draw without a generator: Keras would seed one with a number that a trace does not know.
+
+    What is drawn, and how the state of the seeds changes, stands in the trace all the same.
+    """
+    thread = threading.get_ident()
+
+    def generator(seed: Any) -> Any:
+        if threading.get_ident() != thread:
+            return own(seed)
+        random.draw_seed(seed)
+        return None
+
+    with _ONE_AT_A_TIME:
+        own = random.torch_seed_generator
+        random.torch_seed_generator = generator
+        try:
+            yield
+        finally:
+            random.torch_seed_generator = own
 
 
 def _unknown() -> bool:

@@ -49,8 +49,9 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         Draws order, augmentation and dropout. Initial weights have the `seed` of the model's builder.
     name : str, optional
         What tables and plots call the run; the model's name if None.
-    batch_size : int, optional
-        Images in a step; 64 if None, and where epochs are chosen 16 below 320 training images, 32 below 4,000, 64 above.
+    batch_size : int or "auto", optional
+        Images in a step; 64 if None, and where epochs are chosen 16 below 320 training images, 32 below 4,000, 64 above. ``"auto"``
+        is those as well, but 256 on an accelerator from 10,000 images on. The run records what it became.
     learning_rate : float, optional
         Peak step size; the one that the model is compiled with if None.
     schedule : {"constant", "cosine"}, default "constant"

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from typing_extensions import TypedDict
 
+from transferkit.backends import chosen_backend
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
@@ -30,6 +31,7 @@ from transferkit.training.step_counts import (
     USUAL_RATE,
     WARMUP_SHARE,
     choose_batch_size,
+    choose_batch_size_on,
     choose_epochs,
     choose_frozen_epochs,
     choose_head_epochs,
@@ -64,7 +66,7 @@ class FittingOptions(KeepingOptions, total=False):
 class StepOptions(FittingOptions, total=False):
     """Options of every training by gradient steps."""
 
-    batch_size: int | None
+    batch_size: int | Literal["auto"] | None
     augment: str | Iterable[str] | None
     label_smoothing: float
     early_stopping: int | None
@@ -256,7 +258,7 @@ class Steps(Fitting):
     """
 
     epochs: Epochs = None
-    batch_size: int | None = None
+    batch_size: int | Literal["auto"] | None = None
     learning_rate: Rate | None = None
     schedule: Schedule = "constant"
     warmup_epochs: float | None = None
@@ -272,7 +274,9 @@ class Steps(Fitting):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(
-            batch_size=None if self.batch_size is None else positive_int("batch_size", self.batch_size),
+            batch_size=self.batch_size
+            if self.batch_size in (None, "auto")
+            else positive_int("batch_size", self.batch_size),
             callbacks=_callbacks(self.callbacks),
         )
         if not self._is_left("augment"):
@@ -304,7 +308,7 @@ class Steps(Fitting):
     def _is_settled(self) -> bool:
         left = any(self._is_left(option) for option in self._chosen)
         chosen = (self.epochs, self.batch_size, self.warmup_epochs)
-        return not left and self.epochs != "auto" and None not in chosen
+        return not left and None not in chosen and "auto" not in (self.epochs, self.batch_size)
 
     def settled(self, images: int, *, frozen: bool = False, exact_head: bool = False) -> Self:
         """Return the recipe with everything chosen that was left to the number of training images.
@@ -322,7 +326,10 @@ class Steps(Fitting):
 
     def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:  # noqa: ARG002 - for fine-tuning
         auto = self.epochs in ("auto", None)
-        batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
+        if self.batch_size == "auto":
+            batch_size = choose_batch_size_on(chosen_backend().accelerator(), images)
+        else:
+            batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
         choose = choose_frozen_epochs if frozen else choose_epochs
         epochs = choose(images, batch_size) if self.epochs in ("auto", None) else self.epochs
         warmup = self.warmup_epochs

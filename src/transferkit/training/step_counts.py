@@ -3,6 +3,7 @@
 MANY_EPOCHS = 100
 _BATCH_SIZES = ((320, 16), (4_000, 32))  # below so many images; fewer images need smaller batches to make enough steps
 _LARGE_BATCH = 64
+_MANY_IMAGES, _ACCELERATED_BATCH = 10_000, 256  # an accelerator waits for smaller batches
 _FEWEST_EPOCHS, _USUAL_EPOCHS, _IMAGES_SEEN = 5, 15, 15_000
 _LEAST_STEPS, _LEAST_HEAD_STEPS, _LEAST_FROZEN_STEPS = 100, 100, 300
 _MOST_HEAD_EPOCHS, _FROZEN_EPOCHS = 20, (10, 60)
@@ -23,6 +24,11 @@ def steps_an_epoch(images: int, batch_size: int) -> int:
 def choose_batch_size(images: int) -> int:
     """Return 16 below 320 training images, 32 below 4,000, 64 from there on."""
     return next((size for limit, size in _BATCH_SIZES if images < limit), _LARGE_BATCH)
+
+
+def choose_batch_size_on(accelerator: str | None, images: int) -> int:
+    """Return 256 on an accelerator from 10,000 training images on, otherwise as `choose_batch_size`."""
+    return _ACCELERATED_BATCH if accelerator and images >= _MANY_IMAGES else choose_batch_size(images)
 
 
 def choose_epochs(images: int, batch_size: int) -> int:
