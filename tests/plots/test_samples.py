@@ -56,3 +56,16 @@ def test_wrong_options_are_refused(digits):
         plot_samples(digits, per_class=0)
     with pytest.raises(InvalidInputError, match="pair"):
         plot_samples(digits.train.images[:3])
+
+
+def test_samples_are_augmented_as_in_training(digits):
+    plain, mirrored = (plot_samples(digits, per_class=4, augment=augment) for augment in (None, "flip"))
+    before, after = ([ax.images[0].get_array() for ax in figure.axes] for figure in (plain, mirrored))
+    flipped = [np.array_equal(b[:, ::-1], a) and not np.array_equal(a, b) for b, a in zip(before, after, strict=True)]
+    same = [np.array_equal(b, a) for b, a in zip(before, after, strict=True)]
+    assert any(flipped)
+    assert all(f or s for f, s in zip(flipped, same, strict=True))
+    again = plot_samples(digits, per_class=4, augment=("flip",), seed=0)
+    assert all(np.array_equal(a, ax.images[0].get_array()) for a, ax in zip(after, again.axes, strict=True))
+    with pytest.raises(UnknownNameError, match="flip"):
+        plot_samples(digits, augment="flipp")
