@@ -39,19 +39,36 @@ _BELOW_LOWEST = 10.0
 class LearningRateRange:
     """What a range test of learning rates found.
 
-    Attributes
+    Parameters
     ----------
-    table : DataFrame
+    table : pandas.DataFrame
         One row a step: ``rate``, the ``loss`` of its batch, and ``smoothed``, a moving average. It ends where the loss diverged.
     suggestion : float or None
         The rate to begin with; None if the loss never fell.
     reason : str
         How it was found, in words.
+
+    Examples
+    --------
+    `find_learning_rate` makes one; here one of three steps.
+
+    >>> import pandas as pd
+    >>> import transferkit as tk
+    >>> table = pd.DataFrame({"rate": [1e-3, 1e-2, 1e-1], "loss": [2.3, 1.9, 4.0], "smoothed": [2.3, 2.1, 2.8]})
+    >>> found = tk.LearningRateRange(table, 1e-3, "a tenth of 1.0e-02, at which the smoothed loss was lowest (2.1).")
+    >>> found
+    LearningRateRange(suggestion=1.0e-03, 3 steps)
+    >>> found.plot().axes[0].get_xlabel()
+    'Learning rate'
     """
 
     table: pd.DataFrame
     suggestion: float | None
     reason: str
+
+    def __repr__(self) -> str:
+        suggestion = "None" if self.suggestion is None else f"{self.suggestion:.1e}"
+        return f"LearningRateRange(suggestion={suggestion}, {len(self.table)} steps)"
 
     def plot(self, *, language: str = "en") -> "Figure":
         """Draw the loss against the rate, with the suggestion.
