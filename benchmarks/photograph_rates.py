@@ -34,16 +34,24 @@ for _ in range(64):  # 640 x 480 pixels, with as much detail as makes some 100 K
     stream = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=85)
     contents.append(stream.getvalue())
-record = {"machine": machine.describe_machine(), "photograph_bytes": int(np.mean(list(map(len, contents)))), "sizes": []}
+record = {
+    "machine": machine.describe_machine(),
+    "photograph_bytes": int(np.mean(list(map(len, contents)))),
+    "sizes": [],
+}
 for side, count in ((96, 512), (224, 256)):
-    model = tk.build_transfer_model("mobilenet", pretrained=False, freeze=True, input_shape=(side, side, 3), image_size=side)
+    model = tk.build_transfer_model(
+        "mobilenet", pretrained=False, freeze=True, input_shape=(side, side, 3), image_size=side
+    )
     mapper = tk.FeatureMapper(model)
     table = pa.table({"key": range(count), "image": (contents * 8)[:count]})
     mapper(table.slice(0, 64))  # warm up
     start = time.process_time()
     features = mapper(table)
     seconds = (time.process_time() - start) / count
-    record["sizes"].append({"side": side, "cpu_seconds": seconds, "feature_bytes": features["features"].nbytes // count})
+    record["sizes"].append(
+        {"side": side, "cpu_seconds": seconds, "feature_bytes": features["features"].nbytes // count}
+    )
 print(machine.describe_machine(), "\n")
 machine.print_table(
     ["px", "photographs per core and second", "bytes of features"],
