@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from transferkit.features.inspection import excitation_map as excitation_map
     from transferkit.features.inspection import layer_outputs as layer_outputs
     from transferkit.features.inspection import occlusion_map as occlusion_map
-    from transferkit.features.loading import FeatureDataset as FeatureDataset
     from transferkit.features.loading import load_features as load_features
     from transferkit.features.mapping import FeatureMapper as FeatureMapper
     from transferkit.models.backbones import backbone_info as backbone_info
@@ -94,7 +93,6 @@ _EXPORTS = {
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
     "Exported": "deploy.exporting",
-    "FeatureDataset": "features.loading",
     "FeatureMapper": "features.mapping",
     "ImageClassifier": "deploy.prediction",
     "LearningRateRange": "training.learning_rates",

@@ -23,7 +23,7 @@ from transferkit.features.workers import joblib_backend
 pytestmark = pytest.mark.clusters
 
 FAST = {"epochs": 1, "batch_size": 32, "verbose": False, "name": "CNN"}
-PACKAGES = {"dask": "distributed", "ray": "ray", "spark": "joblibspark"}
+PACKAGES = {"dask": "distributed", "spark": "joblibspark", "ray": "ray"}
 SHOWN: dict[str, dict[str, str]] = {}
 
 
@@ -126,7 +126,7 @@ def test_runs_are_those_of_one_process_and_are_found_again(engine, cnn, data, al
 
 
 def test_a_killed_worker_is_replaced_and_nothing_is_trained_twice(engine, cnn, data, alone, tmp_path):
-    (finished,) = tk.repeat(cnn, data, seeds=[0], folder=tmp_path / "runs", **FAST)
+    (finished,) = tk.repeat(cnn, data, seeds=[0], folder=tmp_path / "runs", n_jobs=1, **FAST)
     marker = tmp_path / "killed"
 
     def killed_once(seed):
@@ -172,7 +172,7 @@ def test_a_worker_without_the_data_is_named_and_loses_nothing(engine, cnn, data,
         tk.repeat(cnn, load, seeds=(0, 1), folder=tmp_path / "runs", **FAST)
     assert list(caught.value.failures) == ["CNN-seed-1"]
     there.touch()
-    runs = tk.repeat(cnn, load, seeds=(0, 1), folder=tmp_path / "runs", **FAST)
+    runs = tk.repeat(cnn, load, seeds=(0, 1), folder=tmp_path / "runs", n_jobs=1, **FAST)
     assert runs[0].created == caught.value.runs[0].created
     check(runs, alone)
     show(engine, "worker without the data named")

@@ -38,6 +38,14 @@ class FeatureDataset(Dataset):
 
     Parameters
     ----------
+    name : str
+        What the dataset is called.
+    class_names : tuple of str
+        One name per class, in the order of the labels.
+    train, validation, test : Split
+        Features and labels.
+    labels_per_class, source, split_seed, decoding
+        See `Dataset`.
     network : dict
         What computed the features: ``digest``, ``engine``, ``versions``, ``model``, ``shape``, ``image_shape``.
     """
@@ -92,15 +100,19 @@ def load_features(
         Says train, validation or test, in the same ways. What it leaves empty trains.
     groups : str, mapping or callable, optional
         What an image belongs to, in the same ways: images of one group come into one split.
-    validation, test, split_seed, allow_overlap
-        See `load_image_folder`. Images with equal features count as equal.
+    validation, test, split_seed
+        See `load_image_folder`.
     name : str, optional
         What to call the dataset. The folder's name if None.
+    allow_overlap : bool, default False
+        See `load_image_folder`. Images with equal features count as equal.
 
     Returns
     -------
     FeatureDataset
-        Classes sorted by name, and the images of a split by key.
+        A `Dataset` whose ``images`` are float32 features, memory maps of shape (n, ...), and whose ``paths`` are the keys. Classes are
+        sorted by name, and the images of a split by key. `train`, `fit_head`, `repeat` and `label_efficiency` take it for a model whose
+        frozen part computed these features.
 
     Raises
     ------

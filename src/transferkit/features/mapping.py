@@ -41,17 +41,32 @@ class FeatureMapper:
     -----
     An image that cannot be read is an error; leave such rows out first.
 
-    Examples
-    --------
-    Ray Data::
+    In Ray Data::
 
         mapper = tk.FeatureMapper(model)
         ray.data.read_parquet("photos").map_batches(mapper, batch_format="pyarrow").write_parquet("features")
 
-    Spark, as a function of data frames of pandas::
+    In Spark, as a function of data frames of pandas::
 
         photos = spark.read.parquet("photos")
         photos.mapInPandas(mapper.map_in_pandas, mapper.spark_schema).write.parquet("features")
+
+    Examples
+    --------
+    >>> import io
+    >>> import keras
+    >>> import pandas as pd
+    >>> import transferkit as tk
+    >>> from PIL import Image
+    >>> stream = io.BytesIO()
+    >>> Image.new("RGB", (40, 30), "navy").save(stream, "PNG")
+    >>> photos = pd.DataFrame({"key": ["a", "b"], "image": [stream.getvalue()] * 2})
+    >>> cnn = tk.build_cnn((32, 32, 3), preset="modern", filters=(8, 16))
+    >>> backbone = keras.Model(cnn.inputs, cnn.get_layer("pool").output)
+    >>> mapper = tk.FeatureMapper(tk.build_transfer_model(backbone, freeze=True, input_shape=(32, 32, 3)))
+    >>> (features,) = mapper.map_in_pandas([photos])
+    >>> features["key"].tolist(), len(features["features"][0])
+    (['a', 'b'], 16)
     """
 
     def __init__(
@@ -93,16 +108,16 @@ class FeatureMapper:
         return pa.concat_tables(parts)
 
     def map_in_pandas(self, frames: "Iterable[pd.DataFrame]") -> "Iterator[pd.DataFrame]":
-        """Yield the result for each data frame, as ``DataFrame.mapInPandas`` of Spark wants it.
+        """Return the result for each data frame, as ``DataFrame.mapInPandas`` of Spark wants it.
 
         Parameters
         ----------
         frames : iterable of DataFrame
             With the columns of the keys and of the images.
 
-        Yields
-        ------
-        DataFrame
+        Returns
+        -------
+        iterator of DataFrame
             Columns ``key``, those of `columns`, and ``features``, lists of float32.
         """
         pa = load_pyarrow()
