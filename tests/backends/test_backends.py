@@ -157,7 +157,7 @@ def test_runs_of_two_backends_are_compared_and_that_is_said(trained, folder):
     from dataclasses import replace
 
     run = trained[1]
-    other = replace(run, name="other", environment={**run.environment, "backend": "another"}, model=None)
+    other = replace(run, name="other", key="0" * 64, environment={**run.environment, "backend": "another"}, model=None)
     text = tk.compare_runs([run, other]).to_markdown()
     assert "backend" in text
     assert "another" in text
