@@ -186,7 +186,7 @@ def test_label_budgets(trained, data):
 @covers("cross_validate")
 def test_cross_validation(trained, data):
     runs = tk.cross_validate(lambda seed: transfer(trained, seed=seed), data, folds=2, epochs=1, verbose=False)
-    assert len(runs) == 2
+    assert [run.status for run in runs] == ["completed"]  # one run of all folds
 
 
 @covers("evaluate", "load_model", "load_run", "calibrate")

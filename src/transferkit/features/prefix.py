@@ -252,7 +252,7 @@ class _StepTraces:
         inputs = [self._values[value] for value in step.inputs]
         found = [chosen_backend().trace(partial(run, training=False), inputs, self._variables)]
         if not _is_fixed_by_class(step):
-            again = InModel(partial(run, training=True))
+            again: Any = InModel(partial(run, training=True))
             found.append(chosen_backend().trace(partial(again, training=True), inputs, self._variables))
         self._values |= zip(step.outputs, found[0].outputs, strict=True)
         changes = any(one.changed or one.draws or one.reads & self._learned for one in found)
