@@ -196,7 +196,7 @@ def test_saved_models_and_runs_predict_the_same(trained, data, folder):
     model.save(folder / "model.keras")
     loaded = keras.models.load_model(folder / "model.keras")
     np.testing.assert_allclose(tk.evaluate(loaded, data.test).probabilities, expected, atol=1e-6)
-    again = tk.load_model(tk.load_run(folder / "cnn"))
+    again = tk.load_model(folder / "cnn")
     np.testing.assert_allclose(tk.evaluate(again, data.test).probabilities, expected, atol=1e-6)
     assert tk.calibrate(run).metrics["loss"] > 0
 
