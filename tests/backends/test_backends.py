@@ -322,3 +322,29 @@ def test_a_model_of_another_backend_predicts_the_same(digits):
     model = keras.models.load_model(HERE / "saved_by_tensorflow.keras")
     found = tk.evaluate(model, (digits.test.images[:50], digits.test.labels[:50])).probabilities
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+TWO_DEVICES = """
+import sys
+sys.path[:0] = sys.argv[1:]
+import keras, numpy as np, transferkit as tk
+from conftest import make_digits
+
+data, weights = make_digits().subset(10, seed=0), []
+for distribution in (None, keras.distribution.DataParallel()):
+    keras.distribution.set_distribution(distribution)
+    model = tk.build_cnn((16, 16, 1), filters=(4, 8), preset="modern", seed=1)
+    tk.train(model, data, epochs=1, batch_size=20, verbose=False)
+    weights.append(model.get_weights())
+for one, two in zip(*weights, strict=True):
+    np.testing.assert_allclose(one, two, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is JAX's")
+def test_two_devices_train_the_same_weights_as_one():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", TWO_DEVICES, str(HERE.parent)]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
