@@ -28,9 +28,9 @@ test-clusters: $(VENV)/.installed
 # Public functions on Keras's other backends, in environments without TensorFlow. PyTorch is left out where it cannot be installed.
 test-backends: pyproject.toml
 	test -e $(VENV)-jax/.installed || bash tools/backend.sh $(VENV)-jax jax $(PYTHON)
-	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest tests/backends
+	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -m "not slow" tests/backends
 	test -e $(VENV)-torch/.installed || bash tools/backend.sh $(VENV)-torch torch $(PYTHON) || echo "without PyTorch"
-	test ! -e $(VENV)-torch/.installed || KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest tests/backends
+	test ! -e $(VENV)-torch/.installed || KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -m "not slow" tests/backends
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

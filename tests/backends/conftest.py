@@ -40,7 +40,9 @@ def pytest_sessionfinish():
     table = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     versions = ", ".join(f"{name} {version}" for name, version in chosen_backend().versions().items())
     works = {name: "failed" not in outcomes and "passed" in outcomes for name, outcomes in _FOUND.items()}
-    table[keras.backend.backend()] = {"versions": f"keras {keras.__version__}, {versions}", "works": works}
+    column = table.setdefault(keras.backend.backend(), {"versions": "", "works": {}})
+    column["versions"] = f"keras {keras.__version__}, {versions}"
+    column["works"] |= works  # some tests may be run anew
     file.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     columns = [backend for backend in BACKENDS if backend in table]
     names = sorted({name for backend in columns for name in table[backend]["works"]})

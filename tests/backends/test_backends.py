@@ -1,6 +1,7 @@
 """Every public function that touches a model, on the backend that Keras runs on: KERAS_BACKEND=jax python -m pytest tests/backends."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,8 +61,6 @@ def test_only_the_chosen_backend_is_imported():
         f"m = tk.build_cnn(); print(sorted({others!r} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    if BACKEND == "torch":  # Keras itself looks for JAX there
-        return
     assert found.stdout.splitlines()[-1] == "[]"
 
 
@@ -88,14 +87,9 @@ def test_a_finished_run_is_found_again(trained, data, folder):
 
 
 @covers("train")
-def test_after_ctrl_c_the_weights_are_those_of_an_uninterrupted_training(trained, data, folder):
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            raise KeyboardInterrupt
-
+def test_after_a_kill_the_weights_are_those_of_an_uninterrupted_training(trained, data, folder):
     model = build()
     options = {**OPTIONS, "augment": "flip", "folder": folder, "save_as": "resumed", "name": "cnn"}
-    real = tk.train
 
     code = (
         "import os, sys\nsys.path[:0] = sys.argv[2:]\n"
@@ -111,7 +105,7 @@ def test_after_ctrl_c_the_weights_are_those_of_an_uninterrupted_training(trained
         [sys.executable, "-c", code, str(folder), str(HERE.parent)], check=False, capture_output=True, text=True
     )
     assert killed.returncode == 9, killed.stderr
-    run = real(model, data, **options)
+    run = tk.train(model, data, **options)
     assert [row["epoch"] for row in run.history] == [1, 2]
     for one, two in zip(model.get_weights(), trained[0].get_weights(), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
@@ -157,7 +151,7 @@ def test_runs_of_two_backends_are_compared_and_that_is_said(trained, folder):
     from dataclasses import replace
 
     run = trained[1]
-    other = replace(run, name="other", environment={**run.environment, "backend": "another"}, model=None)
+    other = replace(run, name="other", key="0" * 64, environment={**run.environment, "backend": "another"}, model=None)
     text = tk.compare_runs([run, other]).to_markdown()
     assert "backend" in text
     assert "another" in text
@@ -186,7 +180,7 @@ def test_label_budgets(trained, data):
 @covers("cross_validate")
 def test_cross_validation(trained, data):
     runs = tk.cross_validate(lambda seed: transfer(trained, seed=seed), data, folds=2, epochs=1, verbose=False)
-    assert len(runs) == 2
+    assert [run.status for run in runs] == ["completed"]  # one run of all folds
 
 
 @covers("evaluate", "load_model", "load_run", "calibrate")
@@ -196,7 +190,7 @@ def test_saved_models_and_runs_predict_the_same(trained, data, folder):
     model.save(folder / "model.keras")
     loaded = keras.models.load_model(folder / "model.keras")
     np.testing.assert_allclose(tk.evaluate(loaded, data.test).probabilities, expected, atol=1e-6)
-    again = tk.load_model(tk.load_run(folder / "cnn"))
+    again = tk.load_model(folder / "cnn")
     np.testing.assert_allclose(tk.evaluate(again, data.test).probabilities, expected, atol=1e-6)
     assert tk.calibrate(run).metrics["loss"] > 0
 
@@ -322,3 +316,29 @@ def test_a_model_of_another_backend_predicts_the_same(digits):
     model = keras.models.load_model(HERE / "saved_by_tensorflow.keras")
     found = tk.evaluate(model, (digits.test.images[:50], digits.test.labels[:50])).probabilities
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+TWO_DEVICES = """
+import sys
+sys.path[:0] = sys.argv[1:]
+import keras, numpy as np, transferkit as tk
+from conftest import make_digits
+
+data, weights = make_digits().subset(10, seed=0), []
+for distribution in (None, keras.distribution.DataParallel()):
+    keras.distribution.set_distribution(distribution)
+    model = tk.build_cnn((16, 16, 1), filters=(4, 8), preset="modern", seed=1)
+    tk.train(model, data, epochs=1, batch_size=20, verbose=False)
+    weights.append(model.get_weights())
+for one, two in zip(*weights, strict=True):
+    np.testing.assert_allclose(one, two, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is JAX's")
+def test_two_devices_train_the_same_weights_as_one():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", TWO_DEVICES, str(HERE.parent)]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
