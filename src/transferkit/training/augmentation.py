@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,6 @@ _LEAST_CROP, _CROP_ASPECT = 0.5, 4 / 3
 _DEGREES, _ZOOM = 15.0, 1.2
 _BRIGHTNESS, _CONTRAST = 0.2, 0.2
 _ERASED, _ERASED_ASPECT = (0.02, 0.2), 3.0
-_PIECE = 1 << 16  # pixels that are moved at once: what is needed in between fits into a processor's cache
 
 
 def flip(images: Images, rng: np.random.Generator, view: NDArray[np.int64] | None = None) -> Images:
@@ -182,34 +182,21 @@ def _matrices(a: Any, b: Any, c: Any, d: Any, down: Any, right: Any) -> NDArray[
 
 
 def move(images: Images, matrices: NDArray[np.float64]) -> Images:
-    """Resample images bilinearly; what comes from outside repeats the border pixels."""
-    count, height, width, _ = images.shape
-    each = max(1, _PIECE // (height * width))
-    pieces = [slice(start, start + each) for start in range(0, count, each)]
-    return np.concatenate([_resample(images[piece], matrices[piece]) for piece in pieces] or [images])
-
-
-def _resample(images: Images, matrices: NDArray[np.float64]) -> Images:
-    count, height, width, channels = images.shape
-    centre = np.array([(height - 1) / 2, (width - 1) / 2])
-    y, x = (np.arange(size, dtype=np.float32) - middle for size, middle in zip((height, width), centre, strict=True))
-    parts = matrices[:, :2].astype(np.float32)[..., None, None]
-    found = []
-    for axis, size in enumerate((height, width)):
-        along = parts[:, axis, 0] * y[:, None] + parts[:, axis, 1] * x + (parts[:, axis, 2] + np.float32(centre[axis]))
-        found.append(np.clip(along, 0, size - 1, out=along))
-    low = [place.astype(np.intp) for place in found]
-    high = [np.minimum(place + 1, size - 1) for place, size in zip(low, (height, width), strict=True)]
-    down, right = ((place - floor)[..., None] for place, floor in zip(found, low, strict=True))
-    flat = images.reshape(count * height * width, channels)
-    first = (np.arange(count) * (height * width))[:, None, None]
-
-    def at(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        return np.take(flat, first + rows * width + columns, axis=0, mode="clip").astype(np.float32)
-
-    upper = at(low[0], low[1]) * (1 - right) + at(low[0], high[1]) * right
-    lower = at(high[0], low[1]) * (1 - right) + at(high[0], high[1]) * right
-    return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
+    """Resample images bilinearly, by Keras on its device; what comes from outside repeats the border pixels."""
+    height, width = images.shape[1:3]
+    down, right = (height - 1) / 2, (width - 1) / 2
+    (a, b, row), (c, d, column) = (matrices[:, axis].T for axis in (0, 1))
+    row, column = row + down - a * down - b * right, column + right - c * down - d * right
+    # Keras counts from a corner, and names x before y.
+    transforms = np.stack([d, c, column, b, a, row, 0 * a, 0 * a], axis=1).astype(np.float32)
+    found = keras.ops.image.affine_transform(
+        images.astype(np.float32),
+        transforms,
+        interpolation="bilinear",
+        fill_mode="nearest",
+        data_format="channels_last",
+    )
+    return np.rint(keras.ops.convert_to_numpy(found)).astype(np.uint8)
 
 
 def inside(size: int, start: NDArray[np.float64], length: NDArray[np.float64]) -> NDArray[np.bool_]:
