@@ -73,7 +73,9 @@ def test_train_records_the_backend_and_keeps_statistics(trained, data):
     norm = next(layer for layer in model.layers if isinstance(layer, layers.BatchNormalization))
     assert np.abs(keras.ops.convert_to_numpy(norm.moving_mean)).max() > 1e-3
     assert run.model_info["engine"].startswith("plain")
-    assert [row["loss"] for row in run.history] != sorted(row["loss"] for row in run.history)  # it falls
+    kernels = [layer.get_weights()[0] for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    initial = [layer.get_weights()[0] for layer in build().layers if isinstance(layer, layers.Conv2D)]
+    assert not any(np.allclose(one, two, atol=1e-4) for one, two in zip(kernels, initial, strict=True))
 
 
 @covers("train", "load_run")

@@ -1,7 +1,7 @@
 """Keras on TensorFlow."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -27,8 +27,9 @@ def accelerator() -> str | None:
     devices = [device for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
     if not devices:
         return None
-    details = tf.config.experimental.get_device_details(devices[0])
-    name = str(details.get("device_name", "GPU"))
+    name = str(devices[0].device_type)
+    with suppress(ValueError):  # of a kind that has no details
+        name = str(tf.config.experimental.get_device_details(devices[0]).get("device_name", name))
     return name if len(devices) == 1 else f"{len(devices)} x {name}"
 
 
