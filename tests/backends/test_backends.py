@@ -78,7 +78,7 @@ def test_train_records_the_backend_and_keeps_statistics(trained, data):
     assert not any(np.allclose(one, two, atol=1e-4) for one, two in zip(kernels, initial, strict=True))
 
 
-@covers("train", "load_run")
+@covers("train")
 def test_a_finished_run_is_found_again(trained, data, folder):
     model = build()
     again = tk.train(model, data, augment="flip", name="cnn", folder=folder, **OPTIONS)
@@ -166,7 +166,7 @@ def test_tune(trained, data):
     assert tuned.run.metrics["accuracy"] > 0
 
 
-@covers("label_efficiency", "efficiency_curve")
+@covers("label_efficiency")
 def test_label_budgets(trained, data):
     runs = tk.label_efficiency(
         {"frozen": lambda seed: transfer(trained, seed=seed)},
@@ -185,7 +185,7 @@ def test_cross_validation(trained, data):
     assert [run.status for run in runs] == ["completed"]  # one run of all folds
 
 
-@covers("evaluate", "load_model", "load_run", "calibrate")
+@covers("evaluate", "load_model", "calibrate")
 def test_saved_models_and_runs_predict_the_same(trained, data, folder):
     model, run = trained
     expected = tk.evaluate(model, data.test).probabilities

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
-import jaxlib
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ if jax.config.jax_compilation_cache_dir is None:  # compiling takes longer than 
 
 def versions() -> dict[str, str]:
     """See `transferkit.backends.Backend`, here and below."""
-    return {"jax": str(jax.__version__), "jaxlib": str(jaxlib.__version__)}
+    return {"jax": str(jax.__version__)}
 
 
 def accelerator() -> str | None:
