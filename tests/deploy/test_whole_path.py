@@ -20,6 +20,7 @@ answers = [tk.predict(source, "photos/blue/00.png") for source in ("runs/photos"
 """
 
 
+@pytest.mark.slow  # ONNX takes seconds to write
 def test_from_a_folder_to_litert_and_onnx_and_a_named_prediction_in_under_12_lines(photos, tmp_path, monkeypatch):
     assert sum(bool(line.strip()) for line in LINES.splitlines()) < 12
     (tmp_path / "photos").symlink_to(photos)
