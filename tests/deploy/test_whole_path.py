@@ -20,6 +20,7 @@ answers = [tk.predict(source, "photos/blue/00.png") for source in ("runs/photos"
 """
 
 
+@pytest.mark.slow  # ONNX takes seconds to write
 def test_from_a_folder_to_litert_and_onnx_and_a_named_prediction_in_under_12_lines(photos, tmp_path, monkeypatch):
     assert sum(bool(line.strip()) for line in LINES.splitlines()) < 12
     (tmp_path / "photos").symlink_to(photos)
@@ -29,8 +30,8 @@ def test_from_a_folder_to_litert_and_onnx_and_a_named_prediction_in_under_12_lin
     run, answers = space["run"], space["answers"]
     assert run.class_names == ("blue", "green", "rote Dächer")
     for answer in answers:
-        assert answer["predicted"][0] in run.class_names
-        assert answer["predicted"][0] == answers[0]["predicted"][0]
-        assert answer["probability"][0] == pytest.approx(answers[0]["probability"][0], abs=1e-3)
+        assert answer["predicted"].iloc[0] in run.class_names
+        assert answer["predicted"].iloc[0] == answers[0]["predicted"].iloc[0]
+        assert answer["probability"].iloc[0] == pytest.approx(answers[0]["probability"].iloc[0], abs=1e-3)
     with zipfile.ZipFile("photos.tflite") as archive:  # what readers of LiteRT's associated files open
         assert archive.read("labels.txt").decode("utf-8").splitlines() == list(run.class_names)
