@@ -17,6 +17,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, InvalidInputError
 from transferkit.models.arguments import positive_int
 from transferkit.models.backbones import Preprocessing, backbone_info
+from transferkit.models.hub import HUB
 from transferkit.models.saving import load_model
 from transferkit.models.transfer import build_transfer_model
 from transferkit.runs.records import Candidate, ProbeRecord, Recipe
@@ -116,7 +117,7 @@ def tune(
     preprocessing : str, optional
         Of a backbone of your own; see `build_transfer_model`.
     image_sizes : iterable of int, optional
-        Pixels a side that the backbone sees; 1, 1.5 and 2 times its default size if None.
+        Pixels a side that the backbone sees; 1, 1.5 and 2 times its default size if None, a preset of KerasHub's own size.
     augment : str or iterable of str, default "centred"
         Of fine-tuning: small shifts, rotations and zooms, none of which turns one class into another in most data. See `train`.
     seed : int, default 0
@@ -180,6 +181,8 @@ def _sizes(backbone: Any, image_sizes: Any) -> list[int | None]:
         if image_sizes is not None:
             raise InvalidInputError("image_sizes is for backbones given by name; one of your own keeps its own size.")
         return [None]
+    if image_sizes is None and backbone.startswith(HUB):
+        return [None]  # the preset's own
     if image_sizes is None:
         usual = backbone_info(backbone).default_size
         return [round(share * usual) for share in _SIZES]
@@ -274,7 +277,7 @@ class Tuning:
         if outcome.status != "completed" or row is None:
             say(f"{self.name}: {method} at {size} px has no result ({outcome.status})", verbose=self._recipe.verbose)
             return
-        side = int(training.model.get_layer("backbone").input_shape[1] or 0) if size is None else size
+        side = int(training.model.get_layer("backbone").inputs[0].shape[1] or 0) if size is None else size
         candidate: Candidate = {
             "image_size": side,
             "method": method,
