@@ -17,7 +17,7 @@ FAST = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "verbose": False}
 
 def make_model(*, seed=0, head_seed=0):
     cnn = tk.build_cnn((16, 16, 1), preset="modern", filters=(4, 8), seed=seed)
-    backbone = keras.Model(cnn.inputs, cnn.get_layer("pool").output)
+    backbone = keras.Model(cnn.inputs, cnn.get_layer("pool").output, name="tiny")
     return tk.build_transfer_model(backbone, freeze=True, input_shape=(16, 16, 1), seed=head_seed)
 
 

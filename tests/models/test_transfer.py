@@ -249,7 +249,7 @@ def test_own_backbone_of_another_size_is_refused(network):
         ({"width": 0}, "width must be above 0"),
         ({"backbone": "vgg16", "width": 0.5}, "'vgg16' has no width multiplier"),
         ({"preprocessing": "imagenet"}, "unknown preprocessing 'imagenet'"),
-        ({"pooling": "mean"}, "pooling must be 'avg' or 'max'"),
+        ({"pooling": "mean"}, "pooling must be 'avg', 'max', 'token' or None"),
         ({"dropout": 1}, "dropout"),
         ({"dropout": -0.1}, "dropout"),
         ({"batch_norm_momentum": 1.5}, "batch_norm_momentum"),

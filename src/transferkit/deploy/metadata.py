@@ -77,7 +77,7 @@ def parse_metadata(text: str | bytes, *, where: object) -> ModelMetadata:
     """
     try:
         return _read(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(f"{where}: {NAME} in it does not describe a model ({error}). Export the model again.") from None
 
 

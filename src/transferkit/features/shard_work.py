@@ -133,7 +133,7 @@ def _extract(shard: Shard, job: ShardJob) -> ShardOutcome:
         "network": network.describe(),
         "decoding": asdict(decoding),
         "decoders": decoder_versions(),
-        "columns": job.columns._asdict() if shard.images is None else None,
+        "columns": asdict(job.columns) if shard.images is None else None,
         "shard": content,
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

@@ -24,7 +24,8 @@ _FILES_IN_SHARD: Final = 1024
 _PARQUET: Final = (".parquet", ".pq")
 
 
-class Columns(NamedTuple):
+@dataclass(frozen=True)
+class Columns:
     """Which columns of a Parquet file are the keys, the images, and what goes along with the features."""
 
     key: str = "key"

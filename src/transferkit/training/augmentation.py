@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -183,6 +182,8 @@ def _matrices(a: Any, b: Any, c: Any, d: Any, down: Any, right: Any) -> NDArray[
 
 def move(images: Images, matrices: NDArray[np.float64]) -> Images:
     """Resample images bilinearly, by Keras on its device; what comes from outside repeats the border pixels."""
+    import keras  # samples of images without augmentation are drawn without it
+
     height, width = images.shape[1:3]
     down, right = (height - 1) / 2, (width - 1) / 2
     (a, b, row), (c, d, column) = (matrices[:, axis].T for axis in (0, 1))

@@ -192,12 +192,14 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
         Linear rise at the start of the second phase. Half an epoch if None, a tenth of the epochs with ``epochs="auto"``.
     augment : str or iterable of str, default "auto"
         See `train`. ``"auto"`` is ``"centred"``, small shifts, rotations and zooms, with ``epochs="auto"``, and nothing otherwise.
-        Pass None for none at all.
+        Pass None for none at all. The head phase, which runs on kept features, leaves ``"mixup"`` and ``"cutmix"`` out.
+    label_smoothing, class_weight, early_stopping, average_weights
+        See `train`.
     head : {"logistic", "gradient"}, optional
         How the head learns: exactly, as in `fit_head`, or in steps. Exactly if None, ``epochs="auto"``, there are fewer than
         4,000 images and the head is one softmax layer; in steps otherwise.
-    label_smoothing, class_weight, early_stopping, average_weights, engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
-        See `train`. The head phase, which runs on kept features, leaves ``"mixup"`` and ``"cutmix"`` out.
+    engine, callbacks, folder, save_as, tuning_trials, overwrite, verbose
+        See `train`.
 
     Returns
     -------

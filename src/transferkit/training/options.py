@@ -341,7 +341,7 @@ class Steps(Fitting):
     @property
     def augmentations(self) -> tuple[str, ...]:
         """The names of the augmentations, in a fixed order."""
-        return tuple(self.augment or ())
+        return () if self._is_left("augment") else tuple(self.augment or ())
 
     @property
     def mixes(self) -> bool:
