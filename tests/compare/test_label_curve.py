@@ -214,6 +214,7 @@ def test_arm_without_a_budget_has_no_area():
     assert areas["scratch"] == pytest.approx((0.41 / 2 + 0.6033333 + 0.85 / 2) / 2, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_false_alarms_and_coverage_under_the_null(rng, seeds):
     """Two arms of equal skill, on subsets that move both, at two budgets: few alarms, and the truth, 0, inside."""

@@ -109,6 +109,7 @@ def test_p_of_a_loss_is_scipys_paired_t(runs, table):
     assert row["loss_difference"] < 0
 
 
+@pytest.mark.slow
 def test_equal_models_are_seldom_told_apart_by_any_metric(make_run, rng):
     alarms = dict.fromkeys(("loss", "brier", "f1_macro"), 0)
     for trial in range(60):

@@ -247,6 +247,7 @@ def variants(draw):
     return steps, [*steps[:place], draw(STEPS), *steps[place + 1 :]]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pair=variants())
 def test_any_graph_and_any_change_of_it(pair):
@@ -290,6 +291,7 @@ def test_equal_layers_with_swapped_weights_are_others():
     assert make(False) != make(True)
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_address(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -195,6 +195,7 @@ def test_configuration_of_no_model_is_refused(folder, text):
         load_model(folder)
 
 
+@pytest.mark.slow
 def test_keras_file_reloads_in_a_fresh_process_without_transferkit(network, tmp_path, rng):
     images = rng.integers(0, 256, (4, 12, 12, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)

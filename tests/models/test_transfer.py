@@ -144,6 +144,7 @@ def test_images_of_any_size_are_resized(network, rng):
 # Backbones of the user's own
 
 
+@pytest.mark.slow
 def test_own_backbone_is_copied_and_left_alone(network, images, labels):
     before = [array.copy() for array in network.get_weights()]
     model = build_transfer_model(network, **TINY)

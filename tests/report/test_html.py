@@ -126,6 +126,7 @@ def test_two_processes_write_the_same_report_byte_for_byte(tmp_path, weak, stron
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_page_shows_test_images_if_it_is_given_them(weak, strong, digits, language):
     told = {"test_fingerprint": digits.fingerprints["test"]}

@@ -40,6 +40,7 @@ def test_duplicated_images_raise_no_false_alarms(rng):
     assert unguarded / TRIALS > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "images"), [(2, 60), (3, 60), (3, 1000), (10, 300)])
 def test_trained_models_are_not_told_apart_by_luck(rng, make_answers, seeds, images):
     """One fixed model and several fixed ones with the same mean accuracy, on new images each time."""

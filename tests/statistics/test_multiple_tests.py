@@ -3,12 +3,14 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferkit.statistics.multiple_tests import adjust_holm
 
 
+@pytest.mark.slow
 @settings(max_examples=20)  # the oracle takes long
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_statsmodels(p_values):

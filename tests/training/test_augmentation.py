@@ -68,6 +68,7 @@ def test_order_of_names_does_not_matter():
     assert check_augmentations(["shift", "flip"]) == check_augmentations(["flip", "shift"]) == ("flip", "shift")
 
 
+@pytest.mark.slow
 @given(images, st.integers(0, 99), st.sampled_from(sorted(PRESETS)), st.integers(1, 6))
 def test_a_view_of_an_image_is_the_same_in_every_batch(pixels, seed, preset, views):
     names = check_augmentations(preset)

@@ -31,6 +31,7 @@ EACH = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "monitor"), EACH)
 def test_each_works_on_kept_features_plainly_and_in_both_phases(transfer, digits, tmp_path, kind, monitor):
     data = digits.subset(5)
@@ -45,6 +46,7 @@ def test_each_works_on_kept_features_plainly_and_in_both_phases(transfer, digits
         assert [row["phase"] for row in run.history] == ["head", "all"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plateau", "rates"])
 def test_those_that_set_the_rate_are_refused_beside_a_schedule(transfer, digits, tmp_path, kind):
     made = CALLBACKS[kind]("val_loss", tmp_path)
@@ -68,6 +70,7 @@ def test_averaging_callbacks_work(transfer, digits):
         assert tk.train(model, digits.subset(5), epochs=2, callbacks=[swap], **QUIET).status == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "count"),
     [
@@ -178,6 +181,7 @@ def test_early_stopping_ends_a_phase_and_is_recorded(digits, transfer):
     assert "callbacks" not in run.recipe
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_what_an_optimiser_with_use_ema_ends_with(digits, transfer):
     options = {"epochs": 2, "seed": 1, "verbose": False}
     run = tk.train(transfer(True), digits, average_weights=0.9, learning_rate=0.1, **options)

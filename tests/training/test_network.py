@@ -13,6 +13,7 @@ from transferkit.training.network import Tail, choose_network
 OPTIONS = {"epochs": 2, "batch_size": 32, "verbose": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("freeze", "augment", "engine"),
     [

@@ -93,6 +93,7 @@ def test_own_call_of_a_nested_model_is_run(digits):
     np.testing.assert_allclose(run.test_probabilities, model.predict(data.test.images, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [

@@ -225,6 +225,7 @@ def test_an_error_of_every_run_is_raised_itself(build, data):
             tk.repeat(build, wrong, seeds=(0, 1), **FAST)
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_process_gives(runs, cnn, data):
     fanned_out = tk.repeat(lambda seed: cnn(seed=seed), data, seeds=(3, 1), name="CNN", n_jobs=2, **FAST)
     for run, other in zip(runs, fanned_out, strict=True):
@@ -249,6 +250,7 @@ def test_failures_and_warnings_cross_processes(data, tmp_path):
     assert "build_or_fail" in caught.value.failures["CNN-seed-1"].__notes__[0]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_an_error_and_loses_no_finished_run(cnn, data, tmp_path):
     options = {"name": "CNN", "folder": tmp_path, **FAST}
     (finished,) = tk.repeat(cnn, data, seeds=[0], **options)

@@ -72,7 +72,7 @@ def test_head_of_fine_tuning_is_the_exact_one_and_never_lost(digits, transfer, c
 
 
 def test_killed_after_an_exact_head_goes_on(digits, transfer, tmp_path):
-    small, options = digits.subset(20), {"name": "run", "epochs": 3, "head": "logistic", "verbose": False}
+    small, options = digits.subset(5), {"name": "run", "epochs": 3, "head": "logistic", "verbose": False}
     whole = tk.fine_tune(transfer(True), small, **options)
 
     class Stop(keras.callbacks.Callback):
@@ -94,6 +94,7 @@ def test_wrong_heads_are_refused(wrong):
         FineTuneRecipe(**wrong)
 
 
+@pytest.mark.slow
 def test_a_head_that_is_no_softmax_layer_learns_in_steps(digits, transfer):
     model = transfer(True)
     model.compile("adam", "categorical_focal_crossentropy", metrics=["accuracy"])
@@ -107,6 +108,7 @@ def test_head_on_a_frozen_backbone_gets_its_steps(digits, transfer):
     assert (run.recipe["epochs"], run.recipe["batch_size"]) == (24, 16)
 
 
+@pytest.mark.slow
 def test_without_epochs_a_pretrained_or_partly_frozen_network_gets_them_chosen_and_another_gets_ten(digits, transfer):
     small = digits.subset(3)
     chosen = tk.train(transfer("relu"), small, verbose=False)
@@ -131,7 +133,7 @@ class Forget(keras.callbacks.Callback):
 
 def test_it_is_said_if_fine_tuning_was_no_better_than_the_head(digits, transfer):
     options = {"head_epochs": 3, "epochs": 1, "learning_rate": 1e-9, "callbacks": Forget(), "verbose": False}
-    run = tk.fine_tune(transfer(True), digits, **options)
+    run = tk.fine_tune(transfer(True), digits.subset(20), **options)
     assert run.selected_epoch <= 3
     assert "no epoch of fine-tuning was better" in run.notes[0]
 
