@@ -1,10 +1,11 @@
 """What README's eight lines, or two networks of the assignment, do on each backend of Keras.
 
-    python benchmarks/backends.py lines|arms [--backends tensorflow jax torch] [--python jax=PATH torch=PATH] [--folder docs/results/backends]
+    python benchmarks/backends.py lines|arms [--quick] [--backends tensorflow jax torch] [--python jax=PATH torch=PATH] [--folder docs/results/backends]
 
 ``lines`` runs the code block of README.md with 100 images of each class; ``arms`` trains the CNN and the frozen MobileNet of
 examples/assignment.py with the same seed. Each backend runs in a process of its own with an empty cache, so that everything is computed
 and compiled, and its result is added to ``lines.json`` or ``arms.json`` and ``.txt`` in the folder. CPU seconds are those of all threads.
+``--quick`` takes one epoch and few images, to see that everything runs, and writes nothing.
 """
 
 import argparse
@@ -34,12 +35,22 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     }
 
 
-def run_lines() -> dict[str, Any]:
+def cut(data: Any) -> Any:
+    """Return a hundred training and test images."""
+    import transferkit as tk
+
+    train, validation, test = (tuple(part[:100] for part in split) for split in data)
+    return tk.Dataset.from_arrays(train, test, validation=validation, allow_overlap=True)
+
+
+def run_lines(*, quick: bool) -> dict[str, Any]:
     """Run README's eight lines in their small size, one after the other."""
     text = (HERE.parent / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(import transferkit.*?)```", text, re.DOTALL)
-    lines = block.replace("tk.load_fashion_mnist()", SMALL).splitlines()
-    space: dict[str, Any] = {}
+    lines = block.replace("tk.load_fashion_mnist()", f"cut({SMALL})" if quick else SMALL).splitlines()
+    if quick:
+        lines = [re.sub(r"epochs=\d+", "epochs=1", line) for line in lines]
+    space: dict[str, Any] = {"cut": cut}
     found = {}
     for line in filter(None, lines):
         _, times = timed(lambda line=line: exec(line, space))  # noqa: S102 - our own README
@@ -49,12 +60,13 @@ def run_lines() -> dict[str, Any]:
     return found
 
 
-def run_arms() -> dict[str, Any]:
+def run_arms(*, quick: bool) -> dict[str, Any]:
     """Train the CNN and the frozen MobileNet of the quick assignment."""
     import transferkit as tk
     from transferkit import files
 
     data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
+    data = cut(data) if quick else data
     recipe = {"schedule": "cosine", "label_smoothing": 0.1, "augment": "flip", "batch_size": 32, "verbose": False}
     arms: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
         "CNN": (tk.build_cnn, {"epochs": 60}),
@@ -67,7 +79,8 @@ def run_arms() -> dict[str, Any]:
     for name, (build, options) in arms.items():
         model = build()
         initial = files.sha256_arrays(*model.get_weights())
-        run, times = timed(lambda model=model, options=options: tk.train(model, data, seed=0, **recipe, **options))
+        given = recipe | options | ({"epochs": 1} if quick else {})
+        run, times = timed(lambda model=model, given=given: tk.train(model, data, seed=0, **given))
         found[name] = {**times, "accuracy": run.metrics["accuracy"], "initial_weights": initial}
     return found
 
@@ -75,9 +88,9 @@ def run_arms() -> dict[str, Any]:
 TASKS = {"lines": run_lines, "arms": run_arms}
 
 
-def measure(task: str) -> None:
+def measure(task: str, *, quick: bool) -> None:
     """Run a task on the backend of this process and print the result as one line of JSON."""
-    found = TASKS[task]()
+    found = TASKS[task](quick=quick)
     from transferkit.training.environment import describe_environment
 
     print("RESULT " + json.dumps({"environment": describe_environment(), "results": found}))
@@ -113,14 +126,15 @@ def main() -> None:
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--python", nargs="*", default=[], help="interpreters, by backend: jax=.venv-jax/bin/python")
     parser.add_argument("--folder", type=Path, default=HERE.parent / "docs" / "results" / "backends")
+    parser.add_argument("--quick", action="store_true", help="few images, one epoch, no file")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        measure(options.task)
+        measure(options.task, quick=options.quick)
         return
     pythons = dict(given.split("=", 1) for given in options.python)
     file = options.folder / f"{options.task}.json"
-    results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not options.quick else {}
     for backend in options.backends:
         with tempfile.TemporaryDirectory() as home:
             environment = os.environ | {
@@ -129,6 +143,7 @@ def main() -> None:
                 "TRANSFERKIT_HOME": f"{home}/transferkit",
             }
             command = [pythons.get(backend, sys.executable), __file__, options.task, "--one"]
+            command += ["--quick"] if options.quick else []
             done = subprocess.run(  # noqa: S603 - our own file
                 command, env=environment, stdout=subprocess.PIPE, text=True, check=False
             )
@@ -136,6 +151,8 @@ def main() -> None:
         if not lines:
             sys.exit(f"{backend} was not measured; it said so above.")
         results[backend] = json.loads(lines[0].removeprefix("RESULT "))
+        if options.quick:
+            continue
         options.folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         file.with_suffix(".txt").write_text(table(results), encoding="utf-8")
