@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from transferkit.backends import chosen_backend
 from transferkit.errors import TransferKitWarning, UnknownNameError
 from transferkit.features import engine as engines
 from transferkit.features.prefix import find_prefix
@@ -119,3 +120,17 @@ def test_lower_precision_is_left_to_keras(images, tmp_path):
         keras.config.set_dtype_policy("float32")
     assert prefix.compute_dtype == "bfloat16"
     assert engines.load_engine(prefix, "litert", images, folder=tmp_path) is None
+
+
+def test_an_accelerator_computes_features_in_large_batches(monkeypatch):
+    sizes = []
+
+    def compiled(function, variables):
+        return lambda images: sizes.append(len(images)) or np.zeros((len(images), 2), np.float32)
+
+    monkeypatch.setattr(chosen_backend(), "compiled", compiled)
+    prefix = SimpleNamespace(weights=[])
+    for accelerator in (None, "a GPU"):
+        monkeypatch.setattr(chosen_backend(), "accelerator", lambda accelerator=accelerator: accelerator)
+        engines.keras_engine(prefix)(np.zeros((600, 1), np.uint8))
+    assert sizes == [*[64] * 9, 24, 512, 88]

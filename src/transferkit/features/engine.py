@@ -23,6 +23,7 @@ Engine = Literal["auto", "litert", "keras"]
 _CONVERTED = "prefix.tflite"  # the checksum, then the converted prefix
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _CHECK_IMAGES = 8
+_ACCELERATED_BATCH = 512
 
 
 def check_engine(engine: str, engines: Any = Engine) -> None:
@@ -167,8 +168,9 @@ def _convert(prefix: Prefix, shape: tuple[int, ...], dtype: Any) -> bytes:
 
 
 def keras_engine(prefix: Prefix) -> Compute:
-    """Return a function from images to features that runs the layers with Keras."""
-    return partial(in_batches, chosen_backend().compiled(prefix, prefix.weights))
+    """Return a function from images to features that runs the layers with Keras, in large batches on an accelerator."""
+    batch_size = BATCH_SIZE if chosen_backend().accelerator() is None else _ACCELERATED_BATCH
+    return partial(in_batches, chosen_backend().compiled(prefix, prefix.weights), batch_size=batch_size)
 
 
 def _first_line(error: Exception) -> str:

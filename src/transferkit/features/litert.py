@@ -32,7 +32,7 @@ def litert_engine(converted: bytes) -> Compute:
     return partial(in_batches, compute)
 
 
-def in_batches(compute: Compute, images: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the features of all images, computed in batches of 64."""
-    starts = range(0, len(images), BATCH_SIZE)
-    return np.concatenate([compute(np.asarray(images[start : start + BATCH_SIZE])) for start in starts])
+def in_batches(compute: Compute, images: NDArray[Any], *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+    """Return the features of all images, computed in batches."""
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([compute(np.asarray(images[start : start + batch_size])) for start in starts])

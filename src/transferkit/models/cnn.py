@@ -19,6 +19,7 @@ from transferkit.models.arguments import (
     positive_ints,
     rate,
 )
+from transferkit.models.precision import Precision, computing_in
 
 _PRESETS = ("course", "modern")
 
@@ -34,6 +35,7 @@ def build_cnn(
     learning_rate: float = 1e-3,
     loss: Loss = "crossentropy",
     seed: int = 0,
+    precision: Precision | None = None,
 ) -> Any:
     """Build and compile a convolutional network that takes raw pixels.
 
@@ -62,6 +64,9 @@ def build_cnn(
         Keras's own ``fit`` needs one-hot labels then; `train` and `fine_tune` make them.
     seed : int, default 0
         Initial weights and dropout follow from it alone; no global random state is touched.
+    precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}, optional
+        What the layers compute in; weights and probabilities stay in float32. ``"auto"`` is ``"mixed_bfloat16"`` on an accelerator. Keras's
+        ``dtype_policy`` if None, and for ``"auto"`` on a CPU. A run records it.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def build_cnn(
         raise InvalidInputError(
             f"the modern network has no dense layer; got dense_units={dense_units!r}. Leave it out."
         )
-    with seeded(seed):
+    with seeded(seed), computing_in(precision):
         inputs = keras.Input(input_shape, dtype="float32", name="images")
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(inputs)
         x = _course_body(x, widths, hidden) if preset == "course" else _modern_body(x, widths)

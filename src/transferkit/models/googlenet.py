@@ -16,6 +16,7 @@ from transferkit.models.arguments import (
     positive_int,
     rate,
 )
+from transferkit.models.precision import Precision, computing_in
 
 # Table 1 of the paper: channels of 1x1, of the reduction before 3x3, 3x3, the reduction before 5x5, 5x5, and behind the pooling.
 _MODULES = {
@@ -43,6 +44,7 @@ def build_googlenet(
     learning_rate: float = 1e-3,
     loss: Loss = "crossentropy",
     seed: int = 0,
+    precision: Precision | None = None,
 ) -> Any:
     """Build and compile GoogLeNet (Szegedy et al. 2015, doi:10.1109/CVPR.2015.7298594) for raw pixels of any size.
 
@@ -68,6 +70,9 @@ def build_googlenet(
         Keras's own ``fit`` needs one-hot labels then; `train` and `fine_tune` make them.
     seed : int, default 0
         Initial weights and dropout follow from it alone; no global random state is touched.
+    precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}, optional
+        What the layers compute in; weights and probabilities stay in float32. ``"auto"`` is ``"mixed_bfloat16"`` on an accelerator. Keras's
+        ``dtype_policy`` if None, and for ``"auto"`` on a CPU. A run records it.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def build_googlenet(
             f"GoogLeNet needs images of a fixed size, {_SMALLEST_SIDE} pixels a side or more; got input_shape={input_shape}."
         )
     halvings = _stem_halvings(min(input_shape[:2]))
-    with seeded(seed):
+    with seeded(seed), computing_in(precision):
         inputs = keras.Input(input_shape, dtype="float32", name="images")
         x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(inputs)
         x = _stem(x, halvings, width)

@@ -23,6 +23,7 @@ from transferkit.models.backbones import Backbone, Preprocessing, backbone_info
 from transferkit.models.freezing import leaves, set_frozen
 from transferkit.models.hub import HUB, load_hub
 from transferkit.models.keras_internals import has_own_call, settle_names
+from transferkit.models.precision import Precision, computing_in
 from transferkit.models.preprocessing import Affine, adapt_pixels, check_preprocessing
 from transferkit.models.program import model_program_digest
 from transferkit.models.weights import WeightsProvenance, load_path, load_pretrained
@@ -44,6 +45,7 @@ def build_transfer_model(
     learning_rate: float = 1e-3,
     loss: Loss = "crossentropy",
     seed: int = 0,
+    precision: Precision | None = None,
 ) -> Any:
     """Build and compile a classifier on raw pixels from a backbone and a new head.
 
@@ -93,6 +95,10 @@ def build_transfer_model(
         Keras's own ``fit`` needs one-hot labels then; `train` and `fine_tune` make them.
     seed : int, default 0
         Initial weights and dropout follow from it alone; no global random state is touched.
+    precision : {"auto", "float32", "mixed_bfloat16", "mixed_float16"}, optional
+        What the layers compute in; weights and probabilities stay in float32. ``"auto"`` is ``"mixed_bfloat16"`` on an accelerator. Keras's
+        ``dtype_policy`` if None, and for ``"auto"`` on a CPU. A run records it. The layers of a model of your own keep
+        what they have.
 
     Returns
     -------
@@ -165,7 +171,7 @@ def build_transfer_model(
         image_size = positive_int("image_size", image_size)
     extra_tokens = 0
     mode: Preprocessing | Affine
-    with seeded(seed):
+    with seeded(seed), computing_in(precision):
         if isinstance(backbone, str) and backbone.startswith(HUB):
             _refuse_width(width)
             found = load_hub(backbone, pretrained, image_size)

@@ -51,7 +51,8 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         What tables and plots call the run; the model's name if None.
     batch_size : int or "auto", optional
         Images in a step; 64 if None, and where epochs are chosen 16 below 320 training images, 32 below 4,000, 64 above. ``"auto"``
-        is those as well, but 256 on an accelerator from 10,000 images on. The run records what it became.
+        is those as well, but 256 on an accelerator from 10,000 images on, and half of it, with a warning, if a step does not fit into its
+        memory. The run records what it became.
     learning_rate : float, optional
         Peak step size; the one that the model is compiled with if None.
     schedule : {"constant", "cosine"}, default "constant"

@@ -183,14 +183,14 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool) -> ProbeRecord:
+def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool, images: int = _PROBE_IMAGES) -> ProbeRecord:
     """Return the loss of one fixed batch at the weights as they are, and the norm of its gradient for each trained variable.
 
     One real step with the model's own code, loss and dropout, of plain gradient descent with rate 1, so that the weights move by
     the gradient; then everything is put back.
     """
     count = len(data.train.labels)
-    chosen = np.sort(np.random.default_rng(0).permutation(count)[:_PROBE_IMAGES])
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[:images])
     labels = data.train.labels[chosen]
     targets = np.eye(data.num_classes, dtype=np.float32)[labels] if one_hot else labels
     restore = snapshot(model)

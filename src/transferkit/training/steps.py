@@ -51,6 +51,7 @@ from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
 from transferkit.training.logistic import STRENGTHS, fit_strengths, softmax_layer
 from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
+from transferkit.training.memory import fit_into_memory
 from transferkit.training.network import Engine, Network, check_features, choose_network
 from transferkit.training.options import (
     USUAL_EPOCHS,
@@ -84,8 +85,11 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
         raise InvalidInputError(
             "early_stopping watches the validation loss, but the data have no validation split. Keep one back, or leave it out."
         )
+    left = steps.batch_size == "auto"
     steps = _settle(model, data, steps)
     _check_rates(model, steps)
+    if left:
+        steps = fit_into_memory(model, data, steps)
     return keep(GradientSteps(model, data, steps), steps)
 
 
@@ -434,6 +438,7 @@ class GradientSteps:
 
     def _outcome(self, status: Any) -> Outcome:
         model, data, epochs = self.model, self.data, [row["epoch"] for row in self._progress.history]
+        policy = model.dtype_policy.name
         return Outcome(
             status=status,
             history=self._progress.history,
@@ -446,6 +451,7 @@ class GradientSteps:
             probe=self._progress.probe,
             test_seconds=lambda: seconds_for_test(model, data),
             notes=self._head_was_best() if status == "completed" else [],
+            versions={} if policy == keras.config.dtype_policy().name else {"precision": policy},
         )
 
     def _head_was_best(self) -> list[str]:

@@ -1,0 +1,67 @@
+"""A batch left to the machine is halved once, before training, where an accelerator's memory is too small."""
+
+import numpy as np
+import pytest
+
+import transferkit as tk
+from transferkit.backends import chosen_backend
+from transferkit.errors import TransferKitWarning
+from transferkit.training import memory
+from transferkit.training.options import TrainRecipe
+
+
+@pytest.fixture(scope="module")
+def data(digits):
+    return digits.subset(4, seed=0)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Return the sizes of the steps that were tried on a GPU whose memory is too small for each."""
+    sizes = []
+
+    def step(*arguments, images, **named):
+        sizes.append(images)
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9.1 GiB.")
+
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
+    monkeypatch.setattr(memory, "probe_network", step)
+    return sizes
+
+
+def build():
+    return tk.build_cnn((16, 16, 1), filters=(4,), dense_units=4)
+
+
+def test_the_batch_is_halved_once_and_recorded(data, tried):
+    model = build()
+    before = model.get_weights()
+    with pytest.warns(TransferKitWarning, match="16 images does not fit"):
+        run = tk.train(model, data, epochs=1, batch_size="auto", verbose=False)
+    assert tried == [16]
+    assert run.recipe["batch_size"] == 8
+    assert any(not np.array_equal(one, two) for one, two in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_number_is_taken_as_it_is(data, tried):
+    run = tk.train(build(), data, epochs=1, batch_size=16, verbose=False)
+    assert (tried, run.recipe["batch_size"]) == ([], 16)
+
+
+def test_a_step_that_fits_changes_nothing(data, monkeypatch):
+    model = build()
+    before = model.get_weights()
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
+    steps = TrainRecipe(epochs=1, batch_size=16)
+    assert memory.fit_into_memory(model, data, steps) is steps
+    for one, two in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_another_error_is_raised(data, tried, monkeypatch):
+    def step(*arguments, **named):
+        raise ValueError("a shape")
+
+    monkeypatch.setattr(memory, "probe_network", step)
+    with pytest.raises(ValueError, match="a shape"):
+        tk.train(build(), data, epochs=1, batch_size="auto", verbose=False)
