@@ -1,6 +1,7 @@
 """Digests of values: equal for what is equal, different for what is not, in every process."""
 
 import functools
+import importlib
 import subprocess
 import sys
 import tempfile
@@ -287,3 +288,16 @@ def test_weight_decay_that_leaves_variables_out_counts():
     single.exclude_from_weight_decay(var_list=[keras.Variable(1.0)])
     with pytest.raises(UnidentifiedError, match="AdamW"):
         value_digest(single)
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages", "own"])
+def test_what_any_folder_of_packages_holds_is_its_name_there(folder, tmp_path, monkeypatch):
+    name = f"module_in_{folder[:4]}"
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / f"{name}.py").write_text("FACTOR = 1.0\ndef scaled(x): return x * FACTOR\n")
+    monkeypatch.syspath_prepend(tmp_path / folder)
+    module = importlib.import_module(name)
+    before = value_digest(module.scaled)
+    module.FACTOR = 2.0
+    assert (value_digest(module.scaled) == before) == (folder != "own")
+    del sys.modules[name]

@@ -37,6 +37,7 @@ _PLAIN = (type(None), type(Ellipsis), type(NotImplemented), bool, int, float, co
 _PLACES = tuple(
     {str(Path(path).resolve()) for path in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
+_FOLDERS = {"site-packages", "dist-packages"}  # also those of the user, of the system, and of a .pth file
 _NO_BODY = ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__firstlineno__",
             "__static_attributes__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__")  # fmt: skip
 
@@ -265,7 +266,13 @@ def _is_library(module: str) -> bool:
     if top in sys.stdlib_module_names or top == "transferkit":
         return True
     file = getattr(sys.modules.get(module) or sys.modules.get(top), "__file__", None)
-    return file is not None and str(Path(file).resolve()).startswith(_PLACES)
+    return file is not None and _is_place(file)
+
+
+def _is_place(path: str) -> bool:
+    """Whether a path lies where packages are installed; a link to one's own code does not."""
+    real = Path(path).resolve()
+    return str(real).startswith(_PLACES) or not _FOLDERS.isdisjoint(real.parts)
 
 
 def is_installed(thing: Any) -> bool:
@@ -311,7 +318,7 @@ def _own_module(name: str) -> types.ModuleType | None:
             return None if _is_library(name) else sys.modules[name]
         spec = None if top in sys.stdlib_module_names else importlib.util.find_spec(top)
         places = [] if spec is None else [*(spec.submodule_search_locations or [str(spec.origin)])]
-        return importlib.import_module(name) if places and not str(places[0]).startswith(_PLACES) else None
+        return importlib.import_module(name) if places and not _is_place(str(places[0])) else None
     except Exception:  # noqa: BLE001 - whatever importing raises; running the code will raise it again
         return None
 
