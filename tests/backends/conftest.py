@@ -18,6 +18,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.backends)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def each_program_is_compiled_once():
+    """Let JAX take what was compiled for an equal network, however short that took."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
