@@ -46,6 +46,7 @@ def test_an_unknown_precision_is_refused_and_keras_left_as_it_was():
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_a_run_records_the_precision_of_its_network(digits):
     data = digits.subset(4, seed=0)
     run = tk.train(build(precision="mixed_bfloat16"), data, epochs=1, verbose=False)
