@@ -21,7 +21,7 @@ def gpu(monkeypatch):
     "builder",
     [
         build,
-        lambda **options: tk.build_transfer_model("mobilenet", False, width=0.25, image_size=32, **options),
+        lambda **options: tk.build_transfer_model("mobilenet", False, width=0.25, image_size=64, **options),
         lambda **options: tk.build_googlenet(width=0.25, **options),
     ],
     ids=["cnn", "transfer", "googlenet"],

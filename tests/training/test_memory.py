@@ -52,7 +52,7 @@ def test_a_step_that_fits_changes_nothing(data, monkeypatch):
     model = build()
     before = model.get_weights()
     monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
-    steps = TrainRecipe(epochs=1, batch_size=16)
+    steps = TrainRecipe(epochs=1, batch_size=16).settled(40)
     assert memory.fit_into_memory(model, data, steps) is steps
     for one, two in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
