@@ -28,7 +28,7 @@ arguments = parser.parse_args()
 
 rng = np.random.default_rng(0)
 contents = []
-for _ in range(64):  # 640 x 480 pixels, with as much detail as makes some 100 KB
+for _ in range(16):  # 640 x 480 pixels, with as much detail as makes some 100 KB
     coarse = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((640, 480), Image.Resampling.BICUBIC)
     pixels = np.asarray(coarse, np.float32) + rng.normal(0, 9, (480, 640, 3))
     stream = io.BytesIO()
@@ -39,7 +39,7 @@ record = {
     "photograph_bytes": int(np.mean(list(map(len, contents)))),
     "sizes": [],
 }
-for side, count in ((96, 512), (224, 256)):
+for side, count in ((96, 128), (224, 64)):
     model = tk.build_transfer_model(
         "mobilenet", pretrained=False, freeze=True, input_shape=(side, side, 3), image_size=side
     )

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 import keras
 import machine
@@ -106,17 +108,19 @@ def engine(name: str, scratch: Path):
     elif name == "ray":
         import ray
 
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        yield {"backend": "ray", "n_jobs": 2}
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 << 20)
+        yield {"backend": "ray"}
         ray.shutdown()
     else:
         from pyspark.sql import SparkSession
 
-        # Two Python workers; a task whose worker is killed is tried again.
-        builder = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false")
-        session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
+        # Two workers with one core each; a task whose Python process is killed is tried again.
+        builder = SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.ui.enabled", "false")
+        for place in ("spark.driver.host", "spark.driver.bindAddress"):
+            builder = builder.config(place, "127.0.0.1")
+        session = builder.getOrCreate()
         session.sparkContext.setLogLevel("OFF")
-        yield {"backend": "spark", "n_jobs": 2}
+        yield {"backend": "spark"}
         session.stop()
 
 

@@ -117,6 +117,19 @@ def test_runs_of_one_name_must_be_seeds_of_one_recipe(weak, change, says):
         compare_runs([weak, other])
 
 
+def test_the_number_that_keras_gives_a_backbone_without_a_name_is_no_difference(weak):
+    first, second = (
+        replace(
+            weak,
+            seed=seed,
+            key=str(seed),
+            model_info=weak.model_info | {"provenance": {"source": "user-model", "backbone": name}},
+        )
+        for seed, name in enumerate(("functional_3", "functional_17"))
+    )
+    assert compare_runs([first, second]).table.loc["weak", "seeds"] == 2
+
+
 def test_a_seed_within_the_recipe_is_no_difference(weak):
     first, second = (
         replace(weak, seed=seed, key=str(seed), recipe=weak.recipe | {"estimator": {"svc__random_state": seed}})

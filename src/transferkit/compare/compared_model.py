@@ -1,5 +1,6 @@
 """The runs of one model: one recipe, trained once for each seed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from transferkit.statistics.image_scores import score_images
 _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
 # Not the source: the same file comes from a cache or a server.
 _WEIGHTS: Final = ("sha256", "backbone", "width", "image_size")
+# Keras numbers models without a name, so that each seed's backbone would be called something else.
+_NUMBERED: Final = re.compile(r"(functional|sequential)_\d+")
 # scikit-learn's classifiers whose result no seed changes, if they stand last in a pipeline as build_baseline makes it.
 _WITHOUT_CHANCE: Final = ("KNeighborsClassifier", "LogisticRegression", "GaussianNB", "HistGradientBoostingClassifier")
 _MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
@@ -175,6 +178,8 @@ def _describe(run: Run) -> dict[str, Any]:
     sizes = {key: run.model_info.get(key) for key in _MUST_AGREE}
     data = {key: run.dataset.get(key) for key in ("train_size", "validation_size", "labels_per_class")}
     weights = {key: run.provenance.get(key) for key in _WEIGHTS}
+    if numbered := _NUMBERED.fullmatch(str(weights["backbone"])):
+        weights["backbone"] = numbered[1]
     choice = {"selection": run.selection, "tuning_trials": run.tuning_trials}
     return _without_seeds(run.recipe) | sizes | data | weights | choice
 

@@ -91,7 +91,7 @@ def extract_features(
         The joblib backend that hands out the shards: ``"loky"`` (processes on this machine), ``"dask"``, ``"ray"``, ``"spark"``. What
         ``joblib.parallel_config`` says if None.
     n_jobs : int, optional
-        How many shards at once; see `joblib.Parallel`.
+        How many shards at once; see `joblib.Parallel`. With `backend` as many as it has workers, otherwise 1 if None.
     key, image : str, default "key" and "image"
         The columns of Parquet files that name an image (strings or integers), and that hold the bytes of an image file.
     columns : sequence of str

@@ -14,7 +14,7 @@ ROUNDS: Final = 3
 
 
 def joblib_backend(name: str | None) -> AbstractContextManager[Any]:
-    """Return a context in which joblib hands out work by a backend; those of Ray and Spark are registered first."""
+    """Return a context in which joblib hands out work by a backend, to all its workers; those of Ray and Spark are registered first."""
     if name is None:
         return nullcontext()
     package = {"ray": "ray", "spark": "joblibspark", "dask": "distributed"}.get(name, "joblib")
@@ -33,7 +33,7 @@ def joblib_backend(name: str | None) -> AbstractContextManager[Any]:
         raise MissingDependencyError(
             f"the backend {name!r} needs the package {package} ({error}): pip install 'transferkit[clusters]'."
         ) from None
-    context: AbstractContextManager[Any] = joblib.parallel_config(backend=name)
+    context: AbstractContextManager[Any] = joblib.parallel_config(backend=name, n_jobs=-1)
     return context
 
 
