@@ -121,7 +121,7 @@ class FeatureFile:
         with files.open_file(path) as stream:
             try:
                 metadata = pq.read_metadata(stream).metadata or {}
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, ValueError) as error:
                 raise DataError(f"{path} is damaged, or no Parquet file: {error}") from None
         if _RECORD not in metadata:
             raise DataError(f"{path} has no record of what computed it: it was not written by extract_features.")

@@ -164,7 +164,7 @@ def _read_parquet(shard: Shard, columns: Columns, size: int) -> Iterator[Piece]:
                 raise UnknownNameError(f"column of {shard.name}", missing[0], table.schema_arrow.names)
             for batch in table.iter_batches(size, columns=wanted, use_threads=False):
                 yield split_table(pa.Table.from_batches([batch]), columns, shard.name)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{shard.name} cannot be read as Parquet: {error}") from None
 
 

@@ -34,7 +34,7 @@ def escape_line(text: str) -> str:
     >>> print(escape_line("1. a"))
     1\. a
     """
-    text = re.sub(r"^(?=[->=+#](?!\d))", r"\\", escape(text))
+    text = re.sub(r"^(?=>|[-=+#](?!\d))", r"\\", escape(text))
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
 
 
