@@ -13,7 +13,7 @@ from transferkit.runs.records import ModelRecord, Provenance, Recipe
 from transferkit.runs.storage import weights_digest
 from transferkit.training.batchnorm import STATISTICS_IMAGES, has_batchnorm
 from transferkit.training.class_weights import describe_class_weight
-from transferkit.training.logistic import STRENGTHS, penalty_in_words
+from transferkit.training.logistic import count_trials, penalty_in_words
 from transferkit.training.losses import is_sparse_crossentropy, name_of_loss
 from transferkit.training.options import BodyPhase, ExactHeadPhase, Phase, Steps
 
@@ -47,8 +47,7 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
     if isinstance(final, BodyPhase) and final.layer_decay is not None:
         recipe = {**recipe, "layer_decay": final.layer_decay}
     if isinstance(steps.phases[0], ExactHeadPhase):
-        trials = len(STRENGTHS) if len(data.validation.labels) else 1
-        recipe = {**recipe, "head": "logistic", "penalty": penalty_in_words(trials)}
+        recipe = {**recipe, "head": "logistic", "penalty": penalty_in_words(count_trials(data))}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

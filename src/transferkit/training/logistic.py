@@ -14,7 +14,7 @@ from transferkit.errors import InvalidInputError
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.runs.metrics import compute_metrics
 from transferkit.runs.records import EpochRecord
-from transferkit.training.network import Network
+from transferkit.training.network import Engine, Network, choose_network, count_dead
 
 # Inverse strengths of the L2 penalty on standardised features, from strong to weak: validation chooses among them.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -26,12 +26,37 @@ _LARGE_BYTES = 1 << 30
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted softmax layer, for the features as they are, with one row of history for each strength and the one that counts."""
+    """How a softmax layer was fitted.
 
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    Parameters
+    ----------
+    network : Network
+        Gave the features.
+    engine : {"auto", "litert", "keras"}
+        What the network was asked to compute with.
+    dead : list of int, optional
+        See `count_dead`.
+    history : list of EpochRecord
+        One row for each strength of the penalty.
+    chosen : int
+        The row that counts, from 1.
+    """
+
+    network: Network
+    engine: Engine
+    dead: list[int] | None
     history: list[EpochRecord]
     chosen: int
+
+    @property
+    def seconds(self) -> float:
+        """The time of all fits, without that of the features."""
+        return sum(row["seconds"] for row in self.history)
+
+
+def count_trials(data: Dataset) -> int:
+    """Return how many strengths of the penalty are tried."""
+    return len(STRENGTHS) if len(data.validation.labels) else 1
 
 
 def penalty_in_words(trials: int) -> str:
@@ -49,6 +74,10 @@ def softmax_layer(model: Any) -> Any:
     InvalidInputError
         If the model is not of that kind.
     """
+    return _frozen_and_softmax(model)[1]
+
+
+def _frozen_and_softmax(model: Any) -> tuple[Prefix, Any]:
     try:
         prefix = find_prefix(model)
     except NoPrefixError as error:
@@ -59,7 +88,7 @@ def softmax_layer(model: Any) -> Any:
             f"a logistic head needs one trainable layer, a Dense softmax on a vector of features; {model.name!r} trains "
             f"more than that after {prefix.last_layer!r}."
         )
-    return layer
+    return prefix, layer
 
 
 def _single_dense(prefix: Prefix) -> Any:
@@ -70,8 +99,28 @@ def _single_dense(prefix: Prefix) -> Any:
     return dense if dense.use_bias and dense.activation is keras.activations.softmax else None
 
 
-def fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.float32] | None) -> Fitted:
-    """Fit the softmax layer for each strength of the penalty and keep the one with the best validation log-loss."""
+def fit_softmax(model: Any, data: Dataset, *, engine: Engine, class_weight: NDArray[np.float32] | None) -> Fitted:
+    """Give the softmax layer on a frozen backbone its exact optimum, on kept features.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is not of that kind, or a class has no training image.
+    """
+    prefix, layer = _frozen_and_softmax(model)
+    engine = "keras" if engine == "plain" else engine
+    images = sum(len(split.labels) for split in data)
+    network = choose_network(model, data.train.images, engine=engine, expected=images, prefix=prefix)
+    dead = count_dead(network, data)
+    weights, history, chosen = _fit_strengths(network, data, class_weight)
+    layer.set_weights(weights)
+    return Fitted(network, engine, dead, history, chosen)
+
+
+def _fit_strengths(
+    network: Network, data: Dataset, class_weight: NDArray[np.float32] | None
+) -> tuple[list[NDArray[np.float32]], list[EpochRecord], int]:
+    """Fit for each strength of the penalty; return kernel and bias of the best validation log-loss, the rows, and which counts."""
     features, labels = network.features(data.train.images), data.train.labels
     classes = np.unique(labels)
     if len(classes) < data.num_classes:
@@ -79,13 +128,14 @@ def fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.floa
     validation = network.features(data.validation.images) if len(data.validation.labels) else None
     standardised, mean, deviation = _standardise(features)
     history: list[EpochRecord] = []
-    fitted, losses = [], []
+    fitted: list[list[NDArray[np.float32]]] = []
+    losses: list[Any] = []
     for strength in STRENGTHS if validation is not None else (_WITHOUT_VALIDATION,):
         start = time.perf_counter()
         kernel, bias = _fit(standardised, labels, strength, data.num_classes, class_weight)
         kernel = kernel / deviation[:, None]
         bias = bias - mean @ kernel
-        fitted.append((kernel.astype(np.float32), bias.astype(np.float32)))
+        fitted.append([kernel.astype(np.float32), bias.astype(np.float32)])
         scores = _scores("", features, labels, *fitted[-1])
         if validation is not None:
             scores |= _scores("val_", validation, data.validation.labels, *fitted[-1])
@@ -94,7 +144,7 @@ def fit_strengths(network: Network, data: Dataset, class_weight: NDArray[np.floa
         row |= {"seconds": time.perf_counter() - start, "validation_seconds": 0.0}
         history.append(cast("EpochRecord", row))
     best = int(np.argmin(losses))
-    return Fitted(*fitted[best], history, 1 + best)
+    return fitted[best], history, 1 + best
 
 
 def _standardise(features: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:

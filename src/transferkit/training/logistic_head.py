@@ -16,11 +16,10 @@ from transferkit.training.contract import Outcome
 from transferkit.training.description import count_parameters, describe_model
 from transferkit.training.identity import identify_network
 from transferkit.training.keeping import keep
-from transferkit.training.logistic import STRENGTHS, fit_strengths, penalty_in_words, softmax_layer
-from transferkit.training.network import Engine, choose_network
+from transferkit.training.logistic import count_trials, fit_softmax, penalty_in_words, softmax_layer
 from transferkit.training.options import HeadOptions, HeadRecipe, takes
 from transferkit.training.record import check_data
-from transferkit.training.steps import check_trainable, count_dead, predictor_for, seconds_for_test
+from transferkit.training.steps import check_trainable, predictor_for, seconds_for_test
 
 
 @takes(HeadRecipe)
@@ -87,7 +86,7 @@ class LogisticHead:
     def __init__(self, model: Any, data: Dataset, recipe: HeadRecipe) -> None:
         self.model, self.data, self._recipe = model, data, recipe
         self.name = recipe.name or model.name
-        trials = len(STRENGTHS) if len(data.validation.labels) else 1
+        trials = count_trials(data)
         self.recipe: Recipe = {
             "head": "logistic",
             "epochs": trials,
@@ -118,12 +117,9 @@ class LogisticHead:
     def fit(self, checkpoint: Path | None) -> Outcome:  # noqa: ARG002 - it takes seconds
         """Fit the layer and give it the weights found."""
         model, data, start = self.model, self.data, time.perf_counter()
-        expected = len(data.train.labels) + len(data.validation.labels) + len(data.test.labels)
-        engine: Engine = "keras" if self._recipe.engine == "plain" else self._recipe.engine
-        network = choose_network(model, data.train.images, engine=engine, expected=expected)
-        dead = count_dead(network, data)
-        fitted = fit_strengths(network, data, weights_of_classes(self._recipe.class_weight, data))
-        softmax_layer(model).set_weights([fitted.kernel, fitted.bias])
+        weights = weights_of_classes(self._recipe.class_weight, data)
+        fitted = fit_softmax(model, data, engine=self._recipe.engine, class_weight=weights)
+        network = fitted.network
         seconds = time.perf_counter() - start
         phase: PhaseRecord = {
             "name": "logistic",
@@ -131,7 +127,7 @@ class LogisticHead:
             "trainable_parameters": count_parameters(model.trainable_weights),
             "engine": network.engine,
             "seconds": seconds,
-            "preparation_seconds": seconds - sum(row["seconds"] for row in fitted.history),
+            "preparation_seconds": seconds - fitted.seconds,
             "validation_seconds": 0.0,
             "images": len(fitted.history) * len(data.train.labels),
             "images_per_second": len(fitted.history) * len(data.train.labels) / seconds,
@@ -143,8 +139,8 @@ class LogisticHead:
             status="completed",
             history=fitted.history,
             phases=[phase],
-            model_info=describe_model(model, engine=network.engine, dead=dead),
-            predict=predictor_for(model, data, self._recipe.seed, engine=engine, network=network),
+            model_info=describe_model(model, engine=network.engine, dead=fitted.dead),
+            predict=predictor_for(model, data, self._recipe.seed, engine=fitted.engine, network=network),
             selection="validation" if validates else "last",
             selected_epoch=fitted.chosen,
             trials=len(fitted.history),

@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.backends import chosen_backend
-from transferkit.errors import InvalidInputError
+from transferkit.data.dataset import Dataset
+from transferkit.errors import InvalidInputError, warn
 from transferkit.features.cache import FeatureCache
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
+from transferkit.models.health import dead_features
 from transferkit.models.keras_internals import share_compiled
 
 Engine = Literal["auto", "litert", "keras", "plain"]
 _TAIL = "_tail"
+_HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,3 +166,23 @@ def choose_network(
             model, None, f"plain: kept features would take {needed / 1e9:.1f} GB, room for {room / 1e9:.1f} GB"
         )
     return Network(Tail(prefix), cache, cache.engine)
+
+
+def count_dead(network: Network, data: Dataset) -> list[int] | None:
+    """Count the kept features that are the same for every image; warn if most are."""
+    images = (data.validation if len(data.validation.labels) else data.train).images[:_HEALTH_IMAGES]
+    given = isinstance(data, FeatureDataset)
+    if (network.cache is None and not given) or len(images) < 2:
+        return None
+    features = (
+        np.asarray(images) if network.cache is None else network.cache.take(network.cache.locate(np.asarray(images)))
+    )
+    if features.ndim != 2:
+        return None
+    found = dead_features(features)
+    if found.fraction > _MANY_DEAD:
+        warn(
+            f"{found.dead} of {found.total} features of {network.name!r} are the same for every image, so "
+            "its frozen layers can say little about them. A larger image_size usually helps."
+        )
+    return [found.dead, found.total]

@@ -325,18 +325,22 @@ class Steps(Fitting):
         return replace(self, **self._choices(images, frozen=frozen, exact_head=exact_head))
 
     def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:  # noqa: ARG002 - for fine-tuning
-        auto = self.epochs in ("auto", None)
+        auto = self._chooses_epochs
         if self.batch_size == "auto":
             batch_size = choose_batch_size_on(chosen_backend().accelerator(), images)
         else:
             batch_size = self.batch_size or (choose_batch_size(images) if auto else _BATCH_SIZE)
         choose = choose_frozen_epochs if frozen else choose_epochs
-        epochs = choose(images, batch_size) if self.epochs in ("auto", None) else self.epochs
+        epochs = choose(images, batch_size) if auto else self.epochs
         warmup = self.warmup_epochs
         if warmup is None:
             usual = WARMUP_SHARE * cast("int", epochs) if auto else self._usual_warmup
             warmup = 0.0 if self.schedule == "constant" else usual
         return {"epochs": epochs, "batch_size": batch_size, "warmup_epochs": warmup}
+
+    @property
+    def _chooses_epochs(self) -> bool:
+        return self.epochs in ("auto", None)
 
     @property
     def augmentations(self) -> tuple[str, ...]:
@@ -429,13 +433,19 @@ class FineTuneRecipe(Steps):
     def _is_settled(self) -> bool:
         return super()._is_settled and None not in (self.head_epochs, self.head, self.batch_norm)
 
+    def _has_few(self, images: int) -> bool:
+        return self._chooses_epochs and images < FEW_IMAGES
+
+    def leaves_head(self, images: int) -> bool:
+        """Whether the head is fitted exactly if only it can be."""
+        return self.head is None and self.head_epochs is None and self._has_few(images)
+
     def _choices(self, images: int, *, frozen: bool, exact_head: bool) -> dict[str, Any]:
         choices = super()._choices(images, frozen=frozen, exact_head=exact_head)
-        auto = self.epochs in ("auto", None)
-        few = auto and images < FEW_IMAGES
+        auto, few = self._chooses_epochs, self._has_few(images)
         head, epochs, batch_norm = self.head, self.head_epochs, self.batch_norm
         if head is None:
-            head = "logistic" if few and exact_head and epochs is None else "gradient"
+            head = "logistic" if exact_head and self.leaves_head(images) else "gradient"
         if epochs is None:
             gradual = choose_head_epochs(images, choices["batch_size"]) if auto else 1
             epochs = 1 if head == "logistic" else gradual

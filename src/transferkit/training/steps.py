@@ -19,7 +19,6 @@ from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
 from transferkit.models.freezing import freeze
-from transferkit.models.health import dead_features
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.metrics import check_probabilities
@@ -49,10 +48,10 @@ from transferkit.training.evaluation import Predictor, check_network
 from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
-from transferkit.training.logistic import STRENGTHS, fit_strengths, softmax_layer
+from transferkit.training.logistic import count_trials, fit_softmax, softmax_layer
 from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
 from transferkit.training.memory import fit_into_memory
-from transferkit.training.network import Engine, Network, check_features, choose_network
+from transferkit.training.network import Engine, Network, check_features, choose_network, count_dead
 from transferkit.training.options import (
     USUAL_EPOCHS,
     BodyPhase,
@@ -66,7 +65,6 @@ from transferkit.training.record import check_data, some_training_images
 
 _TIMED_IMAGES, _TIMED_BATCH = 192, 64
 _STEPS_AT_ONCE = 32
-_HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 
 
 def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
@@ -97,7 +95,7 @@ def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
     """Choose what the recipe leaves to the number of training images; refuse that for a network that learns from nothing."""
     images = len(data.train.labels)
     if isinstance(steps, FineTuneRecipe):
-        return steps.settled(images, exact_head=_fits_exactly(model, data))
+        return steps.settled(images, exact_head=steps.leaves_head(images) and _fits_exactly(model, data))
     if steps.epochs not in ("auto", None):
         return steps.settled(images)
     prefix, provenance = _lasting_prefix(model, steps), weights_provenance(model)
@@ -171,7 +169,7 @@ class GradientSteps:
         self._phase_facts: list[Any] = []
         self._network: Network | None = None
         exact = isinstance(steps.phases[0], ExactHeadPhase)
-        self._trials = len(STRENGTHS) if exact and self._validates else 1
+        self._trials = count_trials(data) if exact else 1
         self._checkpoint: Path | None = None
 
     def guard(self) -> AbstractContextManager[None]:
@@ -252,21 +250,16 @@ class GradientSteps:
     def _fit_exactly(self, phase: ExactHeadPhase, first: int) -> None:
         """Give the softmax layer its exact optimum on kept features, as one epoch."""
         start = time.perf_counter()
-        engine: Engine = "keras" if self._steps.engine == "plain" else self._steps.engine
-        images = sum(len(split.labels) for split in self.data)
-        network = choose_network(self.model, self.data.train.images, engine=engine, expected=images)
-        self._progress.dead_features = count_dead(network, self.data)
-        fitted = fit_strengths(network, self.data, self._class_weight)
-        softmax_layer(self.model).set_weights([fitted.kernel, fitted.bias])
-        seconds = sum(row["seconds"] for row in fitted.history)
-        self._note_preparation(phase, network, time.perf_counter() - start - seconds)
-        if network.cache is not None:
-            self._progress.prepared[phase.name]["features_computed"] = network.cache.computed
+        fitted = fit_softmax(self.model, self.data, engine=self._steps.engine, class_weight=self._class_weight)
+        self._progress.dead_features = fitted.dead
+        self._note_preparation(phase, fitted.network, time.perf_counter() - start - fitted.seconds)
+        if fitted.network.cache is not None:
+            self._progress.prepared[phase.name]["features_computed"] = fitted.network.cache.computed
         row: dict[str, Any] = {
             **fitted.history[fitted.chosen - 1],
             "epoch": first + 1,
             "phase": phase.name,
-            "seconds": seconds,
+            "seconds": fitted.seconds,
         }
         self._progress.history.append(cast("EpochRecord", row))
         self._progress.finished = first + 1
@@ -481,26 +474,6 @@ def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, netwo
         return made[0](images)
 
     return predict
-
-
-def count_dead(network: Network, data: Dataset) -> list[int] | None:
-    """Count the kept features that are the same for every image; warn if most are."""
-    images = (data.validation if len(data.validation.labels) else data.train).images[:_HEALTH_IMAGES]
-    given = isinstance(data, FeatureDataset)
-    if (network.cache is None and not given) or len(images) < 2:
-        return None
-    features = (
-        np.asarray(images) if network.cache is None else network.cache.take(network.cache.locate(np.asarray(images)))
-    )
-    if features.ndim != 2:
-        return None
-    found = dead_features(features)
-    if found.fraction > _MANY_DEAD:
-        warn(
-            f"{found.dead} of {found.total} features of {network.name!r} are the same for every image, so "
-            "its frozen layers can say little about them. A larger image_size usually helps."
-        )
-    return [found.dead, found.total]
 
 
 def seconds_for_test(model: Any, data: Dataset) -> float:
