@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from transferkit.backends.tracing import (
     UnknownError,
     Value,
     array_digest,
+    call_stateless,
     concrete,
     digest_of,
     plain,
@@ -123,16 +125,6 @@ def seed(seed: int) -> None:
     """Do nothing: JAX draws from the seeds that Keras passes on."""
 
 
-def program_digest(
-    function: Callable[..., Any],
-    specs: Sequence[tuple[tuple[int | None, ...], Any]],
-    variables: Sequence[Any] | None,
-    *,
-    gradients: bool,
-) -> str | None:
-    return digest_of(trace, function, specs, variables, gradients=gradients)
-
-
 def trace(
     function: Callable[..., Any],
     inputs: Sequence[Value],
@@ -144,15 +136,9 @@ def trace(
     held, facts = list(variables), dict[str, Any]()
 
     def run(state: Sequence[Any], *arguments: Any) -> Any:
-        with keras.StatelessScope(state_mapping=list(zip(held, state, strict=True)), collect_losses=True) as scope:
-            returned = function(*arguments)
-            now = [scope.get_current_value(variable) for variable in held]
-            known = {id(variable) for variable in held}
-            others = [value for key, value in scope.state_mapping.items() if key not in known]
-        facts["structure"] = repr(keras.tree.map_structure(lambda _: None, returned))
-        facts["changed"] = [place for place, (one, two) in enumerate(zip(state, now, strict=True)) if one is not two]
-        flat = [jax.numpy.asarray(value) for value in keras.tree.flatten(returned)]
-        return flat, [now[place] for place in facts["changed"]], others
+        called = call_stateless(function, arguments, held, state, jax.numpy.asarray)
+        facts["structure"], facts["changed"] = called.structure, called.changed
+        return called.outputs, [called.now[place] for place in called.changed], called.others
 
     def differentiated(state: Sequence[Any], *arguments: Any) -> Any:
         def total(state: Sequence[Any]) -> Any:
@@ -188,6 +174,9 @@ def trace(
         changes,
         frozenset().union(*(reads for _, reads in results)),
     )
+
+
+program_digest = partial(digest_of, trace)
 
 
 def _hash_closed(closed: Any, operands: Sequence[_Known]) -> list[_Known]:

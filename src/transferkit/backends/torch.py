@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ from transferkit.backends.tracing import (
     UnknownError,
     Value,
     array_digest,
+    call_stateless,
     concrete,
     digest_of,
     plain,
@@ -94,16 +96,6 @@ def seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def program_digest(
-    function: Callable[..., Any],
-    specs: Sequence[tuple[tuple[int | None, ...], Any]],
-    variables: Sequence[Any] | None,
-    *,
-    gradients: bool,
-) -> str | None:
-    return digest_of(trace, function, specs, variables, gradients=gradients)
-
-
 def trace(
     function: Callable[..., Any],
     inputs: Sequence[Value],
@@ -120,22 +112,14 @@ def trace(
                 value.detach().requires_grad_() if variable.trainable and value.is_floating_point() else value
                 for variable, value in zip(held, state, strict=True)
             ]
-        mapping = list(zip(held, state, strict=True))
-        with (
-            torch.set_grad_enabled(gradients),
-            keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope,
-        ):
-            returned = function(*arguments)
-            now = [scope.get_current_value(variable) for variable in held]
-            known = {id(variable) for variable in held}
-            others = [value for key, value in scope.state_mapping.items() if key not in known]
-            flat = [keras.ops.convert_to_tensor(value) for value in keras.tree.flatten(returned)]
+        with torch.set_grad_enabled(gradients):
+            called = call_stateless(function, arguments, held, state, keras.ops.convert_to_tensor)
+            flat, others = called.outputs, called.others
             if gradients:
-                others += _gradients(flat, [value for value in state if value.requires_grad])
-        facts["structure"] = repr(keras.tree.map_structure(lambda _: None, returned))
-        facts["changed"] = [place for place, (one, two) in enumerate(zip(state, now, strict=True)) if one is not two]
+                others = [*others, *_gradients(flat, [value for value in state if value.requires_grad])]
+        facts["structure"], facts["changed"] = called.structure, called.changed
         facts["outputs"] = [(tuple(value.shape), str(keras.backend.standardize_dtype(value.dtype))) for value in flat]
-        return [value.detach() for value in (*flat, *(now[place] for place in facts["changed"]), *others)]
+        return [value.detach() for value in (*flat, *(called.now[place] for place in called.changed), *others)]
 
     examples = [keras.ops.zeros(concrete(value.shape), value.dtype) for value in inputs]
     state = [variable.value.detach() for variable in held]
@@ -168,6 +152,9 @@ def trace(
         reads,
         drawn,
     )
+
+
+program_digest = partial(digest_of, trace)
 
 
 @contextmanager

@@ -78,6 +78,45 @@ def digest_of(
     return None if traced.digest is None else sha256([(*value[:2],) for value in inputs], traced.digest)
 
 
+class Called(NamedTuple):
+    """What a call on other values of its variables gave: outputs, variables afterwards, values of variables that it knows alone."""
+
+    outputs: list[Any]
+    structure: str
+    now: list[Any]
+    changed: list[int]
+    others: list[Any]
+
+
+def call_stateless(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    variables: Sequence[Any],
+    state: Sequence[Any],
+    convert: Callable[[Any], Any],
+) -> Called:
+    """Call a function as if `variables` held `state`.
+
+    Parameters
+    ----------
+    function : callable
+        Of the arguments.
+    arguments, variables, state : sequence
+        Of tensors, variables, and tensors.
+    convert : callable
+        Makes a tensor of what the function returns.
+    """
+    mapping = list(zip(variables, state, strict=True))
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        returned = function(*arguments)
+        now = [scope.get_current_value(variable) for variable in variables]
+        known = {id(variable) for variable in variables}
+        others = [value for key, value in scope.state_mapping.items() if key not in known]
+        outputs = [convert(value) for value in keras.tree.flatten(returned)]
+    changed = [place for place, (one, two) in enumerate(zip(state, now, strict=True)) if one is not two]
+    return Called(outputs, repr(keras.tree.map_structure(lambda _: None, returned)), now, changed, others)
+
+
 def concrete(shape: Sequence[int | None]) -> tuple[int, ...]:
     """Return a shape with `BATCH` where a length is open."""
     return tuple(BATCH if length is None else length for length in shape)
