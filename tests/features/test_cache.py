@@ -182,9 +182,9 @@ def test_kept_features_that_the_layers_no_longer_give_are_dropped_with_a_warning
     one, two = (classifier_of(value) for value in (1.0, 2.0))
     first = np.array(tk.extract_features(one, images, engine="keras"))
     # As if two programs had one address.
-    same = extraction.find_prefix(one).digest
+    same = extraction.frozen_part(one).digest
     monkeypatch.setattr(
-        extraction, "find_prefix", lambda model, find=extraction.find_prefix: replace(find(model), digest=same)
+        extraction, "find_prefix", lambda model, find=extraction.frozen_part: replace(find(model), digest=same)
     )
     np.testing.assert_array_equal(tk.extract_features(one, images, engine="keras"), first)
     with pytest.warns(TransferKitWarning, match="dropped and are computed anew"):
@@ -202,9 +202,9 @@ def classifier_of(value):
 def test_a_few_rows_that_were_kept_are_checked_among_many_that_are_new(images, monkeypatch):
     one, two = (classifier_of(value) for value in (1.0, 2.0))
     tk.extract_features(one, images[40:41], engine="keras")
-    same = extraction.find_prefix(one).digest
+    same = extraction.frozen_part(one).digest
     monkeypatch.setattr(
-        extraction, "find_prefix", lambda model, find=extraction.find_prefix: replace(find(model), digest=same)
+        extraction, "find_prefix", lambda model, find=extraction.frozen_part: replace(find(model), digest=same)
     )
     with pytest.warns(TransferKitWarning, match="dropped"):
         features = tk.extract_features(two, images, engine="keras")
@@ -260,7 +260,7 @@ def test_what_cannot_be_removed_is_not_claimed(model, images, monkeypatch):
 
 
 def test_room_counts_what_is_there_already(model, images, monkeypatch):
-    cache = caches.FeatureCache(extraction.find_prefix(model), images[:8])
+    cache = caches.FeatureCache(extraction.frozen_part(model), images[:8])
     cache.locate(images)
     monkeypatch.setattr(files, "free_bytes", lambda folder: 0)
     assert cache.room_bytes >= 90 * cache.row_bytes

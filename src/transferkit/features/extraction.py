@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import joblib
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +25,7 @@ from transferkit.features.arrow import load_pyarrow
 from transferkit.features.cache import FeatureCache
 from transferkit.features.engine import Engine, choose_engine, engine_version
 from transferkit.features.portable import PortableNetwork, pack_network
-from transferkit.features.prefix import NoPrefixError, find_prefix
+from transferkit.features.prefix import frozen_part
 from transferkit.features.shard_work import ShardJob, ShardOutcome, extract_numbered
 from transferkit.features.shards import Columns, Shard, list_shards
 from transferkit.features.workers import (
@@ -179,12 +179,7 @@ def extract_features(
 
 
 def _of_array(model: Any, images: Any, engine: Engine) -> NDArray[np.float32]:
-    if not isinstance(model, keras.Model):
-        raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
-    try:
-        prefix = find_prefix(model)
-    except NoPrefixError as error:
-        raise InvalidInputError(f"there are no features to extract: {error}.") from None
+    prefix = frozen_part(model)
     checked = check_images(images, name="images", input_shape=model.input_shape[1:])
     cache = FeatureCache(prefix, checked[:8], engine=engine)
     return cache.array(cache.locate(checked))
@@ -192,22 +187,13 @@ def _of_array(model: Any, images: Any, engine: Engine) -> NDArray[np.float32]:
 
 def _keep_network(model: Any, engine: Engine, folder: Path) -> Path:
     """Write the frozen part into the folder of features, where workers read it, unless it is there; return its file."""
-    try:
-        prefix = find_prefix(model) if isinstance(model, keras.Model) else None
-    except NoPrefixError:
-        prefix = None
-    if prefix is not None:
-        file = folder / "_networks" / f"{prefix.digest[:32]}-{choose_engine(engine)}.network"
-        try:
-            kept = PortableNetwork.read(file)
-        except (OSError, DataError):
-            pass
-        else:
-            if kept.digest == prefix.digest and kept.versions == engine_version(kept.engine):
-                return file
-    network = pack_network(model, engine=engine)  # raises where there is no such part
-    file = folder / "_networks" / f"{network.digest[:32]}-{choose_engine(engine)}.network"
-    network.write(file)
+    prefix = frozen_part(model)
+    file = folder / "_networks" / f"{prefix.digest[:32]}-{choose_engine(engine)}.network"
+    with suppress(OSError, DataError):
+        kept = PortableNetwork.read(file)
+        if kept.digest == prefix.digest and kept.versions == engine_version(kept.engine):
+            return file
+    pack_network(prefix, engine=engine).write(file)
     return file
 
 

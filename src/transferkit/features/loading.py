@@ -377,7 +377,7 @@ def _write_table(
     for position, (number, row) in enumerate(table.places):
         positions[number][row] = position
     digests = [b""] * len(table.images)
-    for position, _, features in _rows_of(found, positions):
+    for position, features in _rows_of(found, positions):
         digests[position] = checks.digest_image(cast("Any", features))
     equal = checks.group_equal(digests)
     parts = divide(table.images, listing, plan, equal)
@@ -388,7 +388,7 @@ def _write_table(
     with files.open_for_appending(folder / _ROWS, what="features") as stream:
         stream.truncate(needed)
         rows = np.memmap(stream, np.float32, "r+", shape=shape)
-        for position, _, features in _rows_of(found, positions):
+        for position, features in _rows_of(found, positions):
             rows[target[position]] = features
         rows.flush()
     record = {
@@ -402,12 +402,12 @@ def _write_table(
 
 def _rows_of(
     found: Sequence[FeatureFile], positions: Sequence[Mapping[int, int]]
-) -> Iterable[tuple[int, int, NDArray[np.float32]]]:
-    """Yield position, row and features of each image that is wanted, reading the files one after the other."""
+) -> Iterable[tuple[int, NDArray[np.float32]]]:
+    """Yield position and features of each image that is wanted, reading the files one after the other."""
     for file, wanted in zip(found, positions, strict=True):
         row = 0
         for _, features in file.read():
             for one in features:
                 if row in wanted:
-                    yield wanted[row], row, one
+                    yield wanted[row], one
                 row += 1

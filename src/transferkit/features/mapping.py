@@ -79,9 +79,11 @@ class FeatureMapper:
         fit: Fit = "stretch",
         engine: Any = "auto",
     ) -> None:
+        from transferkit.features.prefix import frozen_part  # workers import no Keras
+
         load_pyarrow()
         self._columns = Columns(key, image, tuple(columns))
-        self._network = pack_network(model, engine=engine)
+        self._network = pack_network(frozen_part(model), engine=engine)
         self._decoding = decoding_for(self._network, check_choice("fit", fit, FITS))
 
     def __call__(self, table: "pa.Table") -> "pa.Table":

@@ -6,7 +6,7 @@ import threading
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.errors import DataError, InvalidInputError
 from transferkit.features.litert import BATCH_SIZE, Compute, litert_engine
+
+if TYPE_CHECKING:
+    from transferkit.features.prefix import Prefix
 
 _SAMPLE_IMAGES: Final = 8
 _OPENED: dict[tuple[str, str], Compute] = {}
@@ -129,32 +132,24 @@ def _open_keras(network: PortableNetwork) -> Compute:
     return keras_engine(prefix)
 
 
-def pack_network(model: Any, *, engine: Any = "auto") -> PortableNetwork:
+def pack_network(prefix: "Prefix", *, engine: Any = "auto") -> PortableNetwork:
     """Return the frozen part of a model, ready to travel.
 
     Parameters
     ----------
-    model : keras.Model
-        Its first layers are frozen, and it takes uint8 images of one size.
+    prefix : Prefix
+        Of a model that takes uint8 images of one size.
     engine : {"auto", "litert", "keras"}
         What runs it; ``"auto"`` is LiteRT where this machine has no accelerator.
 
     Raises
     ------
     InvalidInputError
-        If nothing is frozen from the input on, or the model takes images of any size.
+        If the model takes images of any size.
     """
-    import keras
-
     from transferkit.features.engine import choose_engine, convert_checked, engine_version, live_values
-    from transferkit.features.prefix import NoPrefixError, find_prefix
 
-    if not isinstance(model, keras.Model):
-        raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
-    try:
-        prefix = find_prefix(model)
-    except NoPrefixError as error:
-        raise InvalidInputError(f"there are no features to extract: {error}.") from None
+    model = prefix.model
     image_shape = tuple(model.input_shape[1:])
     if None in image_shape or len(image_shape) != 3 or image_shape[2] not in (1, 3):
         raise InvalidInputError(

@@ -10,6 +10,7 @@ import keras
 from transferkit import files
 from transferkit.backends import chosen_backend
 from transferkit.backends.tracing import Value
+from transferkit.errors import InvalidInputError
 from transferkit.features.graph import Graph, InModel, NotAGraphError, Step, flatten, run, takes_training
 from transferkit.models.keras_internals import is_plain, overrides
 
@@ -85,6 +86,22 @@ class Prefix:
     def weights_digest(self) -> str:
         """Return one SHA-256 of what the variables of the frozen layers hold now; it takes milliseconds."""
         return files.sha256_arrays(*(keras.ops.convert_to_numpy(variable) for variable in self.weights))
+
+
+def frozen_part(model: Any) -> Prefix:
+    """Return the frozen prefix of what a user passed as a model.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no model, or has no such prefix.
+    """
+    if not isinstance(model, keras.Model):
+        raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
+    try:
+        return find_prefix(model)
+    except NoPrefixError as error:
+        raise InvalidInputError(f"there are no features to extract: {error}.") from None
 
 
 def find_prefix(model: Any) -> Prefix:
