@@ -184,7 +184,7 @@ def test_kept_features_that_the_layers_no_longer_give_are_dropped_with_a_warning
     # As if two programs had one address.
     same = extraction.frozen_part(one).digest
     monkeypatch.setattr(
-        extraction, "find_prefix", lambda model, find=extraction.frozen_part: replace(find(model), digest=same)
+        extraction, "frozen_part", lambda model, find=extraction.frozen_part: replace(find(model), digest=same)
     )
     np.testing.assert_array_equal(tk.extract_features(one, images, engine="keras"), first)
     with pytest.warns(TransferKitWarning, match="dropped and are computed anew"):
@@ -204,7 +204,7 @@ def test_a_few_rows_that_were_kept_are_checked_among_many_that_are_new(images, m
     tk.extract_features(one, images[40:41], engine="keras")
     same = extraction.frozen_part(one).digest
     monkeypatch.setattr(
-        extraction, "find_prefix", lambda model, find=extraction.frozen_part: replace(find(model), digest=same)
+        extraction, "frozen_part", lambda model, find=extraction.frozen_part: replace(find(model), digest=same)
     )
     with pytest.warns(TransferKitWarning, match="dropped"):
         features = tk.extract_features(two, images, engine="keras")
