@@ -17,6 +17,7 @@ from transferkit.backends import chosen_backend
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
 from transferkit.features.prefix import Prefix
+from transferkit.models.devices import even
 from transferkit.models.keras_internals import fit_plainly, given_to_compile, is_seed_state, overrides, set_by_user
 from transferkit.models.program import model_program_digest
 from transferkit.runs.records import PartRecord, ProbeRecord
@@ -190,12 +191,14 @@ def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool, images
     the gradient; then everything is put back.
     """
     count = len(data.train.labels)
-    chosen = np.sort(np.random.default_rng(0).permutation(count)[:images])
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[: even(min(images, count), model)])
     labels = data.train.labels[chosen]
     targets = np.eye(data.num_classes, dtype=np.float32)[labels] if one_hot else labels
     restore = snapshot(model)
+    with chosen_backend().placed(model):
+        descent = keras.optimizers.SGD(1.0)
     with (
-        other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=chosen_backend().RUNS_EAGERLY),
+        other_optimizer(model, descent, eagerly=chosen_backend().RUNS_EAGERLY),
         chosen_backend().fitting(model, model),
     ):
         set_random_states(model, seed, 0)

@@ -18,6 +18,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
+from transferkit.models.devices import even, predict_batch
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
@@ -84,7 +85,7 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
             "early_stopping watches the validation loss, but the data have no validation split. Keep one back, or leave it out."
         )
     left = steps.batch_size == "auto"
-    steps = _settle(model, data, steps)
+    steps = _divide_batches(model, _settle(model, data, steps), left=left)
     _check_rates(model, steps)
     if left:
         steps = fit_into_memory(model, data, steps)
@@ -107,6 +108,18 @@ def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
             "needs, for example epochs=10."
         )
     return steps.settled(images, frozen=prefix is not None and prefix.gives_vectors)
+
+
+def _divide_batches(model: Any, steps: Steps, *, left: bool) -> Steps:
+    """Return a recipe whose batches divide among the devices of the model."""
+    size, devices = cast("int", steps.batch_size), chosen_backend().replicas(model)
+    if size % devices == 0:
+        return steps
+    if left:
+        return replace(steps, batch_size=max(even(size, model), devices))
+    raise InvalidInputError(
+        f"batch_size={size} does not divide among {devices} devices. Take a multiple of {devices}, for example {size + -size % devices}."
+    )
 
 
 def _check_mixing(model: Any, steps: Steps) -> None:
@@ -164,6 +177,7 @@ class GradientSteps:
             prefix=self._prefix,
         )
         self._validates = len(data.validation.labels) > 0
+        self._devices = chosen_backend().replicas(model)
         self._progress = Progress()
         self._best = BestWeights()
         self._phase_facts: list[Any] = []
@@ -278,14 +292,15 @@ class GradientSteps:
         batches = self._batches(phase, network, initial)
         if self._soft and is_sparse_crossentropy(model.loss):
             recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
-        optimizer = phase.optimizer_for(model.optimizer, len(batches))
-        if steps.average_weights is not None:
-            optimizer.use_ema, optimizer.ema_momentum = True, float(steps.average_weights)
-        set_optimizer(model, optimizer)
-        model.optimizer.build(model.trainable_variables)
+        with chosen_backend().placed(model):
+            optimizer = phase.optimizer_for(model.optimizer, len(batches))
+            if steps.average_weights is not None:
+                optimizer.use_ema, optimizer.ema_momentum = True, float(steps.average_weights)
+            set_optimizer(model, optimizer)
+            model.optimizer.build(model.trainable_variables)
         if network.model is not model:
             # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
-            network.model.follow(model, steps_at_once=1 if steps.callbacks else _STEPS_AT_ONCE)
+            network.model.follow(model, steps_at_once=1 if steps.callbacks or self._devices > 1 else _STEPS_AT_ONCE)
         if arrays is not None:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
@@ -360,18 +375,20 @@ class GradientSteps:
             cache=network.cache,
             views=self._views[phase],
             class_weight=self._class_weight,
+            devices=self._devices,
         )
 
     def _validation_batches(self, network: Network) -> Batches:
         data = self.data
         return Batches(
             data.validation,
-            batch_size=256,
+            batch_size=even(256, self.model),
             num_classes=data.num_classes,
             seed=self._steps.seed,
             shuffle=False,
             one_hot=self._one_hot or self._soft,
             cache=network.cache,
+            devices=self._devices,
         )
 
     def _statistics(self, phase: Phase, network: Network) -> list[Any]:
@@ -481,12 +498,12 @@ def seconds_for_test(model: Any, data: Dataset) -> float:
     images = data.test.images[:_TIMED_IMAGES]
     if isinstance(data, FeatureDataset):  # the time is that of any images
         images = np.random.default_rng(0).integers(0, 256, (len(images), *data.image_shape), np.uint8)
-    model.predict_on_batch(images[:_TIMED_BATCH])
+    predict_batch(model, images[:_TIMED_BATCH])
     seconds = []
     for first in range(0, len(images), _TIMED_BATCH):
         batch = images[first : first + _TIMED_BATCH]
         start = time.perf_counter()
-        model.predict_on_batch(batch)
+        predict_batch(model, batch)
         seconds.append((time.perf_counter() - start) / len(batch))
     return float(np.median(seconds)) * len(data.test.labels)
 
