@@ -1,4 +1,7 @@
-"""Several devices of one machine that share each batch: ``tf.distribute`` on TensorFlow, ``keras.distribution`` on JAX."""
+"""What an accelerator, or several that share each batch, ask of the batches.
+
+Several share a batch by ``tf.distribute`` on TensorFlow and ``keras.distribution`` on JAX.
+"""
 
 from typing import Any
 
@@ -13,11 +16,23 @@ def even(count: int, model: Any) -> int:
     return count - count % chosen_backend().replicas(model)
 
 
-def predict_batch(model: Any, inputs: NDArray[Any]) -> NDArray[Any]:
-    """Return what a model gives for one batch, on however many devices.
+def images_an_epoch(count: int, batch_size: int, model: Any) -> int:
+    """Return how many of the training images an epoch takes.
 
-    JAX refuses a batch that does not divide among its devices, and a mirrored TensorFlow model answers once on each of them.
+    All that divide among the devices; on an accelerator whole batches alone, since a shorter one would be another program to compile.
     """
-    missing = -len(inputs) % chosen_backend().replicas(model)
+    if count >= batch_size and chosen_backend().accelerator() is not None:
+        return count - count % batch_size
+    return even(count, model)
+
+
+def predict_batch(model: Any, inputs: NDArray[Any], *, size: int | None = None) -> NDArray[Any]:
+    """Return what a model gives for one batch of several of `size`, on however many devices.
+
+    An accelerator would compile another program for the last, shorter one. JAX refuses a batch that does not divide among its devices, and a mirrored TensorFlow model answers once on each of them.
+    """
+    backend = chosen_backend()
+    whole = backend.replicas(model) if size is None or backend.accelerator() is None else size
+    missing = -len(inputs) % whole
     padded = np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)]) if missing else inputs
     return np.asarray(model.predict_on_batch(padded))[: len(inputs)]

@@ -63,7 +63,8 @@ class Network:
         """Return the output for raw images, shape (n, classes)."""
         inputs = images if self.cache is None else self.features(images)
         starts = range(0, len(images), batch_size)
-        parts = [predict_batch(self.model, inputs[start : start + batch_size]) for start in starts]
+        size = batch_size if len(images) > batch_size else None
+        parts = [predict_batch(self.model, inputs[start : start + batch_size], size=size) for start in starts]
         return np.concatenate(parts).astype(np.float32, copy=False)
 
 

@@ -18,7 +18,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
-from transferkit.models.devices import even, predict_batch
+from transferkit.models.devices import even, images_an_epoch, predict_batch
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
@@ -177,7 +177,6 @@ class GradientSteps:
             prefix=self._prefix,
         )
         self._validates = len(data.validation.labels) > 0
-        self._devices = chosen_backend().replicas(model)
         self._progress = Progress()
         self._best = BestWeights()
         self._phase_facts: list[Any] = []
@@ -300,7 +299,9 @@ class GradientSteps:
             model.optimizer.build(model.trainable_variables)
         if network.model is not model:
             # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
-            network.model.follow(model, steps_at_once=1 if steps.callbacks or self._devices > 1 else _STEPS_AT_ONCE)
+            network.model.follow(
+                model, steps_at_once=1 if steps.callbacks or chosen_backend().replicas(model) > 1 else _STEPS_AT_ONCE
+            )
         if arrays is not None:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
@@ -375,7 +376,7 @@ class GradientSteps:
             cache=network.cache,
             views=self._views[phase],
             class_weight=self._class_weight,
-            devices=self._devices,
+            images=images_an_epoch(len(data.train.labels), cast("int", steps.batch_size), self.model),
         )
 
     def _validation_batches(self, network: Network) -> Batches:
@@ -388,7 +389,7 @@ class GradientSteps:
             shuffle=False,
             one_hot=self._one_hot or self._soft,
             cache=network.cache,
-            devices=self._devices,
+            images=even(len(data.validation.labels), self.model),
         )
 
     def _statistics(self, phase: Phase, network: Network) -> list[Any]:
