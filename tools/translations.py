@@ -22,7 +22,7 @@ LOCALE = Path("docs/locale/ko/LC_MESSAGES")
 # transferkit.translation: say("..."), say.counted("one", "many", count), mark("..."), and how many texts each takes
 NAMES = {"say": 1, "mark": 1, "counted": 2}
 # The rest of the site falls back to English; the homework has a notebook that is written in Korean.
-COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index")
+COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index", "guide/*")
 # What sphinx-gallery writes on every page, and numbers.
 ALIKE = {
     r"([^A-Za-z]+)": r"\1",
