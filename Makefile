@@ -26,7 +26,8 @@ test-clusters: $(VENV)/.installed
 	$(RUN) -m pytest -m clusters tests/training/test_clusters.py
 
 # Public functions on Keras's other backends, in environments without TensorFlow. PyTorch is left out where it cannot be installed.
-test-backends: pyproject.toml
+test-backends: $(VENV)/.data
+	$(RUN) -m pytest -m slow tests/backends
 	test -e $(VENV)-jax/.installed || bash tools/backend.sh $(VENV)-jax jax $(PYTHON)
 	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -m "not slow" tests/backends
 	test -e $(VENV)-torch/.installed || bash tools/backend.sh $(VENV)-torch torch $(PYTHON) || echo "without PyTorch"

@@ -8,7 +8,8 @@ import pytest
 from transferkit.errors import UnknownNameError
 from transferkit.translation import LANGUAGES, translator
 
-TOOL = Path(__file__).parents[1] / "tools" / "translations.py"
+ROOT = Path(__file__).parents[1]
+TOOL = ROOT / "tools" / "translations.py"
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,27 @@ def test_a_dead_text_is_found(tool, catalogue):
 
 
 def test_other_placeholders_are_found(tool, catalogue):
-    catalogue[1]["Labels per class"].string = "클래스당 {wrong}"
+    catalogue[1]["Labels per class"].string = "클래스당 레이블 {wrong}"
     assert [fault.split(": ", 1)[1] for fault in faults(tool, catalogue)] == ["other placeholders: Labels per class"]
+
+
+def test_another_word_than_that_of_the_glossary_is_found(tool, catalogue):
+    catalogue[1]["Labels per class"].string = "범주당 레이블 수"
+    assert [fault.split(": ", 1)[1] for fault in faults(tool, catalogue)] == [
+        "not as in the glossary: class: Labels per class"
+    ]
+
+
+def test_pages_keep_to_the_glossary(tool):
+    pages = sorted((ROOT / "docs" / "locale" / "ko").rglob("*.po"))
+    messages = {(path.name, one.id): one for path in pages for one in tool["read_translation"](path) if one.id}
+    assert len(messages) > 500
+    assert {key: terms for key, one in messages.items() if (terms := tool["missing_terms"](one))} == {}
+
+
+def test_code_and_printed_names_are_no_terms(tool, catalogue):
+    message = catalogue[1].add("`frozen` and “frozen” of {class_name}", "`frozen`, “frozen”: {class_name}")
+    assert tool["missing_terms"](message) == []
 
 
 def test_a_text_within_another_is_found(tool, tmp_path, monkeypatch):

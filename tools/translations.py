@@ -1,12 +1,14 @@
 """Keep the Korean translation in step with the English texts: those of the package, and the pages that must be complete.
 
 python tools/translations.py update           # new and changed texts of the package into src/transferkit/locale
-python tools/translations.py check            # exit 1 if a text is missing, fuzzy, dead, or has other placeholders
+python tools/translations.py check            # exit 1 if a text is missing, fuzzy, dead, or has other placeholders or terms
 python tools/translations.py update --pages   # and the pages, into docs/locale/ko; after `sphinx-build -b gettext`
 python tools/translations.py check --pages
 """
 
 import ast
+import csv
+import functools
 import re
 import sys
 from pathlib import Path
@@ -22,16 +24,20 @@ LOCALE = Path("docs/locale/ko/LC_MESSAGES")
 # transferkit.translation: say("..."), say.counted("one", "many", count), mark("..."), and how many texts each takes
 NAMES = {"say": 1, "mark": 1, "counted": 2}
 # The rest of the site falls back to English; the homework has a notebook that is written in Korean.
-COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index")
-# What sphinx-gallery writes on every page, and numbers.
+COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index", "guide/*")
+# What sphinx-gallery writes on every page, numbers, code alone, and what measuring again changes in tables.
 ALIKE = {
-    r"([^A-Za-z]+)": r"\1",
+    r"([^A-Za-z]+|(?:`[^`]+`(?:, )?)+|tensorflow|jax|torch|keras \d.*)": r"\1",
+    r"([\d,.]+) s \(([\d,.]+) s\), ([\d.]+%)": r"\1초(\2초), \3",
     r":doc:`(.+)`": r":doc:`\1`",
     r":ref:`Go to the end <(.+)>` to download the full example code\.": r":ref:`맨 아래에서 <\1>` 전체 코드를 내려받을 수 있습니다.",
     r":download:`Download Jupyter notebook: (.+)`": r":download:`주피터 노트북 내려받기: \1`",
     r":download:`Download Python source code: (.+)`": r":download:`파이썬 코드 내려받기: \1`",
     r":download:`Download zipped: (.+)`": r":download:`압축 파일 내려받기: \1`",
 }
+# How the field's terms are called in Korean, with "|" between words that are equally good.
+GLOSSARY = ROOT / "docs" / "locale" / "glossary.csv"
+NO_TERMS = r"`+[^`]*`+|{[^}]*}|“[^”]*”"  # code, placeholders, names that a program prints
 Part = tuple[Path, Catalog, Catalog]
 
 
@@ -95,7 +101,7 @@ def update(parts: list[Part]) -> None:
 
 
 def check(parts: list[Part]) -> None:
-    """Exit with 1 and a list if a text is missing, fuzzy or dead, or its translation has other placeholders."""
+    """Exit with 1 and a list if a text is missing, fuzzy or dead, or its translation has other placeholders or terms."""
     wrong = [fault for path, translation, template in parts for fault in list_faults(path, translation, template)]
     if wrong:
         sys.exit("\n".join([*wrong, f"{len(wrong)} texts need a translation (CONTRIBUTING.md, Translations)"]))
@@ -110,11 +116,32 @@ def list_faults(path: Path, translation: Catalog, template: Catalog) -> list[str
             wrong.append(f"{path}: missing: {message.id}")
         elif message.id and found.fuzzy:
             wrong.append(f"{path}: fuzzy: {message.id}")
-        elif message.id and path.is_relative_to(PACKAGE):
+        elif message.id:
+            wrong += [f"{path}: not as in the glossary: {term}: {message.id}" for term in missing_terms(found)]
             expected = set.union(*map(placeholders, _texts(message.id)))
-            if any(placeholders(text) != expected for text in _texts(found.string)):
+            if path.is_relative_to(PACKAGE) and any(placeholders(text) != expected for text in _texts(found.string)):
                 wrong.append(f"{path}: other placeholders: {message.id}")
     return wrong
+
+
+def missing_terms(message: Message) -> list[str]:
+    """Return the terms in a text for which its translation has no word of the glossary."""
+    english, korean = (" ".join(_texts(texts)) for texts in (message.id, message.string))
+    if english == korean:  # a citation
+        return []
+    english = re.sub(NO_TERMS, "", english)
+    return [
+        term
+        for term, words in read_glossary().items()
+        if re.search(rf"\b{term}(e?s)?\b", english, re.IGNORECASE) and not any(word in korean for word in words)
+    ]
+
+
+@functools.cache
+def read_glossary() -> dict[str, list[str]]:
+    """Return the Korean words for each English term."""
+    with GLOSSARY.open(encoding="utf-8", newline="") as stream:
+        return {row["english"]: row["korean"].split("|") for row in csv.DictReader(stream)}
 
 
 def _key(message: Message) -> str:

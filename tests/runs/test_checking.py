@@ -71,6 +71,7 @@ FULL = {
     "recipe": {
         "epochs": 2,
         "batch_size": 4,
+        "left_out_of_an_epoch": 2,
         "head": "gradient",
         "optimizer": "Adam",
         "optimizer_config": {"beta_1": 0.9},

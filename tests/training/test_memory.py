@@ -1,4 +1,4 @@
-"""A batch left to the machine is halved once, before training, where an accelerator's memory is too small."""
+"""What an accelerator asks of the batches: they fit into its memory, and all have one shape."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import pytest
 import transferkit as tk
 from transferkit.backends import chosen_backend
 from transferkit.errors import TransferKitWarning
-from transferkit.training import memory
+from transferkit.training import memory, steps
+from transferkit.training.batches import Batches
 from transferkit.training.options import TrainRecipe
 
 
@@ -52,8 +53,8 @@ def test_a_step_that_fits_changes_nothing(data, monkeypatch):
     model = build()
     before = model.get_weights()
     monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
-    steps = TrainRecipe(epochs=1, batch_size=16).settled(40)
-    assert memory.fit_into_memory(model, data, steps) is steps
+    recipe = TrainRecipe(epochs=1, batch_size=16).settled(40)
+    assert memory.fit_into_memory(model, data, recipe) is recipe
     for one, two in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -65,3 +66,27 @@ def test_another_error_is_raised(data, tried, monkeypatch):
     monkeypatch.setattr(memory, "probe_network", step)
     with pytest.raises(ValueError, match="a shape"):
         tk.train(build(), data, epochs=1, batch_size="auto", verbose=False)
+
+
+def test_an_epoch_has_whole_batches_on_an_accelerator_and_other_images_in_each(data, monkeypatch):
+    shapes, seen = set(), []
+
+    class Watched(Batches):
+        def __getitem__(self, index):
+            batch = super().__getitem__(index)
+            if self._shuffle:
+                shapes.add(batch[0].shape)
+                seen.append(batch[0])
+            return batch
+
+    monkeypatch.setattr(steps, "Batches", Watched)
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
+    run = tk.train(build(), data, epochs=8, batch_size=16, verbose=False)
+    assert shapes == {(16, 16, 16, 1)}
+    assert run.recipe["left_out_of_an_epoch"] == 40 % 16
+    assert len(run.test_probabilities) == len(data.test.labels)
+    assert len(np.unique(np.concatenate(seen), axis=0)) == len(np.unique(data.train.images, axis=0))
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: None)
+    shapes.clear()
+    assert "left_out_of_an_epoch" not in tk.train(build(), data, epochs=1, batch_size=16, verbose=False).recipe
+    assert (8, 16, 16, 1) in shapes

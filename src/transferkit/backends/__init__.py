@@ -45,6 +45,12 @@ class Backend(Protocol):
     def accelerator(self) -> str | None:
         """Return what it computes on, None for a CPU."""
 
+    def replicas(self, model: Any) -> int:
+        """Return how many devices share each batch of a model."""
+
+    def placed(self, model: Any) -> AbstractContextManager[Any]:
+        """Return a context in which what trains a model is made where the model's variables are."""
+
     def limit_threads(self, count: int) -> None:
         """Let it take so many threads, if it has not started yet."""
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,15 @@ def accelerator() -> str | None:
     if devices[0].platform == "cpu":
         return None
     return str(devices[0].device_kind) if len(devices) == 1 else f"{len(devices)} x {devices[0].device_kind}"
+
+
+def replicas(model: Any) -> int:  # noqa: ARG001 - one choice holds for all models
+    distribution = keras.distribution.distribution()
+    return 1 if distribution is None else int(distribution.num_model_replicas)
+
+
+def placed(model: Any) -> AbstractContextManager[None]:  # noqa: ARG001 - see above
+    return nullcontext()
 
 
 def limit_threads(count: int) -> None:

@@ -1,7 +1,7 @@
 """Keras on TensorFlow."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import keras
@@ -31,6 +31,15 @@ def accelerator() -> str | None:
     with suppress(ValueError):  # of a kind that has no details
         name = str(tf.config.experimental.get_device_details(devices[0]).get("device_name", name))
     return name if len(devices) == 1 else f"{len(devices)} x {name}"
+
+
+def replicas(model: Any) -> int:
+    strategy = getattr(model, "distribute_strategy", None)
+    return 1 if strategy is None else int(strategy.num_replicas_in_sync)
+
+
+def placed(model: Any) -> AbstractContextManager[Any]:
+    return model.distribute_strategy.scope() if replicas(model) > 1 else nullcontext()
 
 
 def limit_threads(count: int) -> None:

@@ -96,12 +96,12 @@ class Program:
 
     def reads(self, operations: Iterable[str], variables: Iterable[Any]) -> bool:
         """Whether any of these operations of the trace reads one of the variables."""
-        handles = {id(variable.value.handle) for variable in variables}
+        handles = {id(_handle(variable)) for variable in variables}
         places = {inside.op.name for outside, inside in self._graph.captures if id(outside) in handles}
         return any(_name(entry) in places for name in operations for entry in self._nodes[name].input)
 
     def _captured_variables(self) -> dict[int, Any]:
-        held = {id(variable.handle): variable for variable in self._graph.variables}
+        held = {id(_handle(variable)): variable for variable in self._graph.variables}
         return {id(outside): held[id(outside)] for outside, _ in self._graph.captures if id(outside) in held}
 
     def _specs(self) -> list[Any]:
@@ -113,7 +113,7 @@ class Program:
 
     def _captured(self, variables: Sequence[Any] | None) -> Iterator[tuple[str, str]]:
         """Yield what stands for each value from outside, by the name of its placeholder; nothing for one that has no value."""
-        places = {id(variable.value.handle): index for index, variable in enumerate(variables or ())}
+        places = {id(_handle(variable)): index for index, variable in enumerate(variables or ())}
         held, others = self._captured_variables(), dict[int, int]()
         for outside, inside in self._graph.captures:
             if id(outside) in places:
@@ -256,3 +256,9 @@ def _source(entry: str, hashes: Mapping[str, str | None]) -> str:
 
 def _tensor(tensor: Any, hashes: Mapping[str, str | None]) -> str:
     return _source(f"{tensor.op.name}:{tensor.value_index}", hashes)
+
+
+def _handle(variable: Any) -> Any:
+    """Return the handle of a variable; of a mirrored one, that of its copy on the first device."""
+    held = variable.value if isinstance(variable, keras.Variable) else variable
+    return tf.distribute.get_strategy().experimental_local_results(held)[0].handle

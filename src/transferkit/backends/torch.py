@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,14 @@ def accelerator() -> str | None:
         return "Apple MPS" if torch.backends.mps.is_available() else None
     name, count = torch.cuda.get_device_name(0), torch.cuda.device_count()
     return name if count == 1 else f"{count} x {name}"
+
+
+def replicas(model: Any) -> int:  # noqa: ARG001 - Keras shares no batches here
+    return 1
+
+
+def placed(model: Any) -> AbstractContextManager[None]:  # noqa: ARG001 - see above
+    return nullcontext()
 
 
 def limit_threads(count: int) -> None:

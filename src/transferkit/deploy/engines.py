@@ -95,8 +95,10 @@ def open_keras(model: Any) -> Engine:
     if isinstance(model.input_shape, list) or isinstance(model.output_shape, list):
         raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
 
+    from transferkit.models.devices import predict_batch
+
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(model.predict_on_batch(images), dtype=np.float32)
+        return predict_batch(model, images).astype(np.float32, copy=False)
 
     return Engine(compute, tuple(model.input_shape[1:]), ModelMetadata())
 

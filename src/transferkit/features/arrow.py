@@ -18,6 +18,6 @@ def load_pyarrow() -> Any:
         import pyarrow.compute
     except ImportError:
         raise MissingDependencyError(
-            "Parquet needs the package pyarrow: pip install 'transferkit[clusters]'."
+            "Parquet needs the package pyarrow: pip install 'transferkit[parquet]'."
         ) from None
     return pa

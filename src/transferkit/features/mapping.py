@@ -124,7 +124,8 @@ class FeatureMapper:
         """
         pa = load_pyarrow()
         for frame in frames:
-            yield self(pa.Table.from_pandas(frame, preserve_index=False)).to_pandas()
+            features = self(pa.Table.from_pandas(frame, preserve_index=False))
+            yield features.combine_chunks().to_pandas()  # Spark takes columns of one piece
 
     @property
     def spark_schema(self) -> str:

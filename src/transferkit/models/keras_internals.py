@@ -279,11 +279,12 @@ def _model_attributes() -> frozenset[str]:
     return frozenset((*vars(model), *used))
 
 
-def fit_plainly(model: Any, batches: Any) -> dict[str, Any]:
-    """Train one epoch by Keras's own ``fit``, past what others put in its place to log trainings, and return its logs."""
+def fit_plainly(model: Any, part: Any, batches: Any) -> dict[str, Any]:
+    """Train a part of a model for one epoch by Keras's own ``fit``, past what others put in its place to log trainings; return its logs."""
     history = vars(model).get("history")
+    callbacks = keras.callbacks.CallbackList(add_history=True, model=model, epochs=1, verbose=0)
     try:
-        found = super(keras.Model, model).fit(batches, epochs=1, shuffle=False, verbose=0)
+        found = super(keras.Model, part).fit(batches, epochs=1, shuffle=False, callbacks=callbacks, verbose=0)
         return {name: values[-1] for name, values in found.history.items()}
     finally:
         model.history = history

@@ -46,6 +46,8 @@ class Batches(keras.utils.PyDataset):
         How many augmented views an image has; as many as chance makes if None.
     class_weight : ndarray, shape (num_classes,), optional
         How much the images of each class count; a batch then has a third part, the weight of each image.
+    images : int, optional
+        How many images an epoch takes, other ones in each; all if None.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Batches(keras.utils.PyDataset):
         cache: FeatureCache | None = None,
         views: int | None = None,
         class_weight: NDArray[np.float32] | None = None,
+        images: int | None = None,
     ) -> None:
         super().__init__()
         self._split = split
@@ -78,6 +81,7 @@ class Batches(keras.utils.PyDataset):
         self._cache = cache
         self._views = views
         self._class_weight = class_weight
+        self._images = images
         self._begun = False
         self._draw_order()
         if cache is not None and not augment:
@@ -86,7 +90,7 @@ class Batches(keras.utils.PyDataset):
     def _draw_order(self) -> None:
         count = len(self._split.labels)
         rng = np.random.default_rng([self._seed, self._epoch])
-        self._order = rng.permutation(count) if self._shuffle else np.arange(count)
+        self._order = (rng.permutation(count) if self._shuffle else np.arange(count))[: self._images]
         self._located: list[Rows] = []
 
     def __len__(self) -> int:

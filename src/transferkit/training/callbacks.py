@@ -77,7 +77,7 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the row."""
         seconds = time.perf_counter() - self._start
-        rate = self.model.optimizer.learning_rate
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         numbers = number_columns(logs or {})
         trained = self._trained or seconds
         row = {"epoch": epoch + 1, "phase": self._phase, **numbers, "learning_rate": float(rate)}

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from transferkit.data.dataset import Dataset
+from transferkit.models.devices import images_an_epoch
 from transferkit.models.freezing import leaves
 from transferkit.models.keras_internals import inner_optimizer, overrides, rate_of
 from transferkit.models.weights import weights_provenance
@@ -48,6 +49,9 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
         recipe = {**recipe, "layer_decay": final.layer_decay}
     if isinstance(steps.phases[0], ExactHeadPhase):
         recipe = {**recipe, "head": "logistic", "penalty": penalty_in_words(count_trials(data))}
+    images = len(data.train.labels)
+    if (left_out := images - images_an_epoch(images, recipe["batch_size"], model)) > 0:
+        recipe = {**recipe, "left_out_of_an_epoch": left_out}
     return {**recipe, "callbacks": callbacks} if callbacks else recipe
 
 

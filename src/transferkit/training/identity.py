@@ -17,6 +17,7 @@ from transferkit.backends import chosen_backend
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
 from transferkit.features.prefix import Prefix
+from transferkit.models.devices import even
 from transferkit.models.keras_internals import fit_plainly, given_to_compile, is_seed_state, overrides, set_by_user
 from transferkit.models.program import model_program_digest
 from transferkit.runs.records import PartRecord, ProbeRecord
@@ -24,6 +25,7 @@ from transferkit.runs.run import Run
 from transferkit.runs.storage import weights_digest
 from transferkit.training.compiled import other_optimizer, snapshot
 from transferkit.training.estimators import NO_RECIPE
+from transferkit.training.network import Network
 from transferkit.training.values import UnidentifiedError, is_installed, value_digest
 
 PROTOCOL = 2  # raised when the same call would train in another way
@@ -183,25 +185,41 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def probe_network(model: Any, data: Dataset, *, seed: int, one_hot: bool, images: int = _PROBE_IMAGES) -> ProbeRecord:
+def probe_network(
+    model: Any,
+    data: Dataset,
+    *,
+    seed: int,
+    one_hot: bool,
+    images: int = _PROBE_IMAGES,
+    network: Network | None = None,
+) -> ProbeRecord:
     """Return the loss of one fixed batch at the weights as they are, and the norm of its gradient for each trained variable.
 
     One real step with the model's own code, loss and dropout, of plain gradient descent with rate 1, so that the weights move by
     the gradient; then everything is put back.
     """
     count = len(data.train.labels)
-    chosen = np.sort(np.random.default_rng(0).permutation(count)[:images])
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[: even(min(images, count), model)])
     labels = data.train.labels[chosen]
     targets = np.eye(data.num_classes, dtype=np.float32)[labels] if one_hot else labels
     restore = snapshot(model)
+    with chosen_backend().placed(model):
+        descent = keras.optimizers.SGD(1.0)
+    inputs: Any = np.asarray(data.train.images[chosen])
+    part = model
+    if network is not None and network.cache is not None:  # what comes after the frozen part, on its kept features
+        inputs, part = network.features(inputs), network.model
     with (
-        other_optimizer(model, keras.optimizers.SGD(1.0), eagerly=chosen_backend().RUNS_EAGERLY),
-        chosen_backend().fitting(model, model),
+        other_optimizer(model, descent, eagerly=chosen_backend().RUNS_EAGERLY),
+        chosen_backend().fitting(model, part),
     ):
         set_random_states(model, seed, 0)
         before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         try:
-            logs = fit_plainly(model, _OneBatch(np.asarray(data.train.images[chosen]), targets))
+            if part is not model:
+                part.follow(model)
+            logs = fit_plainly(model, part, _OneBatch(np.asarray(inputs), targets))
             after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
         finally:
             restore()

@@ -19,7 +19,8 @@ from transferkit.training.keeping import keep
 from transferkit.training.logistic import count_trials, fit_softmax, penalty_in_words, softmax_layer
 from transferkit.training.options import HeadOptions, HeadRecipe, takes
 from transferkit.training.record import check_data
-from transferkit.training.steps import check_trainable, predictor_for, seconds_for_test
+from transferkit.training.speed import seconds_for_test
+from transferkit.training.steps import check_trainable, predictor_for
 
 
 @takes(HeadRecipe)
@@ -144,7 +145,7 @@ class LogisticHead:
             selection="validation" if validates else "last",
             selected_epoch=fitted.chosen,
             trials=len(fitted.history),
-            test_seconds=lambda: seconds_for_test(model, data),
+            test_seconds=lambda: seconds_for_test(model, data, network=self.identity.parts["model"]["sha256"]),
         )
 
     def interrupted(self) -> Outcome:

@@ -13,6 +13,7 @@ from transferkit.errors import InvalidInputError, warn
 from transferkit.features.cache import FeatureCache
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
+from transferkit.models.devices import predict_batch
 from transferkit.models.health import dead_features
 from transferkit.models.keras_internals import share_compiled
 
@@ -62,7 +63,8 @@ class Network:
         """Return the output for raw images, shape (n, classes)."""
         inputs = images if self.cache is None else self.features(images)
         starts = range(0, len(images), batch_size)
-        parts = [self.model.predict_on_batch(inputs[start : start + batch_size]) for start in starts]
+        size = batch_size if len(images) > batch_size else None
+        parts = [predict_batch(self.model, inputs[start : start + batch_size], size=size) for start in starts]
         return np.concatenate(parts).astype(np.float32, copy=False)
 
 
@@ -117,6 +119,11 @@ class Tail(keras.Model):
             self._whole[0]().stop_training = value
 
 
+def _tail(prefix: Prefix) -> Tail:
+    with chosen_backend().placed(prefix.model):
+        return Tail(prefix)
+
+
 def check_features(model: Any, data: FeatureDataset, *, engine: Engine) -> Prefix:
     """Return the frozen part that computed the features of a dataset, or raise `InvalidInputError` if the model has another one."""
     try:
@@ -152,7 +159,7 @@ def choose_network(
         The frozen part, where it was found just before.
     """
     if images.dtype == np.float32:
-        return Network(Tail(prefix or find_prefix(model)), None, "features that were given")
+        return Network(_tail(prefix or find_prefix(model)), None, "features that were given")
     if engine == "plain":
         return Network(model, None, "plain")
     try:
@@ -165,7 +172,7 @@ def choose_network(
         return Network(
             model, None, f"plain: kept features would take {needed / 1e9:.1f} GB, room for {room / 1e9:.1f} GB"
         )
-    return Network(Tail(prefix), cache, cache.engine)
+    return Network(_tail(prefix), cache, cache.engine)
 
 
 def count_dead(network: Network, data: Dataset) -> list[int] | None:

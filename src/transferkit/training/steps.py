@@ -18,6 +18,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
+from transferkit.models.devices import even, images_an_epoch
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
@@ -62,8 +63,8 @@ from transferkit.training.options import (
     Steps,
 )
 from transferkit.training.record import check_data, some_training_images
+from transferkit.training.speed import seconds_for_test
 
-_TIMED_IMAGES, _TIMED_BATCH = 192, 64
 _STEPS_AT_ONCE = 32
 
 
@@ -84,7 +85,7 @@ def fit_steps(model: Any, data: Dataset, steps: Steps) -> Run:
             "early_stopping watches the validation loss, but the data have no validation split. Keep one back, or leave it out."
         )
     left = steps.batch_size == "auto"
-    steps = _settle(model, data, steps)
+    steps = _divide_batches(model, _settle(model, data, steps), left=left)
     _check_rates(model, steps)
     if left:
         steps = fit_into_memory(model, data, steps)
@@ -107,6 +108,18 @@ def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
             "needs, for example epochs=10."
         )
     return steps.settled(images, frozen=prefix is not None and prefix.gives_vectors)
+
+
+def _divide_batches(model: Any, steps: Steps, *, left: bool) -> Steps:
+    """Return a recipe whose batches divide among the devices of the model."""
+    size, devices = cast("int", steps.batch_size), chosen_backend().replicas(model)
+    if size % devices == 0:
+        return steps
+    if left:
+        return replace(steps, batch_size=max(even(size, model), devices))
+    raise InvalidInputError(
+        f"batch_size={size} does not divide among {devices} devices. Take a multiple of {devices}, for example {size + -size % devices}."
+    )
 
 
 def _check_mixing(model: Any, steps: Steps) -> None:
@@ -168,6 +181,7 @@ class GradientSteps:
         self._best = BestWeights()
         self._phase_facts: list[Any] = []
         self._network: Network | None = None
+        self._networks: dict[Phase, Network] = {}
         exact = isinstance(steps.phases[0], ExactHeadPhase)
         self._trials = count_trials(data) if exact else 1
         self._checkpoint: Path | None = None
@@ -180,11 +194,18 @@ class GradientSteps:
         """Return loss and gradients of the first phase at the weights as they are; None where there are no images."""
         if isinstance(self.data, FeatureDataset):
             return None
-        restore = snapshot(self.model)
-        self._steps.phases[0].prepare(self.model)
+        return self._probe(first_network=False)
+
+    def _probe(self, *, first_network: bool) -> ProbeRecord:
+        """Probe the whole model, or what its first phase trains: the loss and the gradients are the same."""
+        phase, restore = self._steps.phases[0], snapshot(self.model)
+        phase.prepare(self.model)
         try:
+            network = self._network_of(phase) if first_network else None
             with fused_batchnorm(self.model):
-                return probe_network(self.model, self.data, seed=self._steps.seed, one_hot=self._one_hot)
+                return probe_network(
+                    self.model, self.data, seed=self._steps.seed, one_hot=self._one_hot, network=network
+                )
         finally:
             restore()
 
@@ -206,7 +227,9 @@ class GradientSteps:
         with lent(model):
             try:
                 if found is None:
-                    self._progress.probe = self.probe()
+                    if not isinstance(self.data, FeatureDataset):
+                        exact = isinstance(self._steps.phases[0], ExactHeadPhase)
+                        self._progress.probe = self._probe(first_network=not exact)
                 else:
                     self._progress, arrays = found
                     self._best.epoch, self._best.score = self._progress.best_epoch, self._progress.best_score
@@ -271,21 +294,24 @@ class GradientSteps:
 
     def _fit_phase(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         steps, model = self._steps, self.model
-        start = time.perf_counter()
         initial = last if arrays is not None and self._progress.stopped else max(first, self._progress.finished)
-        self._network = network = self._choose_network(phase)
+        self._network = network = self._network_of(phase)
+        start = time.perf_counter()
         self._progress.dead_features = count_dead(network, self.data) or self._progress.dead_features
         batches = self._batches(phase, network, initial)
         if self._soft and is_sparse_crossentropy(model.loss):
             recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
-        optimizer = phase.optimizer_for(model.optimizer, len(batches))
-        if steps.average_weights is not None:
-            optimizer.use_ema, optimizer.ema_momentum = True, float(steps.average_weights)
-        set_optimizer(model, optimizer)
-        model.optimizer.build(model.trainable_variables)
+        with chosen_backend().placed(model):
+            optimizer = phase.optimizer_for(model.optimizer, len(batches))
+            if steps.average_weights is not None:
+                optimizer.use_ema, optimizer.ema_momentum = True, float(steps.average_weights)
+            set_optimizer(model, optimizer)
+            model.optimizer.build(model.trainable_variables)
         if network.model is not model:
             # A step on features is so short that Python between the steps would take longer; callbacks may want every step.
-            network.model.follow(model, steps_at_once=1 if steps.callbacks else _STEPS_AT_ONCE)
+            network.model.follow(
+                model, steps_at_once=1 if steps.callbacks or chosen_backend().replicas(model) > 1 else _STEPS_AT_ONCE
+            )
         if arrays is not None:
             restore_optimizer(model, arrays)
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
@@ -336,6 +362,14 @@ class GradientSteps:
     def _computed_before(self, phase: Phase) -> int:
         return int(self._progress.prepared.get(phase.name, {}).get("features_computed", 0))
 
+    def _network_of(self, phase: Phase) -> Network:
+        """Return what a phase trains, chosen once: what is frozen must be as it is in the phase."""
+        if phase not in self._networks:
+            start = time.perf_counter()
+            self._networks[phase] = self._choose_network(phase)
+            self._note_preparation(phase, self._networks[phase], time.perf_counter() - start)
+        return self._networks[phase]
+
     def _choose_network(self, phase: Phase) -> Network:
         steps, data = self._steps, self.data
         if steps.engine != "plain" and not set(MIXES).isdisjoint(steps.augmentations_in(phase)):
@@ -360,18 +394,20 @@ class GradientSteps:
             cache=network.cache,
             views=self._views[phase],
             class_weight=self._class_weight,
+            images=images_an_epoch(len(data.train.labels), cast("int", steps.batch_size), self.model),
         )
 
     def _validation_batches(self, network: Network) -> Batches:
         data = self.data
         return Batches(
             data.validation,
-            batch_size=256,
+            batch_size=even(256, self.model),
             num_classes=data.num_classes,
             seed=self._steps.seed,
             shuffle=False,
             one_hot=self._one_hot or self._soft,
             cache=network.cache,
+            images=even(len(data.validation.labels), self.model),
         )
 
     def _statistics(self, phase: Phase, network: Network) -> list[Any]:
@@ -442,7 +478,7 @@ class GradientSteps:
             selected_epoch=self._best.epoch if self._validates else max(epochs, default=None),
             trials=self._trials,
             probe=self._progress.probe,
-            test_seconds=lambda: seconds_for_test(model, data),
+            test_seconds=lambda: seconds_for_test(model, data, network=self.identity.parts["model"]["sha256"]),
             notes=self._head_was_best() if status == "completed" else [],
             versions={} if policy == keras.config.dtype_policy().name else {"precision": policy},
         )
@@ -474,21 +510,6 @@ def predictor_for(model: Any, data: Dataset, seed: int, *, engine: Engine, netwo
         return made[0](images)
 
     return predict
-
-
-def seconds_for_test(model: Any, data: Dataset) -> float:
-    """Return how long Keras takes for all test images, from the median rate of some batches."""
-    images = data.test.images[:_TIMED_IMAGES]
-    if isinstance(data, FeatureDataset):  # the time is that of any images
-        images = np.random.default_rng(0).integers(0, 256, (len(images), *data.image_shape), np.uint8)
-    model.predict_on_batch(images[:_TIMED_BATCH])
-    seconds = []
-    for first in range(0, len(images), _TIMED_BATCH):
-        batch = images[first : first + _TIMED_BATCH]
-        start = time.perf_counter()
-        model.predict_on_batch(batch)
-        seconds.append((time.perf_counter() - start) / len(batch))
-    return float(np.median(seconds)) * len(data.test.labels)
 
 
 def check_trainable(model: Any, data: Dataset, *, engine: Engine = "auto") -> None:
