@@ -1,6 +1,7 @@
 """Sphinx configuration; the build needs no network."""
 
 import os
+import tomllib
 from pathlib import Path
 
 import transferkit
@@ -10,6 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 project = "transferkit"
 author = "The transferkit authors"
 copyright = "The transferkit authors"
+PROJECT = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
 release = transferkit.__version__
 version = release
 
@@ -52,11 +55,10 @@ html_sidebars = {
 }
 
 # Each script is a page and a notebook, run once: a build in another language finds its output.
-FIRST_CELL = """\
+FIRST_CELL = f"""\
 # In Colab: transferkit, and the saved runs that this page shows. On your own machine, put the notebook into the folder
 # examples/course of your clone, and leave this cell out.
-repository = "https://github.com/OWNER/transferkit"  # replace OWNER: the repository that you have this notebook from
-!git clone --quiet --depth 1 {repository}
+!git clone --quiet --depth 1 {REPOSITORY}
 %cd transferkit/examples/course
 %pip install --quiet ../.."""
 sphinx_gallery_conf = {
