@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from transferkit.features.inspection import excitation_map as excitation_map
     from transferkit.features.inspection import layer_outputs as layer_outputs
     from transferkit.features.inspection import occlusion_map as occlusion_map
+    from transferkit.features.loading import FeatureDataset as FeatureDataset
     from transferkit.features.loading import load_features as load_features
     from transferkit.features.mapping import FeatureMapper as FeatureMapper
+    from transferkit.models.backbones import Backbone as Backbone
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
     from transferkit.models.baselines import build_baseline as build_baseline
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from transferkit.models.freezing import freeze as freeze
     from transferkit.models.freezing import unfreeze as unfreeze
     from transferkit.models.googlenet import build_googlenet as build_googlenet
+    from transferkit.models.health import DeadFeatures as DeadFeatures
     from transferkit.models.health import count_dead_features as count_dead_features
     from transferkit.models.saving import load_model as load_model
     from transferkit.models.transfer import build_transfer_model as build_transfer_model
@@ -67,9 +70,11 @@ if TYPE_CHECKING:
     from transferkit.runs.loading import load_run as load_run
     from transferkit.runs.loading import load_runs as load_runs
     from transferkit.runs.run import Run as Run
+    from transferkit.runs.without import AccuracyWithout as AccuracyWithout
     from transferkit.runs.without import accuracy_without as accuracy_without
     from transferkit.training.classifier import fit_classifier as fit_classifier
     from transferkit.training.cross_validation import cross_validate as cross_validate
+    from transferkit.training.evaluation import Evaluation as Evaluation
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
@@ -87,12 +92,17 @@ __version__ = "0.1.0"
 # Public name -> module that defines it. Imported on first use, so that `import transferkit` stays instant
 # and saved runs can be compared without TensorFlow.
 _EXPORTS = {
+    "AccuracyWithout": "runs.without",
     "Arm": "training.label_budgets",
+    "Backbone": "models.backbones",
     "Comparison": "report.comparison",
     "Dataset": "data.dataset",
+    "DeadFeatures": "models.health",
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
+    "Evaluation": "training.evaluation",
     "Exported": "deploy.exporting",
+    "FeatureDataset": "features.loading",
     "FeatureMapper": "features.mapping",
     "ImageClassifier": "deploy.prediction",
     "LearningRateRange": "training.learning_rates",

@@ -48,6 +48,17 @@ class FeatureDataset(Dataset):
         See `Dataset`.
     network : dict
         What computed the features: ``digest``, ``engine``, ``versions``, ``model``, ``shape``, ``image_shape``.
+
+    Examples
+    --------
+    `load_features` makes one of files. By hand:
+
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> part = tk.Split(np.eye(6, 4, dtype=np.float32), np.array([0, 1] * 3))
+    >>> data = tk.FeatureDataset("toy", ("cat", "dog"), part, part, part, network={"image_shape": (96, 96, 3)})
+    >>> data.image_shape, data.describe()["train_size"]
+    ((96, 96, 3), 6)
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +72,13 @@ class FeatureDataset(Dataset):
 
     @override
     def describe(self) -> DatasetRecord:
-        """Return the facts that a `transferkit.Run` records about its data, without the keys: there may be millions."""
+        """Return the facts that a `transferkit.Run` records about its data, without the keys: there may be millions.
+
+        Returns
+        -------
+        dict
+            As `Dataset.describe`, without ``validation_files`` and ``test_files``.
+        """
         return cast(
             "DatasetRecord",
             {
