@@ -62,8 +62,8 @@ FIRST_CELL = f"""\
 %cd transferkit/examples/course
 %pip install --quiet ../.."""
 sphinx_gallery_conf = {
-    "examples_dirs": ["../examples/course", "../examples/pitfalls", "../examples/homework"],
-    "gallery_dirs": ["course", "pitfalls", "homework"],
+    "examples_dirs": ["../examples/plots", "../examples/course", "../examples/pitfalls", "../examples/homework"],
+    "gallery_dirs": ["plots", "course", "pitfalls", "homework"],
     "filename_pattern": r"\.py$",
     "within_subsection_order": "FileNameSortKey",
     "first_notebook_cell": FIRST_CELL,

@@ -1,0 +1,22 @@
+"""
+plot_label_efficiency
+=====================
+
+How many labels a method needs: accuracy by the number of labelled images, with several seeds.
+"""
+
+from functools import partial
+
+import transferkit as tk
+
+data = tk.load_fashion_mnist(validation=0)
+arms = {
+    "random forest": tk.Arm(partial(tk.build_baseline, "random_forest", n_estimators=50)),
+    "naive Bayes": tk.Arm(partial(tk.build_baseline, "naive_bayes")),
+}
+runs = tk.label_efficiency(arms, data, labels_per_class=(10, 30, 100), verbose=False)
+curve = tk.efficiency_curve(runs, baseline="naive Bayes")
+_ = tk.plot_label_efficiency(curve)
+
+# %%
+# Options: :func:`transferkit.plot_label_efficiency`.
