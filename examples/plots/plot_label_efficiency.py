@@ -14,7 +14,7 @@ arms = {
     "random forest": tk.Arm(partial(tk.build_baseline, "random_forest", n_estimators=50)),
     "naive Bayes": tk.Arm(partial(tk.build_baseline, "naive_bayes")),
 }
-runs = tk.label_efficiency(arms, data, labels_per_class=(10, 30, 100), verbose=False)
+runs = tk.train_label_budgets(arms, data, labels_per_class=(10, 30, 100), verbose=False)
 curve = tk.efficiency_curve(runs, baseline="naive Bayes")
 _ = tk.plot_label_efficiency(curve)
 

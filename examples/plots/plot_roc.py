@@ -20,7 +20,9 @@ def pick(split):
 shirts = tk.Dataset.from_arrays(
     train=pick(data.train), test=pick(data.test), class_names=("T-shirt", "Shirt"), name="shirts"
 )
-runs = [tk.train(tk.build_baseline(name), shirts, name=name, verbose=False) for name in ("random_forest", "naive_bayes")]
+runs = [
+    tk.train(tk.build_baseline(name), shirts, name=name, verbose=False) for name in ("random_forest", "naive_bayes")
+]
 _ = tk.plot_roc(runs)
 
 # %%

@@ -1,6 +1,7 @@
 """Transfer learning on images with Keras, and an honest answer to whether it helped."""
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
     from transferkit.training.label_budgets import Arm as Arm
-    from transferkit.training.label_budgets import label_efficiency as label_efficiency
+    from transferkit.training.label_budgets import train_label_budgets as train_label_budgets
     from transferkit.training.learning_rates import LearningRateRange as LearningRateRange
     from transferkit.training.learning_rates import find_learning_rate as find_learning_rate
     from transferkit.training.logistic_head import fit_head as fit_head
@@ -137,7 +138,6 @@ _EXPORTS = {
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
     "hand_designed_filters": "data.filters",
-    "label_efficiency": "training.label_budgets",
     "layer_outputs": "features.inspection",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
@@ -171,9 +171,13 @@ _EXPORTS = {
     "published_results": "compare.published",
     "repeat": "training.repetition",
     "train": "training.fitting",
+    "train_label_budgets": "training.label_budgets",
     "tune": "training.tuning",
     "unfreeze": "models.freezing",
 }
+
+# Names of version 0.1 -> what they are called now.
+_RENAMED = {"label_efficiency": "train_label_budgets"}
 
 __all__ = list(_EXPORTS)
 
@@ -181,6 +185,10 @@ __all__ = list(_EXPORTS)
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return importlib.import_module(f"{__name__}.errors")
+    if name in _RENAMED:
+        message = f"transferkit.{name} is called {_RENAMED[name]} now; the old name goes with version 0.3."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return __getattr__(_RENAMED[name])
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)

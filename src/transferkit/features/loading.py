@@ -33,7 +33,7 @@ class FeatureDataset(Dataset):
     """Features and labels in three splits: a `Dataset` whose images are somewhere else.
 
     The ``images`` of its splits are float32 features, memory maps of shape (n, ...); ``paths`` are the keys. `train`, `fit_head`,
-    `repeat` and `label_efficiency` take it for a model whose frozen part computed these features, as long as that stays frozen and
+    `repeat` and `train_label_budgets` take it for a model whose frozen part computed these features, as long as that stays frozen and
     nothing augments the images.
 
     Parameters
@@ -128,7 +128,7 @@ def load_features(
     -------
     FeatureDataset
         A `Dataset` whose ``images`` are float32 features, memory maps of shape (n, ...), and whose ``paths`` are the keys. Classes are
-        sorted by name, and the images of a split by key. `train`, `fit_head`, `repeat` and `label_efficiency` take it for a model whose
+        sorted by name, and the images of a split by key. `train`, `fit_head`, `repeat` and `train_label_budgets` take it for a model whose
         frozen part computed these features.
 
     Raises
