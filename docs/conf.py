@@ -1,8 +1,13 @@
 """Sphinx configuration; the build needs no network."""
 
+import html
 import os
+import re
 import tomllib
 from pathlib import Path
+
+import polib
+from docutils import nodes
 
 import transferkit
 
@@ -79,3 +84,25 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
     "show_signature": False,
 }
+
+
+MARKUP = r"[`*]+(?:\\ )?|:\w+:`([^`<]+?)(?: <[^>]+>)?`"  # what the tooltips leave out
+
+
+def translate_thumbnails(app, doctree):
+    """Translate the titles and tooltips of a gallery's thumbnails, which sphinx-gallery writes as raw HTML."""
+    gallery = Path(__file__).parent / "locale" / app.config.language / "LC_MESSAGES" / Path(app.env.docname).parent
+    if app.env.docname not in {f"{name}/index" for name in sphinx_gallery_conf["gallery_dirs"]} or not gallery.is_dir():
+        return
+    entries = [entry for file in sorted(gallery.glob("*.po")) for entry in polib.pofile(str(file))]
+    texts = {re.sub(MARKUP, r"\1", entry.msgid): re.sub(MARKUP, r"\1", entry.msgstr) for entry in entries}
+    for raw in doctree.findall(nodes.raw):
+        found = re.search(r'tooltip="(.+?)">|thumbnail-title">(.+?)</div>', raw.astext(), re.DOTALL)
+        english = found and (found[1] or found[2])
+        translation = texts.get(html.unescape(english or ""))
+        if translation:
+            raw[:] = [nodes.Text(raw.astext().replace(english, html.escape(translation)))]
+
+
+def setup(app):
+    app.connect("doctree-read", translate_thumbnails)
