@@ -5,8 +5,10 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import polib
+import typing_extensions
 from docutils import nodes
 
 import transferkit
@@ -86,6 +88,7 @@ sphinx_gallery_conf = {
 }
 
 
+MODULES = r"\b(typing|transferkit(\.\w+)*)\."
 MARKUP = r"[`*]+(?:\\ )?|:\w+:`([^`<]+?)(?: <[^>]+>)?`"  # what the tooltips leave out
 
 
@@ -104,5 +107,16 @@ def translate_thumbnails(app, doctree):
             raw[:] = [nodes.Text(raw.astext().replace(english, html.escape(translation)))]
 
 
+def list_keys(app, what, name, record, options, lines):
+    """Add the keys of a record and their types to what its docstring says."""
+    if typing_extensions.is_typeddict(record):
+        lines.append("")
+        for key, kind in typing_extensions.get_type_hints(record).items():
+            words = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+            words = re.sub(r"Optional\[(.+)\]$", r"\1 | None", re.sub(MODULES, "", words))
+            lines.append(f"* ``{key}`` : {words}")
+
+
 def setup(app):
     app.connect("doctree-read", translate_thumbnails)
+    app.connect("autodoc-process-docstring", list_keys)
