@@ -77,6 +77,7 @@ sphinx_gallery_conf = {
     "first_notebook_cell": FIRST_CELL,
     "abort_on_example_error": True,
     "default_thumb_file": str(Path(__file__).parent / "_static" / "garments.png"),
+    "thumbnail_size": (520, 364),
     "download_all_examples": False,
     "write_computation_times": False,
     "min_reported_time": 600,

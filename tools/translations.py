@@ -27,7 +27,7 @@ COMPLETE = ("index", "start/*", "plots/*", "course/*", "pitfalls/*", "homework/i
 ALIKE = {
     r"([^A-Za-z]+)": r"\1",
     r":doc:`(.+)`": r":doc:`\1`",
-    r"(plot_\w+|Comparison\.plot)": r"\1",
+    r"((?:plot_|comparison\.)\w+\(.*\))": r"\1",
     r"Options: (:\w+:`.+`)\.": r"옵션: \1.",
     r":ref:`Go to the end <(.+)>` to download the full example code\.": r":ref:`맨 아래에서 <\1>` 전체 코드를 내려받을 수 있습니다.",
     r":download:`Download Jupyter notebook: (.+)`": r":download:`주피터 노트북 내려받기: \1`",

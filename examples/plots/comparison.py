@@ -1,6 +1,6 @@
 """
-Comparison.plot
-===============
+comparison.plot()
+=================
 
 The whole result in one picture: test accuracy with 95% intervals above, accuracy and loss by epoch below.
 """

@@ -1,6 +1,6 @@
 """
-plot_accuracy
-=============
+plot_accuracy(runs)
+===================
 
 Which model is right most often, and how sure is that: test accuracy with a 95% interval.
 """

@@ -1,6 +1,6 @@
 """
-plot_confused_pairs
-===================
+plot_confused_pairs(run)
+========================
 
 Which classes are taken for which: the pairs that hold most errors.
 """

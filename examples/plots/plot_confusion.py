@@ -1,6 +1,6 @@
 """
-plot_confusion
-==============
+plot_confusion(run)
+===================
 
 What becomes of each class: the truth on the rows, the prediction on the columns.
 """

@@ -1,6 +1,6 @@
 """
-plot_cost
-=========
+plot_cost(runs)
+===============
 
 What accuracy costs: training time, prediction time or number of parameters.
 """

@@ -1,6 +1,6 @@
 """
-plot_curves
-===========
+plot_curves(runs)
+=================
 
 How training went: accuracy or loss by epoch, on training and validation images.
 """

@@ -1,6 +1,6 @@
 """
-plot_disagreements
-==================
+plot_disagreements(run_a, run_b, data)
+======================================
 
 On which images two models differ: right with one, wrong with the other.
 """

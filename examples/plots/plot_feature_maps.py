@@ -1,6 +1,6 @@
 """
-plot_feature_maps
-=================
+plot_feature_maps(maps)
+=======================
 
 What the filters of a layer find in one image: one map a filter, bright where it fits.
 """

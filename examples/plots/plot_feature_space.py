@@ -1,6 +1,6 @@
 """
-plot_feature_space
-==================
+plot_feature_space(features, labels, class_names)
+=================================================
 
 Which images a network finds alike: its features in two dimensions, here of 500 garments that MobileNet was never told the names of.
 """

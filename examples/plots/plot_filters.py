@@ -1,6 +1,6 @@
 """
-plot_filters
-============
+plot_filters(filters)
+=====================
 
 What a convolution looks for: white adds a pixel, black subtracts it, three channels are drawn in colour.
 """

@@ -1,6 +1,6 @@
 """
-plot_label_efficiency
-=====================
+plot_label_efficiency(curve)
+============================
 
 How many labels a method needs: accuracy by the number of labelled images, with several seeds.
 """

@@ -1,6 +1,6 @@
 """
-plot_occlusion
-==============
+plot_occlusion(image, drop)
+===========================
 
 On which part of an image an answer rests: how much probability the class loses where a grey square covers it.
 """

@@ -1,6 +1,6 @@
 """
-plot_published
-==============
+plot_published(runs, published)
+===============================
 
 Your accuracies beside published ones, which have no interval and show what is claimed.
 """

@@ -1,6 +1,6 @@
 """
-plot_reliability
-================
+plot_reliability(run)
+=====================
 
 Whether a model is as right as it is sure: accuracy by confidence, on the diagonal if so.
 """

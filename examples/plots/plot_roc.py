@@ -1,6 +1,6 @@
 """
-plot_roc
-========
+plot_roc(runs)
+==============
 
 How well two classes are told apart at every threshold, here shirts from T-shirts.
 """

@@ -1,6 +1,6 @@
 """
-plot_samples
-============
+plot_samples(data)
+==================
 
 What the data look like: the first images of each class, also as augmentation will draw them.
 """

@@ -1,6 +1,6 @@
 """
-plot_worst_errors
-=================
+plot_worst_errors(run, data)
+============================
 
 Where a model is wrong and sure of it, which is often where a label is wrong.
 """
