@@ -10,7 +10,7 @@ import transferkit as tk
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 mobilenet = tk.build_transfer_model("mobilenet")
 maps = tk.layer_outputs(mobilenet, data.test.images[:1], "conv_pw_1_relu")
-_ = tk.plot_feature_maps(maps[0, :, :, :32], title="An ankle boot after the first block of MobileNet")
+_ = tk.plot_feature_maps(maps[0, :, :, :32], title="A boot after the first block of MobileNet")
 
 # %%
 # Options: :func:`transferkit.plot_feature_maps`.

@@ -8,7 +8,7 @@ What a convolution looks for: white adds a pixel, black subtracts it, three chan
 import transferkit as tk
 
 mobilenet = tk.build_transfer_model("mobilenet")
-_ = tk.plot_filters(tk.conv_filters(mobilenet), title="MobileNet, first layer: 32 filters of 3 x 3 x 3")
+_ = tk.plot_filters(tk.conv_filters(mobilenet), title="MobileNet, first layer")
 
 # %%
 # Options: :func:`transferkit.plot_filters`.

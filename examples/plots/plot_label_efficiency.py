@@ -11,8 +11,8 @@ import transferkit as tk
 
 data = tk.load_fashion_mnist(validation=0)
 arms = {
-    "random forest": tk.Arm(partial(tk.build_baseline, "random_forest", n_estimators=50)),
-    "naive Bayes": tk.Arm(partial(tk.build_baseline, "naive_bayes")),
+    "random forest": partial(tk.build_baseline, "random_forest", n_estimators=50),
+    "naive Bayes": partial(tk.build_baseline, "naive_bayes"),
 }
 runs = tk.train_label_budgets(arms, data, labels_per_class=(10, 30, 100), verbose=False)
 curve = tk.efficiency_curve(runs, baseline="naive Bayes")

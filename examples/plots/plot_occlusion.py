@@ -11,8 +11,9 @@ data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 cnn = tk.build_cnn()
 run = tk.train(cnn, data, epochs=3, learning_rate=3e-3, name="CNN", verbose=False)
 bag = (data.test.labels == data.class_names.index("Bag")).argmax()
-drop = tk.occlusion_map(cnn, data.test.images[bag], data.test.labels[bag], size=6, stride=2)
-_ = tk.plot_occlusion(data.test.images[bag], drop)
+image, label = data.test.images[bag], data.test.labels[bag]
+drop = tk.occlusion_map(cnn, image, label, size=6, stride=2)
+_ = tk.plot_occlusion(image, drop)
 
 # %%
 # Options: :func:`transferkit.plot_occlusion`.

@@ -18,10 +18,14 @@ def pick(split):
 
 
 shirts = tk.Dataset.from_arrays(
-    train=pick(data.train), test=pick(data.test), class_names=("T-shirt", "Shirt"), name="shirts"
+    train=pick(data.train),
+    test=pick(data.test),
+    class_names=("T-shirt", "Shirt"),
+    name="shirts",
 )
 runs = [
-    tk.train(tk.build_baseline(name), shirts, name=name, verbose=False) for name in ("random_forest", "naive_bayes")
+    tk.train(tk.build_baseline(name), shirts, name=name, verbose=False)
+    for name in ("random_forest", "naive_bayes", "logistic_regression")
 ]
 _ = tk.plot_roc(runs)
 
