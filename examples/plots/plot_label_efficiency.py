@@ -11,7 +11,7 @@ import transferkit as tk
 
 data = tk.load_fashion_mnist(validation=0)
 arms = {
-    "random forest": partial(tk.build_baseline, "random_forest", n_estimators=50),
+    "random forest": partial(tk.build_baseline, "random_forest", n_estimators=20),
     "naive Bayes": partial(tk.build_baseline, "naive_bayes"),
 }
 runs = tk.train_label_budgets(arms, data, labels_per_class=(10, 30, 100), verbose=False)
