@@ -9,7 +9,7 @@ from functools import partial
 
 import transferkit as tk
 
-data = tk.load_fashion_mnist(validation=0)
+data = tk.load_fashion_mnist(labels_per_class=100, validation=0)
 arms = {
     "random forest": partial(tk.build_baseline, "random_forest", n_estimators=20),
     "naive Bayes": partial(tk.build_baseline, "naive_bayes"),
