@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
-.PHONY: assignment assignment-full test test-slow test-backends test-clusters lint docs translations clean
+.PHONY: assignment assignment-full test test-slow test-backends test-clusters lint wheel docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py
@@ -38,6 +38,10 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
+
+# Builds and installs in folders of its own, as a user would get it; 3 minutes.
+wheel:
+	$(PYTHON) tools/check_wheel.py
 
 # EXECUTE=no builds the pages without running their code.
 docs: $(VENV)/.data

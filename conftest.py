@@ -19,7 +19,7 @@ settings.load_profile("transferkit")
 
 
 # Examples that train several networks or convert one.
-SLOW_EXAMPLES = {"fine_tune", "repeat", "label_efficiency", "extract_features"}
+SLOW_EXAMPLES = {"fine_tune", "repeat", "train_label_budgets", "extract_features"}
 
 
 def pytest_collection_modifyitems(items):
@@ -44,9 +44,9 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def private_cache(request, tmp_path, monkeypatch):
+def private_cache(request, tmp_path_factory, monkeypatch):
     """Give every test its own cache folder, so that none reads or clears the user's."""
-    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path / "transferkit-home"))
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(tmp_path_factory.mktemp("transferkit-home")))
     if isinstance(request.node, pytest.DoctestItem):
         request.getfixturevalue("example_folder")
 

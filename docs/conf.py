@@ -1,7 +1,15 @@
 """Sphinx configuration; the build needs no network."""
 
+import html
 import os
+import re
+import tomllib
 from pathlib import Path
+from typing import get_args
+
+import polib
+import typing_extensions
+from docutils import nodes
 
 import transferkit
 
@@ -10,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 project = "transferkit"
 author = "The transferkit authors"
 copyright = "The transferkit authors"
+PROJECT = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
 release = transferkit.__version__
 version = release
 
@@ -40,6 +50,7 @@ html_theme = "furo"
 html_title = "transferkit"
 html_static_path = ["_static"]
 html_css_files = ["transferkit.css"]
+html_context = {"site_version": os.environ.get("READTHEDOCS_VERSION", "")}
 html_sidebars = {
     "**": [
         "sidebar/brand.html",
@@ -52,21 +63,21 @@ html_sidebars = {
 }
 
 # Each script is a page and a notebook, run once: a build in another language finds its output.
-FIRST_CELL = """\
+FIRST_CELL = f"""\
 # In Colab: transferkit, and the saved runs that this page shows. On your own machine, put the notebook into the folder
 # examples/course of your clone, and leave this cell out.
-repository = "https://github.com/OWNER/transferkit"  # replace OWNER: the repository that you have this notebook from
-!git clone --quiet --depth 1 {repository}
+!git clone --quiet --depth 1 {REPOSITORY}
 %cd transferkit/examples/course
 %pip install --quiet ../.."""
 sphinx_gallery_conf = {
-    "examples_dirs": ["../examples/course", "../examples/pitfalls", "../examples/homework"],
-    "gallery_dirs": ["course", "pitfalls", "homework"],
+    "examples_dirs": ["../examples/plots", "../examples/course", "../examples/pitfalls", "../examples/homework"],
+    "gallery_dirs": ["plots", "course", "pitfalls", "homework"],
     "filename_pattern": r"\.py$",
     "within_subsection_order": "FileNameSortKey",
     "first_notebook_cell": FIRST_CELL,
     "abort_on_example_error": True,
     "default_thumb_file": str(Path(__file__).parent / "_static" / "garments.png"),
+    "thumbnail_size": (520, 364),
     "download_all_examples": False,
     "write_computation_times": False,
     "min_reported_time": 600,
@@ -77,3 +88,37 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
     "show_signature": False,
 }
+
+
+MODULES = r"\b(typing|transferkit(\.\w+)*)\."
+MARKUP = r"[`*]+(?:\\ )?|:\w+:`([^`<]+?)(?: <[^>]+>)?`"  # what the tooltips leave out
+
+
+def translate_thumbnails(app, doctree):
+    """Translate the titles and tooltips of a gallery's thumbnails, which sphinx-gallery writes as raw HTML."""
+    gallery = Path(__file__).parent / "locale" / app.config.language / "LC_MESSAGES" / Path(app.env.docname).parent
+    if app.env.docname not in {f"{name}/index" for name in sphinx_gallery_conf["gallery_dirs"]} or not gallery.is_dir():
+        return
+    entries = [entry for file in sorted(gallery.glob("*.po")) for entry in polib.pofile(str(file))]
+    texts = {re.sub(MARKUP, r"\1", entry.msgid): re.sub(MARKUP, r"\1", entry.msgstr) for entry in entries}
+    for raw in doctree.findall(nodes.raw):
+        found = re.search(r'tooltip="(.+?)">|thumbnail-title">(.+?)</div>', raw.astext(), re.DOTALL)
+        english = found and (found[1] or found[2])
+        translation = texts.get(html.unescape(english or ""))
+        if translation:
+            raw[:] = [nodes.Text(raw.astext().replace(english, html.escape(translation)))]
+
+
+def list_keys(app, what, name, record, options, lines):
+    """Add the keys of a record and their types to what its docstring says."""
+    if typing_extensions.is_typeddict(record):
+        lines.append("")
+        for key, kind in typing_extensions.get_type_hints(record).items():
+            words = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+            words = re.sub(r"Optional\[(.+)\]$", r"\1 | None", re.sub(MODULES, "", words))
+            lines.append(f"* ``{key}`` : {words}")
+
+
+def setup(app):
+    app.connect("doctree-read", translate_thumbnails)
+    app.connect("autodoc-process-docstring", list_keys)

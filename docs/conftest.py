@@ -21,7 +21,7 @@ import transferkit as tk
 from transferkit.errors import TransferKitWarning
 
 # Scripts that the documentation's build makes and runs; here they would be imported in search of doctests.
-collect_ignore = ["conf.py", "_build", "api", "course", "homework", "pitfalls", "results"]
+collect_ignore = ["conf.py", "_build", "api", "course", "homework", "pitfalls", "plots", "results"]
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/index.md", "docs/start/*.md", "docs/guide/*.md"]
@@ -77,7 +77,7 @@ class Pages:
         for loader in ("load_fashion_mnist", "load_mnist"):
             few = functools.partial(load_few, all_test_images=name in WITH_ALL_TEST_IMAGES)
             monkeypatch.setattr(tk, loader, functools.wraps(tk.load_fashion_mnist)(few))
-        for function in (tk.train, tk.fine_tune, tk.repeat, tk.label_efficiency):
+        for function in (tk.train, tk.fine_tune, tk.repeat, tk.train_label_budgets):
             monkeypatch.setattr(tk, function.__name__, shortened(function))
         monkeypatch.setattr(tk, "find_learning_rate", functools.partial(tk.find_learning_rate, steps=20))
         monkeypatch.setattr(tk, "tune", functools.partial(tune_shortly, tk.tune))
@@ -135,7 +135,7 @@ def shortened(function):
 
     @functools.wraps(function)
     def short(first, *others, **options):
-        if function.__name__ == "label_efficiency":
+        if function.__name__ == "train_label_budgets":
             first = {name: dataclasses.replace(arm, options=few_epochs_at(arm)) for name, arm in first.items()}
             options["labels_per_class"] = (TRAIN // 2, TRAIN)
         elif function.__name__ != "repeat" and not hasattr(first, "predict_proba"):

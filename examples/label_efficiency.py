@@ -56,7 +56,7 @@ arms = {
     "scratch": tk.Arm(scratch, options=partial(recipe, times=2)),
 }
 
-tk.label_efficiency(
+tk.train_label_budgets(
     {names[arm]: arms[arm] for arm in arguments.arms},
     tk.load_fashion_mnist(validation=0),
     labels_per_class=arguments.budgets,

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import transferkit
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "pandas", "sklearn", "scipy", "PIL", "numpy")
@@ -36,6 +38,13 @@ def test_no_public_name_collides_with_a_module():
     package = Path(transferkit.__file__).parent
     modules = {path.stem for path in package.iterdir()}
     assert not modules & set(transferkit.__all__)
+
+
+def test_an_old_name_works_says_the_new_one_and_is_not_listed():
+    with pytest.warns(DeprecationWarning, match="label_efficiency is called train_label_budgets now") as warned:
+        assert transferkit.label_efficiency is transferkit.train_label_budgets
+    assert warned[0].filename == __file__
+    assert "label_efficiency" not in dir(transferkit)
 
 
 def test_unknown_name_is_an_attribute_error():

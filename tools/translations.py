@@ -24,12 +24,14 @@ LOCALE = Path("docs/locale/ko/LC_MESSAGES")
 # transferkit.translation: say("..."), say.counted("one", "many", count), mark("..."), and how many texts each takes
 NAMES = {"say": 1, "mark": 1, "counted": 2}
 # The rest of the site falls back to English; the homework has a notebook that is written in Korean.
-COMPLETE = ("index", "start/*", "course/*", "pitfalls/*", "homework/index", "guide/*")
+COMPLETE = ("index", "start/*", "plots/*", "course/*", "pitfalls/*", "homework/index", "guide/*")
 # What sphinx-gallery writes on every page, numbers, code alone, and what measuring again changes in tables.
 ALIKE = {
     r"([^A-Za-z]+|(?:`[^`]+`(?:, )?)+|tensorflow|jax|torch|keras \d.*)": r"\1",
     r"([\d,.]+) s \(([\d,.]+) s\), ([\d.]+%)": r"\1초(\2초), \3",
     r":doc:`(.+)`": r":doc:`\1`",
+    r"((?:plot_|comparison\.)\w+\(.*\))": r"\1",
+    r"Options: (:\w+:`.+`)\.": r"옵션: \1.",
     r":ref:`Go to the end <(.+)>` to download the full example code\.": r":ref:`맨 아래에서 <\1>` 전체 코드를 내려받을 수 있습니다.",
     r":download:`Download Jupyter notebook: (.+)`": r":download:`주피터 노트북 내려받기: \1`",
     r":download:`Download Python source code: (.+)`": r":download:`파이썬 코드 내려받기: \1`",

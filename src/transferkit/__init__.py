@@ -1,6 +1,7 @@
 """Transfer learning on images with Keras, and an honest answer to whether it helped."""
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from transferkit.features.inspection import excitation_map as excitation_map
     from transferkit.features.inspection import layer_outputs as layer_outputs
     from transferkit.features.inspection import occlusion_map as occlusion_map
+    from transferkit.features.loading import FeatureDataset as FeatureDataset
     from transferkit.features.loading import load_features as load_features
     from transferkit.features.mapping import FeatureMapper as FeatureMapper
+    from transferkit.models.backbones import Backbone as Backbone
     from transferkit.models.backbones import backbone_info as backbone_info
     from transferkit.models.backbones import list_backbones as list_backbones
     from transferkit.models.baselines import build_baseline as build_baseline
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from transferkit.models.freezing import freeze as freeze
     from transferkit.models.freezing import unfreeze as unfreeze
     from transferkit.models.googlenet import build_googlenet as build_googlenet
+    from transferkit.models.health import DeadFeatures as DeadFeatures
     from transferkit.models.health import count_dead_features as count_dead_features
     from transferkit.models.saving import load_model as load_model
     from transferkit.models.transfer import build_transfer_model as build_transfer_model
@@ -67,14 +71,16 @@ if TYPE_CHECKING:
     from transferkit.runs.loading import load_run as load_run
     from transferkit.runs.loading import load_runs as load_runs
     from transferkit.runs.run import Run as Run
+    from transferkit.runs.without import AccuracyWithout as AccuracyWithout
     from transferkit.runs.without import accuracy_without as accuracy_without
     from transferkit.training.classifier import fit_classifier as fit_classifier
     from transferkit.training.cross_validation import cross_validate as cross_validate
+    from transferkit.training.evaluation import Evaluation as Evaluation
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
     from transferkit.training.label_budgets import Arm as Arm
-    from transferkit.training.label_budgets import label_efficiency as label_efficiency
+    from transferkit.training.label_budgets import train_label_budgets as train_label_budgets
     from transferkit.training.learning_rates import LearningRateRange as LearningRateRange
     from transferkit.training.learning_rates import find_learning_rate as find_learning_rate
     from transferkit.training.logistic_head import fit_head as fit_head
@@ -87,12 +93,17 @@ __version__ = "0.1.0"
 # Public name -> module that defines it. Imported on first use, so that `import transferkit` stays instant
 # and saved runs can be compared without TensorFlow.
 _EXPORTS = {
+    "AccuracyWithout": "runs.without",
     "Arm": "training.label_budgets",
+    "Backbone": "models.backbones",
     "Comparison": "report.comparison",
     "Dataset": "data.dataset",
+    "DeadFeatures": "models.health",
     "Duplicates": "data.duplicates",
     "EfficiencyCurve": "report.label_curve",
+    "Evaluation": "training.evaluation",
     "Exported": "deploy.exporting",
+    "FeatureDataset": "features.loading",
     "FeatureMapper": "features.mapping",
     "ImageClassifier": "deploy.prediction",
     "LearningRateRange": "training.learning_rates",
@@ -127,7 +138,6 @@ _EXPORTS = {
     "fit_temperature": "runs.calibration",
     "freeze": "models.freezing",
     "hand_designed_filters": "data.filters",
-    "label_efficiency": "training.label_budgets",
     "layer_outputs": "features.inspection",
     "list_backbones": "models.backbones",
     "load_fashion_mnist": "data.mnist",
@@ -161,9 +171,13 @@ _EXPORTS = {
     "published_results": "compare.published",
     "repeat": "training.repetition",
     "train": "training.fitting",
+    "train_label_budgets": "training.label_budgets",
     "tune": "training.tuning",
     "unfreeze": "models.freezing",
 }
+
+# Names of version 0.1 -> what they are called now.
+_RENAMED = {"label_efficiency": "train_label_budgets"}
 
 __all__ = list(_EXPORTS)
 
@@ -171,6 +185,10 @@ __all__ = list(_EXPORTS)
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return importlib.import_module(f"{__name__}.errors")
+    if name in _RENAMED:
+        message = f"transferkit.{name} is called {_RENAMED[name]} now; the old name goes with version 0.3."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return __getattr__(_RENAMED[name])
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)

@@ -205,9 +205,9 @@ def test_tune(trained, data):
     assert tuned.run.metrics["accuracy"] > 0
 
 
-@covers("label_efficiency")
+@covers("train_label_budgets")
 def test_label_budgets(trained, data):
-    runs = tk.label_efficiency(
+    runs = tk.train_label_budgets(
         {"frozen": lambda seed: transfer(trained, seed=seed)},
         data,
         labels_per_class=(2, 4),

@@ -366,6 +366,7 @@ def test_eight_processes_fetch_each_file_once(small_collection, write_files, mir
     assert sorted(requests) == sorted(f"/{file.stem}.gz" for file in collection.files)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_download_leaves_nothing_that_is_read(small_collection, write_files, mirror):
     folder, url, _ = mirror
     write_files(folder)

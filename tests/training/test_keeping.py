@@ -232,3 +232,16 @@ def test_options_of_a_wrong_kind_are_typed_errors(data, options):
 )
 def test_numpy_numbers_schedules_and_none_mean_what_they_say(data, options):
     assert tk.train(build(), data, **OPTIONS | options).status == "completed"
+
+
+def test_a_run_may_be_called_like_a_device_of_windows(data, tmp_path):
+    from sklearn.dummy import DummyClassifier
+    from sklearn.pipeline import make_pipeline
+
+    from transferkit.models.baselines import FlattenPixels
+
+    tk.fit_classifier(
+        make_pipeline(FlattenPixels(), DummyClassifier()), data, name="AUX", folder=tmp_path, verbose=False
+    )
+    assert [run.name for run in tk.load_runs(tmp_path)] == ["AUX"]
+    assert not (tmp_path / "aux").exists()

@@ -1,4 +1,4 @@
-"""label_efficiency on scikit-learn's digits: shared nested subsets, names, folders, options by budget, refusals."""
+"""train_label_budgets on scikit-learn's digits: shared nested subsets, names, folders, options by budget, refusals."""
 
 import functools
 
@@ -32,7 +32,7 @@ def finished(build, digits, tmp_path_factory):
     return (
         arms,
         folder,
-        tk.label_efficiency(arms, digits, labels_per_class=(10, 3), seeds=(0, 1), folder=folder, **FAST),
+        tk.train_label_budgets(arms, digits, labels_per_class=(10, 3), seeds=(0, 1), folder=folder, **FAST),
     )
 
 
@@ -68,7 +68,7 @@ def test_options_follow_the_budget(finished):
 @pytest.mark.slow
 def test_runs_are_found_again_and_make_a_curve(finished, digits):
     arms, folder, runs = finished
-    again = tk.label_efficiency(arms, digits, labels_per_class=(3, 10), seeds=(0, 1), folder=folder, **FAST)
+    again = tk.train_label_budgets(arms, digits, labels_per_class=(3, 10), seeds=(0, 1), folder=folder, **FAST)
     assert [run.created for run in again] == [run.created for run in runs]
     curve = tk.efficiency_curve(again, baseline="Plain")
     assert set(curve.differences["method"]) == {"paired t"}
@@ -101,4 +101,4 @@ def test_bad_input_is_refused_before_training(digits, monkeypatch, options, matc
     given = {"arms": {"a": functools.partial(tk.build_cnn, (16, 16, 1))}, "labels_per_class": (3,), "seeds": (0,)}
     given |= options
     with pytest.raises((InvalidInputError, UnknownNameError), match=match):
-        tk.label_efficiency(given.pop("arms"), digits, **given)
+        tk.train_label_budgets(given.pop("arms"), digits, **given)

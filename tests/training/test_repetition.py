@@ -251,6 +251,7 @@ def test_failures_and_warnings_cross_processes(data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_worker_is_an_error_and_loses_no_finished_run(cnn, data, tmp_path):
     options = {"name": "CNN", "folder": tmp_path, **FAST}
     (finished,) = tk.repeat(cnn, data, seeds=[0], **options)

@@ -98,7 +98,7 @@ def _by_budget(name: str, runs: Sequence[Any]) -> dict[int, ComparedModel]:
         budget = run.dataset.get("labels_per_class")
         if not is_int(budget) or budget < 1:
             raise InvalidInputError(
-                f"a run of {name!r} does not say how many labels per class it had. Make the runs with label_efficiency, or "
+                f"a run of {name!r} does not say how many labels per class it had. Make the runs with train_label_budgets, or "
                 "train on data.subset(...)."
             )
         groups.setdefault(int(budget), []).append(run)

@@ -146,7 +146,8 @@ def export(
     exact = network if form == "keras" else _as_float32(network)
     if exact is not network:
         expected = _compare(open_keras(exact).compute(tried), expected, "float32 model", allowed=_MIXED_TOLERANCE)[0]
-    with tempfile.TemporaryDirectory(prefix="transferkit-") as folder:
+    # Windows removes no file that its reader still maps.
+    with tempfile.TemporaryDirectory(prefix="transferkit-", ignore_cleanup_errors=True) as folder:
         written = Path(folder) / {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}.get(
             form, "model"
         )

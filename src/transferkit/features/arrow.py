@@ -17,7 +17,5 @@ def load_pyarrow() -> Any:
         import pyarrow as pa
         import pyarrow.compute
     except ImportError:
-        raise MissingDependencyError(
-            "Parquet needs the package pyarrow: pip install 'transferkit[parquet]'."
-        ) from None
+        raise MissingDependencyError("Parquet needs the package pyarrow: pip install 'transferkit[parquet]'.") from None
     return pa

@@ -33,7 +33,7 @@ class FeatureDataset(Dataset):
     """Features and labels in three splits: a `Dataset` whose images are somewhere else.
 
     The ``images`` of its splits are float32 features, memory maps of shape (n, ...); ``paths`` are the keys. `train`, `fit_head`,
-    `repeat` and `label_efficiency` take it for a model whose frozen part computed these features, as long as that stays frozen and
+    `repeat` and `train_label_budgets` take it for a model whose frozen part computed these features, as long as that stays frozen and
     nothing augments the images.
 
     Parameters
@@ -48,6 +48,17 @@ class FeatureDataset(Dataset):
         See `Dataset`.
     network : dict
         What computed the features: ``digest``, ``engine``, ``versions``, ``model``, ``shape``, ``image_shape``.
+
+    Examples
+    --------
+    `load_features` makes one of files. By hand:
+
+    >>> import numpy as np
+    >>> import transferkit as tk
+    >>> part = tk.Split(np.eye(6, 4, dtype=np.float32), np.array([0, 1] * 3))
+    >>> data = tk.FeatureDataset("toy", ("cat", "dog"), part, part, part, network={"image_shape": (96, 96, 3)})
+    >>> data.image_shape, data.describe()["train_size"]
+    ((96, 96, 3), 6)
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +72,13 @@ class FeatureDataset(Dataset):
 
     @override
     def describe(self) -> DatasetRecord:
-        """Return the facts that a `transferkit.Run` records about its data, without the keys: there may be millions."""
+        """Return the facts that a `transferkit.Run` records about its data, without the keys: there may be millions.
+
+        Returns
+        -------
+        dict
+            As `Dataset.describe`, without ``validation_files`` and ``test_files``.
+        """
         return cast(
             "DatasetRecord",
             {
@@ -111,7 +128,7 @@ def load_features(
     -------
     FeatureDataset
         A `Dataset` whose ``images`` are float32 features, memory maps of shape (n, ...), and whose ``paths`` are the keys. Classes are
-        sorted by name, and the images of a split by key. `train`, `fit_head`, `repeat` and `label_efficiency` take it for a model whose
+        sorted by name, and the images of a split by key. `train`, `fit_head`, `repeat` and `train_label_budgets` take it for a model whose
         frozen part computed these features.
 
     Raises

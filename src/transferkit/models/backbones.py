@@ -75,6 +75,14 @@ class Backbone:
         Licence of those weights, ``"unknown"`` where Keras states none.
     paper : str
         Who proposed it, and where to read it.
+
+    Examples
+    --------
+    >>> mobilenet = backbone_info("mobilenet")
+    >>> mobilenet.widths, mobilenet.resolutions
+    ((0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224))
+    >>> mobilenet.weight_files(width=1.0, image_size=150)[0].resolution
+    160
     """
 
     name: str
@@ -97,11 +105,23 @@ class Backbone:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Pixels a side that published weights were trained on."""
+        """Resolution of the images that published weights were trained on, in pixels a side."""
         return tuple(sorted({file.resolution for file in self.weights}))
 
     def weight_files(self, *, width: float | None = None, image_size: int) -> tuple[WeightFile, ...]:
         """Return the published files of a width, the one trained nearest to `image_size` first.
+
+        Parameters
+        ----------
+        width : float, optional
+            Width multiplier, for the families that have one.
+        image_size : int
+            Pixels a side.
+
+        Returns
+        -------
+        tuple of WeightFile
+            Each with its ``name``, ``url``, ``resolution`` and hash.
 
         Raises
         ------

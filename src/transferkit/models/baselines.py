@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from transferkit.data.checks import check_images
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, MissingDependencyError, UnknownNameError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 class FlattenPixels(TransformerMixin, BaseEstimator):
@@ -125,7 +128,7 @@ _BASELINES = {
 }
 
 
-def build_baseline(name: str, *, seed: int = 0, **options: Any) -> Any:
+def build_baseline(name: str, *, seed: int = 0, **options: Any) -> "Pipeline":
     """Build one of the course's classical classifiers as a scikit-learn pipeline on raw pixels.
 
     Parameters

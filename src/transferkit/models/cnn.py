@@ -36,7 +36,7 @@ def build_cnn(
     loss: Loss = "crossentropy",
     seed: int = 0,
     precision: Precision | None = None,
-) -> Any:
+) -> keras.Model:
     """Build and compile a convolutional network that takes raw pixels.
 
     Parameters

@@ -21,7 +21,7 @@ def freeze(
     batch_norm: bool = True,
     learning_rate: float | None = None,
     verbose: bool = True,
-) -> Any:
+) -> keras.Model:
     """Freeze the backbone of a model, or the lower part of it.
 
     Frozen layers neither learn nor update the statistics of their batch normalisation: they run in inference mode. The
@@ -83,7 +83,7 @@ def unfreeze(
     batch_norm: bool = True,
     learning_rate: float | None = None,
     verbose: bool = True,
-) -> Any:
+) -> keras.Model:
     """Let the backbone of a model train, all of it or its upper part.
 
     The model is compiled again with the same kind of optimiser, loss and metrics, since Keras ignores the change

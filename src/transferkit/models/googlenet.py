@@ -45,7 +45,7 @@ def build_googlenet(
     loss: Loss = "crossentropy",
     seed: int = 0,
     precision: Precision | None = None,
-) -> Any:
+) -> keras.Model:
     """Build and compile GoogLeNet (Szegedy et al. 2015, doi:10.1109/CVPR.2015.7298594) for raw pixels of any size.
 
     The nine inception modules and their channels are those of the paper. What small images and short trainings need is

@@ -20,6 +20,11 @@ class DeadFeatures(NamedTuple):
         Number of constant features.
     total : int
         Number of features.
+
+    Examples
+    --------
+    >>> DeadFeatures(dead=942, total=1024).fraction
+    0.919921875
     """
 
     dead: int

@@ -67,7 +67,7 @@ _WIDTH_KEYS = ("filters", "projection_dim", "units")
 _LARGEST_NUMBER = 1_000_000  # of pixels a side, channels, ...: what a network of images can need, and memory can hold
 
 
-def load_model(path: str | Path) -> Any:
+def load_model(path: str | Path) -> keras.Model:
     """Rebuild the model of a saved run, with its weights.
 
     Parameters

@@ -46,7 +46,7 @@ def build_transfer_model(
     loss: Loss = "crossentropy",
     seed: int = 0,
     precision: Precision | None = None,
-) -> Any:
+) -> keras.Model:
     """Build and compile a classifier on raw pixels from a backbone and a new head.
 
     Resizing, grey to RGB and the backbone's own preprocessing are built-in layers inside the model, so that ``fit``,

@@ -69,7 +69,7 @@ def plot_label_efficiency(curve: Curve, *, ax: "Axes | None" = None, language: s
 
     Examples
     --------
-    Made-up answers; `label_efficiency` trains real ones.
+    Made-up answers; `train_label_budgets` trains real ones.
 
     >>> import numpy as np
     >>> import transferkit as tk

@@ -51,7 +51,7 @@ class EfficiencyCurve(LabelCurve):
 
     Examples
     --------
-    Made-up answers; `label_efficiency` trains real ones.
+    Made-up answers; `train_label_budgets` trains real ones.
 
     >>> import numpy as np
     >>> import transferkit as tk
@@ -176,7 +176,7 @@ def efficiency_curve(
     Parameters
     ----------
     runs : sequence of Run, mapping of str to list of Run, or path
-        What `label_efficiency` returned, or the folder where it saved. A run's name is its arm.
+        What `train_label_budgets` returned, or the folder where it saved. A run's name is its arm.
     baseline : str
         The arm that the others are measured against, for instance the one from scratch.
     margin : float, default 0.005
@@ -207,7 +207,7 @@ def efficiency_curve(
 
     Examples
     --------
-    Made-up answers; `label_efficiency` trains real ones.
+    Made-up answers; `train_label_budgets` trains real ones.
 
     >>> import numpy as np
     >>> import transferkit as tk

@@ -27,6 +27,13 @@ class AccuracyWithout:
         Accuracy on all test images.
     accuracy_removed : float or None
         Accuracy on those left out; None if there are none.
+
+    Examples
+    --------
+    >>> AccuracyWithout(
+    ...     "toy", 3, 1, accuracy=1 / 3, low=0.061, high=0.792, accuracy_all=0.5, accuracy_removed=1.0
+    ... ).images
+    3
     """
 
     run: str

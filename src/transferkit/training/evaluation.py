@@ -23,13 +23,21 @@ _MANY_IMAGES, _LARGE_MODEL = 5_000, 1_000_000  # from where on LiteRT's conversi
 class Evaluation(NamedTuple):
     """What a model does on one split.
 
-    Attributes
+    Parameters
     ----------
     metrics : dict
         ``accuracy``, ``loss`` (log-loss), ``f1_macro``, ``brier``, ``calibration_error`` and more, see
         `transferkit.runs.metrics.compute_metrics`.
     probabilities : ndarray of float32, shape (n, classes)
         Softmax output, in the order of the images.
+
+    Examples
+    --------
+    >>> import transferkit as tk
+    >>> data = tk.load_fashion_mnist(labels_per_class=10, validation=100)
+    >>> metrics, probabilities = tk.evaluate(tk.build_cnn(filters=(4, 8)), data.validation)
+    >>> round(metrics["accuracy"] - (probabilities.argmax(axis=1) == data.validation.labels).mean().item(), 6)
+    0.0
     """
 
     metrics: Metrics

@@ -27,6 +27,7 @@ from transferkit.training.record import record_run
 _BUSY: dict[int, str] = {}
 _ONE_AT_A_TIME = threading.Lock()
 _PROCESS = os.getpid()
+_DEVICE = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]")  # no file may be called so on Windows
 _LONGEST_NAME = 160  # bytes of the 255 that a file name may have, since more is added to it
 
 
@@ -171,6 +172,8 @@ def _save(run: Run, place: Path) -> Run:
 def run_folder(folder: str | Path, name: str) -> Path:
     """Return the folder of the run of this name; one too long for a file system is cut, and told apart by a hash."""
     slug = re.sub(r"\W+", "-", name.lower()).strip("-") or "run"
+    if _DEVICE.fullmatch(slug):
+        slug = f"run-{slug}"
     if len(slug.encode()) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
         slug = f"{slug.encode()[:_LONGEST_NAME].decode('utf-8', 'ignore')}-{digest}"

@@ -1,4 +1,4 @@
-"""label_efficiency: how accuracy grows with the number of labels, for several ways of training."""
+"""train_label_budgets: how accuracy grows with the number of labels, for several ways of training."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ Options = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """One way of training in a `label_efficiency` experiment.
+    """One way of training in a `train_label_budgets` experiment.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Arm:
         return dict(found)
 
 
-def label_efficiency(
+def train_label_budgets(
     arms: Mapping[str, Build | Arm],
     data: Data,
     *,
@@ -136,7 +136,7 @@ def label_efficiency(
     >>> data = tk.Dataset.from_arrays(
     ...     (images[:1200], labels[:1200]), (images[1200:], labels[1200:]), allow_overlap=True
     ... )
-    >>> runs = tk.label_efficiency(
+    >>> runs = tk.train_label_budgets(
     ...     {"naive Bayes": functools.partial(tk.build_baseline, "naive_bayes")},
     ...     data,
     ...     labels_per_class=(10, 30),

@@ -228,8 +228,9 @@ class GradientSteps:
             try:
                 if found is None:
                     if not isinstance(self.data, FeatureDataset):
-                        exact = isinstance(self._steps.phases[0], ExactHeadPhase)
-                        self._progress.probe = self._probe(first_network=not exact)
+                        first = self._steps.phases[0]
+                        keeps_images = not isinstance(first, ExactHeadPhase) and not self._steps.augmentations_in(first)
+                        self._progress.probe = self._probe(first_network=keeps_images)
                 else:
                     self._progress, arrays = found
                     self._best.epoch, self._best.score = self._progress.best_epoch, self._progress.best_score
