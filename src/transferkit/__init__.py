@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from transferkit.progress.native import ask_for_little, quietly
+
 if TYPE_CHECKING:
     from transferkit import errors as errors
     from transferkit.compare.published import published_results as published_results
@@ -83,6 +85,8 @@ if TYPE_CHECKING:
     from transferkit.training.tuning import tune as tune
 
 __version__ = "0.1.0"
+
+ask_for_little()
 
 # Public name -> module that defines it. Imported on first use, so that `import transferkit` stays instant
 # and saved runs can be compared without TensorFlow.
@@ -173,7 +177,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.errors")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    with quietly():  # TensorFlow may be imported here for the first time
+        value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
     globals()[name] = value
     return value
 

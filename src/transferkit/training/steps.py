@@ -21,6 +21,7 @@ from transferkit.models.compiling import recompile
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
+from transferkit.progress import say
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import EpochRecord, ProbeRecord
 from transferkit.runs.run import Run
@@ -62,6 +63,7 @@ from transferkit.training.options import (
     Steps,
 )
 from transferkit.training.record import check_data, some_training_images
+from transferkit.training.step_counts import least_steps, steps_an_epoch
 
 _TIMED_IMAGES, _TIMED_BATCH = 192, 64
 _STEPS_AT_ONCE = 32
@@ -206,6 +208,7 @@ class GradientSteps:
         with lent(model):
             try:
                 if found is None:
+                    self._say_few_steps()
                     self._progress.probe = self.probe()
                 else:
                     self._progress, arrays = found
@@ -230,6 +233,17 @@ class GradientSteps:
     def interrupted(self) -> Outcome:
         """Return the epochs that were finished before Ctrl-C."""
         return self._outcome("interrupted")
+
+    def _say_few_steps(self) -> None:
+        """Say at once what the report would say at its end: that the training is short."""
+        steps, epochs = self._steps, self._steps.phases[-1].epochs
+        each = steps_an_epoch(len(self.data.train.labels), cast("int", steps.batch_size))
+        least = least_steps(unfrozen=isinstance(steps, FineTuneRecipe))
+        if steps.verbose and epochs * each < least:
+            say(
+                f"{self.name}: {epochs * each} steps ({each} an epoch) are few. Below {least}, more epochs or a smaller batch_size "
+                "usually help."
+            )
 
     def _fit_phases(self, arrays: dict[str, Any] | None) -> None:
         first = 0

@@ -15,9 +15,8 @@ from typing import Any, Final, Literal, get_args
 import joblib
 import keras
 import numpy as np
-import rich
 
-from transferkit import files
+from transferkit import files, progress
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import (
@@ -311,4 +310,4 @@ def _report(task: Task, outcomes: Sequence[Run | Exception], total: int) -> None
     else:
         result = f"accuracy {outcome.metrics['accuracy']:.4f}" if outcome.status == "completed" else outcome.status
     message = f"{len(outcomes)} of {total}: {task.label}: {result}"
-    rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
+    progress.say(message)

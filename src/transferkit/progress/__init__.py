@@ -1,0 +1,7 @@
+"""What long work shows while it runs, and what it keeps to itself."""
+
+from transferkit.progress.bars import Bar, progress_bar
+from transferkit.progress.console import for_console, say, simplify, tell
+from transferkit.progress.native import ask_for_little, quietly
+
+__all__ = ["Bar", "ask_for_little", "for_console", "progress_bar", "quietly", "say", "simplify", "tell"]

@@ -1,0 +1,118 @@
+"""What TensorFlow and LiteRT tell each other in C++: it goes to file descriptor 2, past ``sys.stderr`` and ``logging``."""
+
+import logging
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Final
+
+LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
+
+_WHERE = rb"[\w./+-]+\.(?:cc|h|cpp|mm|inc):\d+\]"
+_NOISE: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # Information and warnings, as absl and as TensorFlow write them
+        rb"[IW]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ " + _WHERE,
+        rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] " + _WHERE,
+        # Errors that are none: no graphics card, and libraries that register themselves twice
+        rb".*(?:failed call to cuInit|Unable to register cu\w+ (?:factory|plugin)|computation placer already registered)",
+        rb"WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR",
+        rb"To enable the following instructions: .*rebuild TensorFlow with the appropriate compiler flags",
+        rb"(?:INFO|VERBOSE): (?:Created|Initialized|Applying|Replacing) .*(?:TensorFlow Lite|LiteRT|TfLite|XNNPack|delegate)",
+    )
+)
+
+
+def ask_for_little() -> None:
+    """Let TensorFlow's C++ write errors only, unless the user has said how much; it counts for a TensorFlow not yet imported."""
+    os.environ.setdefault(LEVEL, "2")
+
+
+class _Diversion:
+    """Standard error of the process in a file, for as long as any thread wants it there.
+
+    A file, not a pipe: what writes in C++ may hold Python's lock, and would wait for ever for a reader in Python.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._file: IO[bytes] | None = None
+        self._kept = -1
+
+    def begin(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                with suppress(OSError):  # no standard error, or no place for a file: then nothing is diverted
+                    self._open()
+
+    def end(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._file is not None:
+                self._close(self._file)
+
+    def _open(self) -> None:
+        _flush()
+        self._kept = os.dup(2)
+        try:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this function
+            os.dup2(self._file.fileno(), 2)
+        except OSError:
+            os.close(self._kept)
+            self._file = None
+            raise
+
+    def _close(self, file: IO[bytes]) -> None:
+        _flush()
+        os.dup2(self._kept, 2)
+        os.close(self._kept)
+        self._file = None
+        with file, suppress(OSError):
+            file.seek(0)
+            rest = b"".join(line for line in file if not is_noise(line))
+            while rest:
+                rest = rest[os.write(2, rest) :]
+
+
+def _flush() -> None:
+    with suppress(AttributeError, OSError, ValueError):  # None, closed, or no file at all
+        sys.stderr.flush()
+
+
+def is_noise(line: bytes) -> bool:
+    """Whether a line is one of those that C++ writes at each start, whatever is done."""
+    return any(pattern.match(line) for pattern in _NOISE)
+
+
+_DIVERSION: Final = _Diversion()
+
+
+class _Retracing(logging.Filter):
+    """TensorFlow counts functions that are compiled anew by the name of their code: each model's is a new one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in str(record.msg)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep known noise of C++ away while a call runs that makes it; all else that is written meanwhile appears when it has ended.
+
+    Nothing is kept away from who sets ``TF_CPP_MIN_LOG_LEVEL=0``. For short calls: a process that is killed inside takes
+    the last words with it.
+    """
+    if os.environ.get(LEVEL) == "0":
+        yield
+        return
+    _DIVERSION.begin()
+    try:
+        yield
+    finally:
+        _DIVERSION.end()
