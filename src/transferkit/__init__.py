@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from transferkit.progress.native import ask_for_little, quietly
+from transferkit.progress import ask_for_quiet
 
 if TYPE_CHECKING:
     from transferkit import errors as errors
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-ask_for_little()
+ask_for_quiet()
 
 # Public name -> module that defines it. Imported on first use, so that `import transferkit` stays instant
 # and saved runs can be compared without TensorFlow.
@@ -177,8 +177,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.errors")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with quietly():  # TensorFlow may be imported here for the first time
-        value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
     globals()[name] = value
     return value
 

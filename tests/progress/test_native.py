@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transferkit.progress.native import LEVEL, ask_for_little, is_noise, quietly
+from transferkit.progress.native import LEVEL, ask_for_quiet, is_noise, quietly
 
 NOISE = [
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
@@ -105,8 +105,34 @@ def test_python_without_a_standard_error_works():
 
 
 def test_a_level_that_the_user_set_stays(monkeypatch):
-    ask_for_little()
+    ask_for_quiet()
     assert os.environ[LEVEL] == "2"
     monkeypatch.setenv(LEVEL, "1")
-    ask_for_little()
+    ask_for_quiet()
     assert os.environ[LEVEL] == "1"
+
+
+def import_tensorflow(tmp_path, body):
+    """Import a package called tensorflow, which runs `body`, after transferkit; return what became of it."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text(f"import os\n{body}\n", encoding="utf-8")
+    code = "import transferkit, importlib.util\nassert importlib.util.find_spec('tensorflow')\nimport tensorflow\nprint(tensorflow.done)"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def test_tensorflow_is_imported_quietly_by_whoever_does_it(tmp_path):
+    done = import_tensorflow(tmp_path, f"os.write(2, {NOISE[1].encode()!r} + b'\\nworth reading\\n'); done = True")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "worth reading\n")
+
+
+def test_an_error_of_its_import_is_the_users_to_see(tmp_path):
+    done = import_tensorflow(tmp_path, "raise ImportError('no AVX')")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "ImportError: no AVX"

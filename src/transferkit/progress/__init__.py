@@ -2,6 +2,6 @@
 
 from transferkit.progress.bars import Bar, progress_bar
 from transferkit.progress.console import for_console, say, simplify, tell
-from transferkit.progress.native import ask_for_little, quietly
+from transferkit.progress.native import ask_for_quiet, quietly
 
-__all__ = ["Bar", "ask_for_little", "for_console", "progress_bar", "quietly", "say", "simplify", "tell"]
+__all__ = ["Bar", "ask_for_quiet", "for_console", "progress_bar", "quietly", "say", "simplify", "tell"]

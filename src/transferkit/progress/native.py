@@ -1,13 +1,15 @@
 """What TensorFlow and LiteRT tell each other in C++: it goes to file descriptor 2, past ``sys.stderr`` and ``logging``."""
 
-import logging
 import os
 import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import IO, Final
 
 LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
@@ -28,9 +30,30 @@ _NOISE: Final = tuple(
 )
 
 
-def ask_for_little() -> None:
-    """Let TensorFlow's C++ write errors only, unless the user has said how much; it counts for a TensorFlow not yet imported."""
+class _QuietImport(MetaPathFinder):
+    """Finds TensorFlow as Python would, whoever imports it, and lets it be loaded quietly."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return what Python would find, for TensorFlow only."""
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == "tensorflow" else None
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_quietly(module: ModuleType) -> None:
+                with quietly():
+                    load(module)
+
+            setattr(spec.loader, "exec_module", load_quietly)  # noqa: B010 - a method, to mypy
+        return spec
+
+
+def ask_for_quiet() -> None:
+    """Let TensorFlow's C++ write errors only, unless the user has said how much, and nothing known while it is first imported."""
     os.environ.setdefault(LEVEL, "2")
+    if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _QuietImport())
 
 
 class _Diversion:
@@ -92,13 +115,6 @@ def is_noise(line: bytes) -> bool:
 
 
 _DIVERSION: Final = _Diversion()
-
-
-class _Retracing(logging.Filter):
-    """TensorFlow counts functions that are compiled anew by the name of their code: each model's is a new one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "triggered tf.function retracing" not in str(record.msg)
 
 
 @contextmanager
