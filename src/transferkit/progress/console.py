@@ -20,10 +20,12 @@ def for_console(text: str) -> str:
     >>> for_console("−3.31")
     '-3.31'
     """
-    return _spelt_out(simplify(text), sys.stdout)
+    return printable(simplify(text))
 
 
-def _spelt_out(text: str, stream: Any) -> str:
+def printable(text: str, stream: Any = None) -> str:
+    """Return text with what a stream's encoding lacks spelt out; the stream is standard output if None."""
+    stream = sys.stdout if stream is None else stream
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -51,7 +53,7 @@ class Forgiving:
         """Write what can be written."""
         if self._stream is not None:
             try:
-                self._stream.write(_spelt_out(text, self._stream))
+                self._stream.write(printable(text, self._stream))
             except (OSError, ValueError):
                 self._stream = None
         return len(text)
