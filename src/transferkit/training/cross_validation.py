@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from transferkit.data import checks
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, each_warning_once
 from transferkit.files import sha256_arrays
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _FEWEST: Final = 2
 
 
+@each_warning_once()
 def cross_validate(
     build: Build,
     data: Dataset,

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from transferkit.errors import each_warning_once
 from transferkit.runs.run import Run
 from transferkit.training.tasks import Build, Data, Method, Task, check_build, check_method, check_seeds, run_tasks
 
 
+@each_warning_once()
 def repeat(
     build: Build,
     data: Data,

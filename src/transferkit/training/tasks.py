@@ -190,11 +190,14 @@ def run_tasks(
         return parallel(joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in some)
 
     outcomes: list[Run | Exception] = []
+    said: set[str] = set()
     for task, outcome, messages in _follow(tasks, start):
         # Arrays come from another process writable, and are read-only again in the copy.
         outcomes.append(replace(outcome, model=None) if isinstance(outcome, Run) else outcome)
         for message in messages:
-            warn(f"{task.label}: {message}")
+            if message not in said:
+                warn(f"{task.label}: {message}")
+            said.add(message)
         if verbose and len(tasks) > 1:
             _report(task, outcomes, len(tasks))
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
