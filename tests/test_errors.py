@@ -9,7 +9,7 @@ import warnings
 import joblib
 import pytest
 
-from transferkit.errors import TransferKitWarning, each_warning_once, warn
+from transferkit.errors import TransferKitWarning, each_warning_once, first_time, warn
 
 
 def from_here(call, *arguments):
@@ -79,3 +79,9 @@ def test_another_thread_keeps_its_own_account():
             thread.join()
 
     assert len(from_here(elsewhere)) == 2
+
+
+def test_what_is_no_warning_is_said_once_in_the_same_way():
+    assert [first_time("short"), first_time("short")] == [True, True]
+    with each_warning_once():
+        assert [first_time("short"), first_time("short"), first_time("long")] == [True, False, True]

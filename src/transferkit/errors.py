@@ -211,6 +211,15 @@ def warn(message: str) -> None:
         said.add(message)
 
 
+def first_time(message: str) -> bool:
+    """Whether something that is no warning has not been said inside `each_warning_once`; from now on it has."""
+    said = _SAID.get()
+    new = said is None or message not in said
+    if said is not None:
+        said.add(message)
+    return new
+
+
 def _level_of_user() -> int:
     """Return the level of the nearest frame that is in no library, or else of the nearest one outside of transferkit."""
     frame, level, outside = sys._getframe(1), 1, 0  # `warn` itself

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transferkit.progress import Bar, bars, progress_bar
+from transferkit.progress import Bar, bars, brief, progress_bar
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -137,6 +137,16 @@ def test_only_a_kernel_is_a_notebook(monkeypatch):
     for shell, expected in ((None, False), (SimpleNamespace(), False), (SimpleNamespace(kernel=object()), True)):
         monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
         assert bars.in_notebook() is expected
+
+
+def test_of_many_trainings_only_the_live_line_is_shown(capsys, monkeypatch):
+    with brief():
+        work()
+        assert capsys.readouterr().out == ""
+        terminal = on_a_terminal(monkeypatch)
+        work()
+    assert "100%" in CONTROL.sub("", terminal.getvalue())
+    assert "loss" not in terminal.getvalue()
 
 
 def test_nothing_is_shown_where_nothing_is_done(monkeypatch):

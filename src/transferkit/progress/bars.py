@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Final
 
 from transferkit.progress.console import Forgiving, say
 
 _SECONDS_BETWEEN: Final = 0.2
+_BRIEF: ContextVar[bool] = ContextVar("brief", default=False)
 
 
 class Bar:
@@ -59,10 +61,12 @@ class Bar:
             self._show()
 
     def say(self, line: str) -> None:
-        """Show a line: above a terminal's bar, beside a notebook's, by itself elsewhere."""
+        """Show a line: above a terminal's bar, beside a notebook's, by itself elsewhere; only beside a bar where it is `brief`."""
         self._said = line
         if self._display is not None:
             self._show()
+        elif _BRIEF.get():
+            return
         elif self._progress.live.is_started:
             self._safely(lambda: self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True))
         else:
@@ -118,6 +122,16 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None
+
+
+@contextmanager
+def brief() -> Iterator[None]:
+    """Leave out the lines that bars say, where each of many trainings has one line at its end."""
+    token = _BRIEF.set(True)
+    try:
+        yield
+    finally:
+        _BRIEF.reset(token)
 
 
 @contextmanager

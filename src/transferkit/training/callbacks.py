@@ -11,7 +11,7 @@ import numpy as np
 
 from transferkit.errors import DivergedError, InvalidInputError
 from transferkit.models.keras_internals import first_epoch, settle_monitor
-from transferkit.progress import Bar, say
+from transferkit.progress import Bar
 from transferkit.runs.interchange import standard_columns
 from transferkit.runs.records import EpochRecord
 from transferkit.training.identity import set_random_states
@@ -255,10 +255,8 @@ class ProgressBar(keras.callbacks.Callback):
         names = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val loss", "val_accuracy": "val accuracy"}
         shown = [f"{label} {float(logs[name]):.4f}" for name, label in names.items() if logs and name in logs]
         line = f"{self._title}: epoch {epoch + 1}/{self._epochs}  {'  '.join(shown)}"
-        if self._bar is None:
-            say(line)
-        else:
-            self._bar.say(line)
+        self._bar = self._bar or Bar(self._title, transient=True)
+        self._bar.say(line)
 
     def close(self) -> None:
         """Take the bar away, also after an interruption."""

@@ -14,7 +14,7 @@ import numpy as np
 from transferkit.backends import chosen_backend
 from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
-from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
+from transferkit.errors import DataError, DivergedError, InvalidInputError, first_time, warn
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
@@ -239,11 +239,9 @@ class GradientSteps:
         steps, epochs = self._steps, self._steps.phases[-1].epochs
         each = steps_an_epoch(len(self.data.train.labels), cast("int", steps.batch_size))
         least = least_steps(unfrozen=isinstance(steps, FineTuneRecipe))
-        if steps.verbose and epochs * each < least:
-            say(
-                f"{self.name}: {epochs * each} steps ({each} an epoch) are few. Below {least}, more epochs or a smaller batch_size "
-                "usually help."
-            )
+        message = f"{self.name}: {epochs * each} steps ({each} an epoch) are few. Below {least}, more epochs or a smaller batch_size usually help."
+        if steps.verbose and epochs * each < least and first_time(message):
+            say(message)
 
     def _fit_phases(self, arrays: dict[str, Any] | None) -> None:
         first = 0
@@ -282,6 +280,7 @@ class GradientSteps:
         if self._steps.verbose:
             bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in self._steps.phases))
             bar.on_epoch_end(first, row)
+            bar.close()
 
     def _fit_phase(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         steps, model = self._steps, self.model

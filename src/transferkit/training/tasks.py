@@ -7,6 +7,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import format_exception
@@ -187,7 +188,9 @@ def run_tasks(
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if backend.supports_return_generator else "list")
 
     def start(some: Sequence[Task]) -> Any:
-        return parallel(joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in some)
+        return parallel(
+            joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose, len(tasks) > 1) for task in some
+        )
 
     outcomes: list[Run | Exception] = []
     said: set[str] = set()
@@ -249,12 +252,13 @@ def _check_folders(tasks: Sequence[Task]) -> None:
 
 
 def _attempt(
-    task: Task, data: Data, expected: str, folder: Path | None, parent: int, verbose: bool
+    task: Task, data: Data, expected: str, folder: Path | None, parent: int, verbose: bool, one_of_many: bool
 ) -> tuple[Run | Exception, list[str]]:
     """Run one task; return the run or the exception, and the warnings that the caller would not see otherwise."""
     with _ONE_AT_A_TIME:
         if os.getpid() == parent:
-            return _catch(task, data, expected, folder, verbose), []
+            with progress.brief() if one_of_many else nullcontext():
+                return _catch(task, data, expected, folder, verbose), []
         limit_threads()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferKitWarning)
