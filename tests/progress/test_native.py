@@ -91,6 +91,23 @@ def test_threads_that_come_and_go_leave_standard_error_as_it_was(capfd):
     assert sorted(lines) == sorted(f"thread {number} turn {turn}" for number in range(4) for turn in range(20))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_process_that_dies_inside_says_where():
+    code = (
+        "import os\nfrom transferkit.progress import quietly\ndef convert():\n    os.abort()\nwith quietly(): convert()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode < 0
+    assert "in convert" in done.stderr
+
+
+def test_a_fault_handler_of_the_users_stays():
+    code = "import faulthandler\nfrom transferkit.progress import quietly\nfor on in (False, True):\n    if on: faulthandler.enable()\n"
+    code += "    with quietly(): pass\n    print(faulthandler.is_enabled())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "True"]
+
+
 def test_who_wants_to_see_everything_does(capfd, monkeypatch):
     monkeypatch.setenv(LEVEL, "0")
     with quietly():

@@ -1,5 +1,6 @@
 """What TensorFlow and LiteRT tell each other in C++: it goes to file descriptor 2, past ``sys.stderr`` and ``logging``."""
 
+import faulthandler
 import os
 import re
 import sys
@@ -53,7 +54,8 @@ def ask_for_quiet() -> None:
     """Let TensorFlow's C++ write errors only, unless the user has said how much, and nothing known while it is first imported."""
     os.environ.setdefault(LEVEL, "2")
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _QuietImport())
+        place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(place, _QuietImport())
 
 
 class _Diversion:
@@ -67,6 +69,7 @@ class _Diversion:
         self._users = 0
         self._file: IO[bytes] | None = None
         self._kept = -1
+        self._watches = False
 
     def begin(self) -> None:
         with self._lock:
@@ -91,9 +94,16 @@ class _Diversion:
             os.close(self._kept)
             self._file = None
             raise
+        self._watches = not faulthandler.is_enabled()
+        if (
+            self._watches
+        ):  # C++ may abort the process, and its words are in the file: that it died here is said at least
+            faulthandler.enable(file=self._kept)
 
     def _close(self, file: IO[bytes]) -> None:
         _flush()
+        if self._watches:
+            faulthandler.disable()
         os.dup2(self._kept, 2)
         os.close(self._kept)
         self._file = None
