@@ -61,12 +61,14 @@ def execute(as_a_reader):
         client = nbclient.NotebookClient(
             book, timeout=170, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         )
-        client.execute()
-        if folder := os.environ.get("TRANSFERKIT_NOTEBOOKS"):  # to look at them
-            import nbformat
+        try:
+            client.execute()
+        finally:
+            if kept := os.environ.get("TRANSFERKIT_NOTEBOOKS"):  # to look at them
+                import nbformat
 
-            name = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" ")[0]
-            nbformat.write(book, Path(folder) / f"{name}.ipynb")
+                name = re.sub(r"\W+", "-", os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2])
+                nbformat.write(book, Path(kept) / f"{name}.ipynb")
         return book
 
     return run

@@ -1,5 +1,6 @@
 """Known noise of C++ stays away; everything else that is written to file descriptor 2 arrives, whatever happens."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transferkit.errors import list_some
 from transferkit.progress.native import LEVEL, ask_for_quiet, is_noise, quietly
 
 NOISE = [
@@ -106,6 +108,19 @@ def test_a_fault_handler_of_the_users_stays():
     code += "    with quietly(): pass\n    print(faulthandler.is_enabled())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_remarks_of_tensorflows_logger_are_dropped_for_our_work_only(caplog):
+    ask_for_quiet()
+    logger = logging.getLogger("tensorflow")
+    remarks = ["5 out of the last 5 calls to <step> triggered tf.function retracing.", "Assets written to: %s"]
+    for text in (*remarks, "something is wrong"):
+        logger.warning(text)  # the user's own work
+    assert [record.msg for record in caplog.records] == [*remarks, "something is wrong"]
+    caplog.clear()
+    for text in (*remarks, "something is wrong"):
+        list_some(logger.warning(one) or "" for one in [text])  # called by a module of ours
+    assert [record.msg for record in caplog.records] == ["something is wrong"]
 
 
 def test_who_wants_to_see_everything_does(capfd, monkeypatch):

@@ -1,6 +1,7 @@
 """What TensorFlow and LiteRT tell each other in C++: it goes to file descriptor 2, past ``sys.stderr`` and ``logging``."""
 
 import faulthandler
+import logging
 import os
 import re
 import sys
@@ -10,10 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import IO, Final
 
 LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
+
+_PACKAGE: Final = str(Path(__file__).parents[1])
+_REMARKS: Final = ("triggered tf.function retracing", "Assets written to")
 
 _WHERE = rb"[\w./+-]+\.(?:cc|h|cpp|mm|inc):\d+\]"
 _NOISE: Final = tuple(
@@ -50,9 +55,34 @@ class _QuietImport(MetaPathFinder):
         return spec
 
 
+class _Remarks(logging.Filter):
+    """Drops what TensorFlow remarks on the work of this package, and on nobody else's.
+
+    That each network's step is traced anew is no fault of the user's, and where a conversion was written for a moment is no news.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is passed on."""
+        known = any(remark in str(record.msg) for remark in _REMARKS)
+        return not known or os.environ.get(LEVEL) == "0" or not _works_for_us()
+
+
+def _works_for_us() -> bool:
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_PACKAGE) and file != __file__:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
 def ask_for_quiet() -> None:
     """Let TensorFlow's C++ write errors only, unless the user has said how much, and nothing known while it is first imported."""
     os.environ.setdefault(LEVEL, "2")
+    logger = logging.getLogger("tensorflow")
+    if not any(isinstance(one, _Remarks) for one in logger.filters):
+        logger.addFilter(_Remarks())
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, _QuietImport())
