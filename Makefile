@@ -21,7 +21,7 @@ test-slow: $(VENV)/.data
 
 # What a reader sees: the homework, a page of the course, plots and trainings in fresh kernels; trainings on a terminal and in a pipe.
 notebooks: $(VENV)/.data
-	$(RUN) -m pytest tests/notebooks tests/plots/test_notebook.py
+	$(RUN) -m pytest --numprocesses 2 tests/notebooks tests/plots/test_notebook.py
 
 # Dask, Ray and Spark with two workers each. Spark needs Java: Debian's is installed where there is none and that is allowed.
 test-clusters: $(VENV)/.installed

@@ -158,9 +158,9 @@ def test_a_short_training_is_said_at_its_beginning(digits, capsys):
     few = digits.subset(4)
     tk.train(net(), few, epochs=2, batch_size=20, name="net")
     first, *epochs = capsys.readouterr().out.splitlines()
-    assert first.startswith("net: 4 steps (2 an epoch) are few.")
+    assert first.startswith("net: few training steps: 4 (2 an epoch).")
     assert [line.partition("  ")[0] for line in epochs] == ["net: epoch 1/2", "net: epoch 2/2"]
-    tk.train(net(), few, epochs=150, batch_size=20, name="net")
+    tk.train(net(), digits.subset(30), epochs=2, batch_size=2, name="net")
     assert "few" not in capsys.readouterr().out
     tk.train(net(), few, epochs=2, batch_size=20, name="net", verbose=False)
     assert capsys.readouterr() == ("", "")

@@ -109,7 +109,8 @@ class _Display:
     def __init__(self, describe: Callable[[], dict[str, str]]) -> None:
         from IPython.display import DisplayHandle
 
-        self._describe, self._handle, self._shown = describe, DisplayHandle(), False
+        handle: Any = DisplayHandle()  # type: ignore[no-untyped-call]
+        self._describe, self._handle, self._shown = describe, handle, False
 
     def __call__(self) -> None:
         show = self._handle.update if self._shown else self._handle.display
@@ -132,6 +133,12 @@ def brief() -> Iterator[None]:
         yield
     finally:
         _BRIEF.reset(token)
+
+
+def say_unless_brief(message: str) -> None:
+    """Write one line to standard output, but not where it is `brief`."""
+    if not _BRIEF.get():
+        say(message)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
@@ -68,13 +69,8 @@ class _Remarks(logging.Filter):
 
 
 def _works_for_us() -> bool:
-    frame = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith(_PACKAGE) and file != __file__:
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(sys._getframe()))
+    return any(file.startswith(_PACKAGE) and file != __file__ for file in files)
 
 
 def ask_for_quiet() -> None:

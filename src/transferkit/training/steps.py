@@ -239,7 +239,7 @@ class GradientSteps:
         steps, epochs = self._steps, self._steps.phases[-1].epochs
         each = steps_an_epoch(len(self.data.train.labels), cast("int", steps.batch_size))
         least = least_steps(unfrozen=isinstance(steps, FineTuneRecipe))
-        message = f"{self.name}: {epochs * each} steps ({each} an epoch) are few. Below {least}, more epochs or a smaller batch_size usually help."
+        message = f"{self.name}: few training steps: {epochs * each} ({each} an epoch). Below {least}, more epochs or a smaller batch_size usually help."
         if steps.verbose and epochs * each < least and first_time(message):
             say(message)
 
