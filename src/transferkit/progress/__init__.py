@@ -13,6 +13,7 @@ __all__ = [
     "progress_bar",
     "quietly",
     "say",
+    "say_unless_brief",
     "simplify",
     "tell",
 ]
