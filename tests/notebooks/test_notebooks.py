@@ -21,7 +21,9 @@ CELLS = [
     """
 import transferkit as tk  # before Keras, which imports TensorFlow
 import keras
-data = tk.load_fashion_mnist(labels_per_class=5, validation=50)
+data = tk.load_fashion_mnist(labels_per_class=10, validation=0)
+test = data.test.images[:300], data.test.labels[:300]
+data = tk.Dataset.from_arrays(data.train, test, validation=50, class_names=data.class_names)
 trained = tk.build_cnn(preset="modern", filters=(8, 16))
 backbone = keras.Model(trained.inputs, trained.get_layer("pool").output)
 """,
@@ -41,10 +43,11 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture
-def as_a_reader(monkeypatch):
+def as_a_reader(monkeypatch, example_home):
     """Give back what the tests set for themselves, before a kernel or a program inherits it."""
     for name in ("MPLBACKEND", LEVEL):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRANSFERKIT_HOME", str(example_home))
     monkeypatch.setenv("TRANSFERKIT_OFFLINE", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
 
