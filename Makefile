@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
-.PHONY: assignment assignment-full test test-slow test-backends test-clusters lint wheel docs translations clean
+.PHONY: assignment assignment-full test test-slow test-backends test-clusters notebooks lint wheel docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py
@@ -18,6 +18,10 @@ test: $(VENV)/.data
 
 test-slow: $(VENV)/.data
 	$(RUN) -m pytest -m "not clusters"
+
+# What a reader sees: the homework, a page of the course, plots and trainings in fresh kernels; trainings on a terminal and in a pipe.
+notebooks: $(VENV)/.data
+	$(RUN) -m pytest --numprocesses 2 tests/notebooks tests/plots/test_notebook.py
 
 # Dask, Ray and Spark with two workers each. Spark needs Java: Debian's is installed where there is none and that is allowed.
 test-clusters: $(VENV)/.installed

@@ -4,6 +4,8 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from transferkit.progress import ask_for_quiet
+
 if TYPE_CHECKING:
     from transferkit import errors as errors
     from transferkit.compare.published import published_results as published_results
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from transferkit.training.tuning import tune as tune
 
 __version__ = "0.1.0"
+
+ask_for_quiet()
 
 # Public name -> module that defines it. Imported on first use, so that `import transferkit` stays instant
 # and saved runs can be compared without TensorFlow.

@@ -22,13 +22,23 @@ TransferKitWarning (UserWarning)         the result is usable, with a reservatio
 
 import contextlib
 import sys
+import sysconfig
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from typing_extensions import override
+
+_LIBRARIES: Final = (
+    str(Path(__file__).parent),
+    contextlib.__file__,  # our own context managers are entered from there
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    "<frozen ",
+)
+_SAID: ContextVar[set[str] | None] = ContextVar("said", default=None)
 
 
 class TransferKitError(Exception):
@@ -192,9 +202,43 @@ def list_some(texts: Iterable[str], *, separator: str = ", ", most: int = 20) ->
 
 
 def warn(message: str) -> None:
-    """Issue a `TransferKitWarning` that points at the line outside of transferkit that led to it."""
-    between = (str(Path(__file__).parent), contextlib.__file__)  # our own context managers are entered from there
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(between):
+    """Issue a `TransferKitWarning` that points at the user's line, however many libraries lie between (joblib, Keras)."""
+    said = _SAID.get()
+    if said is not None and message in said:
+        return
+    warnings.warn(message, TransferKitWarning, stacklevel=_level_of_user())
+    if said is not None:
+        said.add(message)
+
+
+def first_time(message: str) -> bool:
+    """Whether something that is no warning has not been said inside `each_warning_once`; from now on it has."""
+    said = _SAID.get()
+    new = said is None or message not in said
+    if said is not None:
+        said.add(message)
+    return new
+
+
+def _level_of_user() -> int:
+    """Return the level of the nearest frame that is in no library, or else of the nearest one outside of transferkit."""
+    frame, level, outside = sys._getframe(1), 1, 0  # `warn` itself
+    while frame.f_back is not None:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, TransferKitWarning, stacklevel=level)
+        file = frame.f_code.co_filename
+        if not file.startswith(_LIBRARIES):
+            return level
+        if not outside and not file.startswith(_LIBRARIES[:2]):
+            outside = level
+    return outside or level
+
+
+@contextlib.contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Let `warn` say the same only once inside: Python itself forgets what it has said whenever a library changes a filter."""
+    outer = _SAID.get()
+    token = _SAID.set(set() if outer is None else outer)
+    try:
+        yield
+    finally:
+        _SAID.reset(token)

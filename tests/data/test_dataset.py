@@ -86,6 +86,12 @@ def test_subsets_are_nested_and_leave_the_test_split(arrays):
         dataset.subset(21)
 
 
+def test_a_notebook_shows_a_split_without_its_arrays(arrays):
+    data = Dataset.from_arrays(*arrays, name="<i>blocks</i>")
+    assert data.train._repr_html_() == f"<p>{data.train!r}</p>"
+    assert "&lt;i&gt;blocks&lt;/i&gt;" in data._repr_html_()
+
+
 def test_repr_is_one_short_line(arrays):
     assert (
         repr(Dataset.from_arrays(*arrays, name="blocks"))

@@ -1,5 +1,7 @@
 """The Run record."""
 
+import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +123,23 @@ def test_a_run_without_result_has_a_repr_but_no_metrics():
     assert run.overfit_gap is None
     with pytest.raises(RunError, match="'diverged'"):
         _ = run.metrics
+
+
+def test_a_notebook_shows_a_run_as_a_table_of_text():
+    shown = make(name="<b>CNN</b> & co")._repr_html_()
+    assert "&lt;b&gt;CNN&lt;/b&gt; &amp; co" in shown
+    assert "accuracy" in shown
+    assert "accuracy" not in make(test_probabilities=np.full((3, 2), np.nan))._repr_html_()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949", "cp1252", "ascii"])
+def test_a_run_prints_on_any_console(encoding, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    stream.write(str([make(name="약한 – 모델")]))
+    stream.flush()
+    expected = "약한 – 모델" if encoding == "utf-8" else "약한 - 모델" if encoding == "cp949" else "\\uc57d"
+    assert expected in stream.buffer.getvalue().decode(encoding)
 
 
 def test_nan_probabilities_do_not_break_repr():

@@ -118,3 +118,9 @@ def test_senseless_calls_are_refused(data):
         tk.cross_validate(build, [1, 2])
     with pytest.raises(UnknownNameError):
         tk.cross_validate(build, data, method="fit")
+
+
+def test_each_fold_has_a_line(data, capsys):
+    tk.cross_validate(baseline("naive_bayes"), data, folds=2, name="bayes")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": accuracy")[0] for line in lines] == ["bayes: fold 1 of 2", "bayes: fold 2 of 2"]

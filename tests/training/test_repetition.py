@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import warnings
 
 import joblib
 import keras
@@ -19,6 +20,7 @@ from transferkit.errors import (
     RunError,
     TransferKitWarning,
     UnknownNameError,
+    warn,
 )
 from transferkit.features import engine as engines
 from transferkit.training import tasks
@@ -283,3 +285,18 @@ def test_processes_that_joblib_forks_are_refused_before_anything_of_keras_runs(d
     tk.train(build_linear(), digits.subset(3), **FAST)  # so that TensorFlow runs
     with joblib.parallel_backend("multiprocessing", n_jobs=2), pytest.raises(InvalidInputError, match="forked"):
         tk.repeat(build_linear, digits.subset(3), seeds=(0, 1), **FAST)
+
+
+def test_many_trainings_print_a_line_each_and_say_the_same_once(data, capsys):
+    def build(seed):
+        warn("something odd")
+        return build_linear(seed)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", TransferKitWarning)
+        tk.repeat(build, data, seeds=(0, 1), name="linear", **(FAST | {"verbose": True}))
+    assert [(item.filename, str(item.message)) for item in caught] == [(__file__, "something odd")]
+    few, *lines = capsys.readouterr().out.splitlines()
+    assert "few training steps" in few
+    assert [line.partition(": accuracy")[0] for line in lines] == ["1 of 2: linear-seed-0", "2 of 2: linear-seed-1"]

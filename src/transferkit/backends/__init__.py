@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from transferkit.backends.tracing import Traced, Value
 from transferkit.errors import UnknownNameError
+from transferkit.progress import quietly
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -105,9 +106,10 @@ def chosen_backend() -> Backend:
     UnknownNameError
         If transferkit does not know that backend.
     """
-    import keras
+    with quietly():
+        import keras
 
-    name = keras.backend.backend()
-    if name not in BACKENDS:
-        raise UnknownNameError("backend of Keras (KERAS_BACKEND)", name, BACKENDS)
-    return cast("Backend", importlib.import_module(f"transferkit.backends.{name}"))
+        name = keras.backend.backend()
+        if name not in BACKENDS:
+            raise UnknownNameError("backend of Keras (KERAS_BACKEND)", name, BACKENDS)
+        return cast("Backend", importlib.import_module(f"transferkit.backends.{name}"))

@@ -10,12 +10,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from transferkit.backends.tensorflow_program import Program
+from transferkit.progress import quietly
 
 NAME = "TensorFlow"
 TRACES_GRAPHS = CONVERTS = True
 DRAWS = None
 STEPS_AT_ONCE = 1_000
 RUNS_EAGERLY = True
+
+tf.config.list_physical_devices()  # drivers are looked for once, and complain: now, while `chosen_backend` keeps that away
 
 
 def versions() -> dict[str, str]:
@@ -70,8 +73,9 @@ def convert(function: Callable[[Any], Any], variables: Sequence[Any], shape: tup
     traced = tf.function(function, input_signature=[tf.TensorSpec(shape, dtype)])
     owner = tf.Module()  # without an owner of the variables the converter loses their values
     owner.variables_of_function = [variable.value for variable in variables]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.get_concrete_function()], owner)
-    return bytes(converter.convert())
+    with quietly():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.get_concrete_function()], owner)
+        return bytes(converter.convert())
 
 
 def input_gradient(function: Callable[[Any], Any], inputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from transferkit import files
 from transferkit.data import checks, splits
 from transferkit.data.description import DatasetRecord, DecodingRecord
 from transferkit.errors import InvalidInputError, warn
+from transferkit.progress import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +75,9 @@ class Split(_Pair):
     def __repr__(self) -> str:
         shape = "x".join(map(str, np.shape(self.images)[1:]))
         return f"Split({len(self.labels):,} images, {shape})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"  # not the arrays, as of any tuple
 
     def clusters(self) -> NDArray[np.int64]:
         """Return a number for each image, the same for images of one group and for images that are equal pixel by pixel.
@@ -186,14 +190,14 @@ class Dataset:
 
     def __repr__(self) -> str:
         height, width, channels = self.image_shape
-        return (
+        return printable(
             f"{type(self).__name__}({self.name!r}, {self.num_classes} classes, {height}x{width}x{channels},"
             f" train {len(self.train.labels):,}, validation {len(self.validation.labels):,},"
             f" test {len(self.test.labels):,})"
         )
 
     def __str__(self) -> str:
-        return f"{self!r}\n{self.class_counts().to_string(max_rows=_SHOWN_CLASSES)}"
+        return printable(f"{self!r}\n{self.class_counts().to_string(max_rows=_SHOWN_CLASSES)}")
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{self.class_counts().to_html(max_rows=_SHOWN_CLASSES)}"

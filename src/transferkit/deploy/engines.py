@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.deploy.metadata import EXTRA, NAME, ModelMetadata, metadata_of, parse_metadata, read_archive
 from transferkit.errors import DataError, InvalidInputError, MissingDependencyError, TransferKitError
+from transferkit.progress import quietly
 
 Format = Literal["keras", "litert", "onnx", "saved_model"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -150,12 +151,14 @@ def open_litert(path: Path) -> Engine:
         raise MissingDependencyError(
             "a LiteRT file is run by ai-edge-litert, which is not installed: pip install ai-edge-litert"
         ) from None
-    interpreter = Interpreter(str(path))
+    with quietly():
+        interpreter = Interpreter(str(path))
     (entry,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         interpreter.resize_tensor_input(entry["index"], images.shape)
-        interpreter.allocate_tensors()
+        with quietly():
+            interpreter.allocate_tensors()
         interpreter.set_tensor(entry["index"], images.astype(entry["dtype"]))
         interpreter.invoke()
         return np.array(interpreter.get_tensor(answer["index"]), dtype=np.float32)
@@ -195,7 +198,8 @@ def open_saved_model(path: Path) -> Engine:
         raise MissingDependencyError(
             "a SavedModel is run by TensorFlow, which is not installed: pip install tensorflow"
         ) from None
-    loaded = tf.saved_model.load(str(path))
+    with quietly():
+        loaded = tf.saved_model.load(str(path))
     if not hasattr(loaded, "serve"):
         raise DataError(f"{path} has no endpoint 'serve'. Write it with export, or with Keras's model.export.")
     (spec,) = loaded.signatures["serve"].structured_input_signature[1].values()

@@ -31,6 +31,7 @@ from transferkit.deploy.engines import (
 )
 from transferkit.deploy.metadata import EXTRA, LABELS, NAME, ModelMetadata, append_archive, metadata_of, write_labels
 from transferkit.errors import ExportError, InvalidInputError, MissingDependencyError, UnknownNameError
+from transferkit.progress import quietly
 
 if TYPE_CHECKING:
     from transferkit.runs.run import Run
@@ -356,7 +357,7 @@ def _export(model: Any, path: Path, form: str) -> None:
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quietly():
             warnings.simplefilter("ignore")
             model.export(str(path), format=form, verbose=False)
     except Exception as error:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.features.threads import thread_count
+from transferkit.progress import quietly
 
 Compute = Callable[[NDArray[Any]], NDArray[np.float32]]
 BATCH_SIZE = 64
@@ -17,8 +18,9 @@ def litert_engine(converted: bytes) -> Compute:
     """Return a function from images to features that runs converted layers, with as many threads as this process may have."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=converted, num_threads=thread_count())
-    interpreter.allocate_tensors()
+    with quietly():
+        interpreter = Interpreter(model_content=converted, num_threads=thread_count())
+        interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
-import rich
 
+from transferkit import progress
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models.arguments import flag, python_bool, rate
 from transferkit.models.blocks import last_blocks
@@ -277,5 +277,5 @@ def _finish(model: Any, learning_rate: float | None, *, verbose: bool) -> Any:
     if getattr(model, "compiled", False):
         recompile(model, learning_rate=learning_rate)
     if verbose:
-        rich.get_console().print(describe_trainable(model), highlight=False, markup=False, soft_wrap=True)
+        progress.say(describe_trainable(model))
     return model

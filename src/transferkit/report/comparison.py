@@ -7,12 +7,13 @@ from transferkit import files
 from transferkit.compare.comparison import ComparisonResults
 from transferkit.errors import InvalidInputError
 from transferkit.plots.overview import plot_overview
+from transferkit.progress import simplify
 from transferkit.report.comparison_document import write_document, write_opening
 from transferkit.report.figures import draw_figures
 from transferkit.report.html import write_fragment, write_page
 from transferkit.report.latex import write_latex
 from transferkit.report.markdown import write_markdown
-from transferkit.report.plain_text import simplify, write_text
+from transferkit.report.plain_text import write_text
 from transferkit.report.reading_notes import list_notes
 from transferkit.report.verdict_sentences import list_banners, list_verdicts, write_pair_verdict
 from transferkit.runs.grouping import Runs

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from transferkit.compare.label_curve import LabelCurve, MetricName
 from transferkit.plots.efficiency import plot_label_efficiency
+from transferkit.progress import simplify
 from transferkit.report.html import write_fragment
 from transferkit.report.label_curve_document import list_verdicts, write_document
 from transferkit.report.markdown import write_markdown
-from transferkit.report.plain_text import simplify, write_text
+from transferkit.report.plain_text import write_text
 from transferkit.runs.grouping import Runs
 from transferkit.translation import translator
 

@@ -2,8 +2,8 @@
 
 import re
 
+from transferkit.progress import simplify
 from transferkit.report.document import Document, Section, Table
-from transferkit.report.plain_text import simplify
 
 
 def escape(text: str) -> str:

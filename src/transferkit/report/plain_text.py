@@ -1,14 +1,10 @@
 """A document as plain text for a console."""
 
-import sys
 import unicodedata
 from collections.abc import Sequence
-from typing import Final
 
+from transferkit.progress import for_console
 from transferkit.report.document import Document
-
-_SIMPLE: Final = str.maketrans("−–", "--")
-_QUOTES: Final = str.maketrans("“”‘’", "\"\"''")
 
 
 def write_text(document: Document) -> str:
@@ -17,28 +13,6 @@ def write_text(document: Document) -> str:
     blocks.append("\n".join(document.banners or document.verdicts))
     blocks += [align_text(table.rows) for table in document.tables]
     return for_console("\n\n".join(blocks))
-
-
-def simplify(text: str) -> str:
-    """Return text with a hyphen for minus signs and dashes, which many a console and spreadsheet does not know."""
-    return text.translate(_SIMPLE)
-
-
-def for_console(text: str) -> str:
-    r"""Return text that can be printed: what the console's encoding lacks is spelt out.
-
-    Examples
-    --------
-    >>> for_console("−3.31")
-    '-3.31'
-    """
-    text = simplify(text)
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.translate(_QUOTES).encode(encoding, "backslashreplace").decode(encoding)
-    return text
 
 
 def align_text(rows: Sequence[Sequence[str]]) -> str:

@@ -1,5 +1,6 @@
 """Run: the record of one training."""
 
+import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from transferkit.data.dataset import Dataset
 from transferkit.data.description import DatasetRecord
 from transferkit.errors import InvalidInputError, RunError, UnknownNameError
+from transferkit.progress import printable
 from transferkit.runs import interchange, storage
 from transferkit.runs.checking import check_run
 from transferkit.runs.metrics import Metrics, as_array, check_labels, check_probabilities, compute_metrics
@@ -492,7 +494,22 @@ class Run:
             result = f", accuracy={self.metrics['accuracy']:.4f}, loss={self.metrics['loss']:.4f}"
         except ValueError:  # no predictions, or none that are probabilities
             result = ""
-        return f"Run({self.name!r}, {self.status}{result}, {len(self.history)} epochs, seed {self.seed})"
+        return printable(f"Run({self.name!r}, {self.status}{result}, {len(self.history)} epochs, seed {self.seed})")
+
+    def _repr_html_(self) -> str:
+        try:
+            scores = {name: f"{self.metrics[name]:.4f}" for name in ("accuracy", "loss", "f1_macro")}
+        except ValueError:
+            scores = {}
+        facts: dict[str, object] = {"status": self.status, **scores, "epochs": len(self.history), "seed": self.seed}
+        facts |= {
+            name: f"{count:,}"
+            for name in ("parameters", "trainable_parameters")
+            if (count := getattr(self, name)) is not None
+        }
+        facts |= {} if self.train_seconds is None else {"train_seconds": f"{self.train_seconds:.1f}"}
+        cells = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
+        return f"<table><caption>{html.escape(self.name)}</caption>{cells}</table>"
 
 
 def require_probabilities(run: Run) -> None:

@@ -8,11 +8,10 @@ from typing import Any, cast
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from transferkit.errors import DivergedError, InvalidInputError
 from transferkit.models.keras_internals import first_epoch, settle_monitor
+from transferkit.progress import Bar
 from transferkit.runs.interchange import standard_columns
 from transferkit.runs.records import EpochRecord
 from transferkit.training.identity import set_random_states
@@ -224,41 +223,43 @@ def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A moving bar within the epoch on a terminal, and one line an epoch everywhere."""
+    """A live bar over a phase on a terminal and in a notebook, and one line an epoch."""
 
     def __init__(self, name: str, phase: str, epochs: int) -> None:
         super().__init__()
         self._title = name if phase == "train" else f"{name}, {phase}"
         self._epochs = epochs
-        self._console = Console()
-        self._progress: Progress | None = None
-        self._task: Any = None
+        self._bar: Bar | None = None
+        self._first = self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the bar."""
-        if self._console.is_terminal or self._console.is_jupyter:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=self._console, transient=True)
-            self._task = self._progress.add_task(
-                f"{self._title} epoch {epoch + 1}/{self._epochs}", total=self.params["steps"]
-            )
-            self._progress.start()
+        self._epoch = epoch
+        if self._bar is None:
+            self._first = epoch
+            self._bar = Bar(self._title, transient=True)
+        self._move(0)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the bar; several steps at once may end past the last one."""
-        if self._progress is not None:
-            self._progress.update(self._task, completed=min(batch + 1, self.params["steps"]))
+        self._move(min(batch + 1, self.params["steps"]))
+
+    def _move(self, steps: int) -> None:
+        if self._bar is not None:
+            each, before = self.params["steps"], self._epoch - self._first
+            total = each * (self.params["epochs"] - self._first)
+            self._bar.move(each * before + steps, total, f"{self._title}: epoch {self._epoch + 1}/{self._epochs}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Print the epoch's line."""
-        self.close()
+        """Say how the epoch went."""
         names = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val loss", "val_accuracy": "val accuracy"}
         shown = [f"{label} {float(logs[name]):.4f}" for name, label in names.items() if logs and name in logs]
         line = f"{self._title}: epoch {epoch + 1}/{self._epochs}  {'  '.join(shown)}"
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._bar = self._bar or Bar(self._title, transient=True)
+        self._bar.say(line)
 
     def close(self) -> None:
         """Take the bar away, also after an interruption."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

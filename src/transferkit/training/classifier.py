@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from transferkit.data.dataset import Dataset
 from transferkit.errors import InvalidInputError
+from transferkit.progress import say_unless_brief
 from transferkit.runs.records import EpochRecord, ModelRecord, PhaseRecord, ProbeRecord
 from transferkit.runs.run import Run
 from transferkit.training.class_weights import describe_class_weight, weights_of_classes
@@ -26,7 +27,7 @@ from transferkit.training.estimators import (
     parameter_names,
 )
 from transferkit.training.identity import identify_classifier
-from transferkit.training.keeping import keep, say
+from transferkit.training.keeping import keep
 from transferkit.training.options import Fitting, FittingOptions, takes
 from transferkit.training.record import check_data
 
@@ -119,11 +120,12 @@ class Classifier:
         """Fit the classifier."""
         classifier, data = self.model, self.data
         images = len(data.train.labels)
-        say(f"{self.name}: fitting {images:,} images ...", verbose=self._verbose)
+        show = say_unless_brief if self._verbose else lambda _: None
+        show(f"{self.name}: fitting {images:,} images ...")
         start = time.perf_counter()
         notes = _fit_and_note(classifier, data, self._weights)
         seconds = time.perf_counter() - start
-        say(f"{self.name}: {seconds:.1f} s", verbose=self._verbose)
+        show(f"{self.name}: {seconds:.1f} s")
         losses = getattr(final_estimator(classifier), "loss_curve_", ())
         history: list[EpochRecord] = [
             {"epoch": epoch, "phase": "fit", "loss": float(loss)} for epoch, loss in enumerate(losses, 1)

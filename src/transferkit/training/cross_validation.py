@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from transferkit.data import checks
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, each_warning_once
 from transferkit.files import sha256_arrays
+from transferkit.progress import brief, say
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
 from transferkit.training.tasks import Build, Method, build_model, check_build, check_method
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _FEWEST: Final = 2
 
 
+@each_warning_once()
 def cross_validate(
     build: Build,
     data: Dataset,
@@ -68,7 +70,7 @@ def cross_validate(
     folder : path, optional
         Save the training of each fold as ``folder/<name>-seed-<seed>-fold-<fold>``; finished ones are found again.
     verbose : bool, default True
-        Whether progress is shown.
+        Whether progress is shown: a live bar for the fold under way, and a line a fold.
     **options
         Of the method: ``epochs``, ``learning_rate``, ``augment``, ...
 
@@ -206,11 +208,14 @@ def _run_repetition(
             allow_overlap=True,  # equal images were kept in one fold
         )
         places = {} if folder is None else {"folder": folder, "save_as": f"{name}-seed-{seed}-fold-{fold}"}
-        run = fit(build_model(build, seed), data, seed=seed, name=name, **places, **options)
+        with brief():
+            run = fit(build_model(build, seed), data, seed=seed, name=name, **places, **options)
         if run.status != "completed":
             return replace(run, model=None, notes=[*run.notes, f"fold {fold} ended as {run.status!r}"])
         probabilities[held] = run.test_probabilities
         trained.append(replace(run, model=None))
+        if options["verbose"]:
+            say(f"{name}: fold {len(trained)} of {folds.max() + 1}: accuracy {run.metrics['accuracy']:.4f}")
     return _pool_runs(trained, pool, folds, probabilities, validation)
 
 

@@ -105,7 +105,8 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     overwrite : bool, default False
         Whether a finished run of other settings under that name is replaced; otherwise it is an error.
     verbose : bool, default True
-        Whether a progress bar and a line an epoch are shown.
+        Whether progress is shown: a live bar on a terminal and in a notebook, and a line an epoch; before them one line if the training
+        takes few steps (fewer than 300, or 100 where a pretrained network is unfrozen).
 
     Returns
     -------

@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import rich
-
-from transferkit import files
+from transferkit import files, progress
 from transferkit.backends import chosen_backend
 from transferkit.errors import InvalidInputError, RunError, warn
 from transferkit.runs.loading import load_run
@@ -188,7 +186,7 @@ def beside(place: Path, suffix: str) -> Path:
 def say(message: str, *, verbose: bool) -> None:
     """Print one line, if lines are wanted."""
     if verbose:
-        rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
+        progress.say(message)
 
 
 def _locked(place: Path | None, name: str) -> AbstractContextManager[Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transferkit.data.splits import check_labels_per_class
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, each_warning_once
 from transferkit.runs.run import Run
 from transferkit.training.tasks import (
     Build,
@@ -73,6 +73,7 @@ class Arm:
         return dict(found)
 
 
+@each_warning_once()
 def train_label_budgets(
     arms: Mapping[str, Build | Arm],
     data: Data,

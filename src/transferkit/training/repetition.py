@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from transferkit.errors import each_warning_once
 from transferkit.runs.run import Run
 from transferkit.training.tasks import Build, Data, Method, Task, check_build, check_method, check_seeds, run_tasks
 
 
+@each_warning_once()
 def repeat(
     build: Build,
     data: Data,
@@ -48,7 +50,7 @@ def repeat(
         How many runs at once: processes on this machine, or whatever ``joblib.parallel_config`` says, such as a Dask
         cluster. None means 1 outside of a ``parallel_config``; -1 one for each core. See Notes.
     verbose : bool, default True
-        Whether progress is shown.
+        Whether progress is shown: a live bar for the run under way, and a line a run.
     **options
         Of the method: ``epochs``, ``learning_rate``, ``augment``, ``overwrite``, ...
 

@@ -48,5 +48,10 @@ def choose_frozen_epochs(images: int, batch_size: int) -> int:
     return min(most, max(fewest, _epochs_for(_LEAST_FROZEN_STEPS, images, batch_size)))
 
 
+def least_steps(*, unfrozen: bool) -> int:
+    """Return below how many steps a training is short: 100 for a pretrained network that is unfrozen, 300 for a head or from nothing."""
+    return _LEAST_STEPS if unfrozen else _LEAST_FROZEN_STEPS
+
+
 def _epochs_for(steps: int, images: int, batch_size: int) -> int:
     return -(-steps // steps_an_epoch(images, batch_size))

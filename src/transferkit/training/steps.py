@@ -14,7 +14,7 @@ import numpy as np
 from transferkit.backends import chosen_backend
 from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
-from transferkit.errors import DataError, DivergedError, InvalidInputError, warn
+from transferkit.errors import DataError, DivergedError, InvalidInputError, first_time, warn
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
@@ -22,6 +22,7 @@ from transferkit.models.devices import even, images_an_epoch
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
+from transferkit.progress import say
 from transferkit.runs.metrics import check_probabilities
 from transferkit.runs.records import EpochRecord, ProbeRecord
 from transferkit.runs.run import Run
@@ -64,6 +65,7 @@ from transferkit.training.options import (
 )
 from transferkit.training.record import check_data, some_training_images
 from transferkit.training.speed import seconds_for_test
+from transferkit.training.step_counts import least_steps, steps_an_epoch
 
 _STEPS_AT_ONCE = 32
 
@@ -227,6 +229,7 @@ class GradientSteps:
         with lent(model):
             try:
                 if found is None:
+                    self._say_few_steps()
                     if not isinstance(self.data, FeatureDataset):
                         first = self._steps.phases[0]
                         keeps_images = not isinstance(first, ExactHeadPhase) and not self._steps.augmentations_in(first)
@@ -254,6 +257,15 @@ class GradientSteps:
     def interrupted(self) -> Outcome:
         """Return the epochs that were finished before Ctrl-C."""
         return self._outcome("interrupted")
+
+    def _say_few_steps(self) -> None:
+        """Say at once what the report would say at its end: that the training is short."""
+        steps, epochs = self._steps, self._steps.phases[-1].epochs
+        each = steps_an_epoch(len(self.data.train.labels), cast("int", steps.batch_size))
+        least = least_steps(unfrozen=isinstance(steps, FineTuneRecipe))
+        message = f"{self.name}: few training steps: {epochs * each} ({each} an epoch). Below {least}, more epochs or a smaller batch_size usually help."
+        if steps.verbose and epochs * each < least and first_time(message):
+            say(message)
 
     def _fit_phases(self, arrays: dict[str, Any] | None) -> None:
         first = 0
@@ -292,6 +304,7 @@ class GradientSteps:
         if self._steps.verbose:
             bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in self._steps.phases))
             bar.on_epoch_end(first, row)
+            bar.close()
 
     def _fit_phase(self, phase: Phase, first: int, last: int, arrays: dict[str, Any] | None) -> None:
         steps, model = self._steps, self.model

@@ -7,6 +7,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import format_exception
@@ -15,9 +16,8 @@ from typing import Any, Final, Literal, get_args
 import joblib
 import keras
 import numpy as np
-import rich
 
-from transferkit import files
+from transferkit import files, progress
 from transferkit.data.dataset import Dataset
 from transferkit.data.splits import check_seed
 from transferkit.errors import (
@@ -188,14 +188,19 @@ def run_tasks(
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if backend.supports_return_generator else "list")
 
     def start(some: Sequence[Task]) -> Any:
-        return parallel(joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose) for task in some)
+        return parallel(
+            joblib.delayed(_attempt)(task, data, expected, place, os.getpid(), verbose, len(tasks) > 1) for task in some
+        )
 
     outcomes: list[Run | Exception] = []
+    said: set[str] = set()
     for task, outcome, messages in _follow(tasks, start):
         # Arrays come from another process writable, and are read-only again in the copy.
         outcomes.append(replace(outcome, model=None) if isinstance(outcome, Run) else outcome)
         for message in messages:
-            warn(f"{task.label}: {message}")
+            if message not in said:
+                warn(f"{task.label}: {message}")
+            said.add(message)
         if verbose and len(tasks) > 1:
             _report(task, outcomes, len(tasks))
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
@@ -247,12 +252,13 @@ def _check_folders(tasks: Sequence[Task]) -> None:
 
 
 def _attempt(
-    task: Task, data: Data, expected: str, folder: Path | None, parent: int, verbose: bool
+    task: Task, data: Data, expected: str, folder: Path | None, parent: int, verbose: bool, one_of_many: bool
 ) -> tuple[Run | Exception, list[str]]:
     """Run one task; return the run or the exception, and the warnings that the caller would not see otherwise."""
     with _ONE_AT_A_TIME:
         if os.getpid() == parent:
-            return _catch(task, data, expected, folder, verbose), []
+            with progress.brief() if one_of_many else nullcontext():
+                return _catch(task, data, expected, folder, verbose), []
         limit_threads()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferKitWarning)
@@ -311,4 +317,4 @@ def _report(task: Task, outcomes: Sequence[Run | Exception], total: int) -> None
     else:
         result = f"accuracy {outcome.metrics['accuracy']:.4f}" if outcome.status == "completed" else outcome.status
     message = f"{len(outcomes)} of {total}: {task.label}: {result}"
-    rich.get_console().print(message, highlight=False, markup=False, soft_wrap=True)
+    progress.say(message)
