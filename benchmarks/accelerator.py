@@ -86,16 +86,10 @@ def measure(options: argparse.Namespace) -> None:
         f"{what}, flips and shifts": (network, {"augment": ("flip", "shift")}),
         f"{what}, frozen, in every step": (lambda: network(freeze=True), {}),
     }
-    print(
-        f"{environment['backend']}, {accelerator or 'no accelerator'}, {keras.config.dtype_policy().name}, batch {batch}, {images:,} images"
-    )
-    columns = {
-        "arm": "{}",
-        "plain Keras fit, images/s": "{:,.0f}",
-        "transferkit, images/s": "{:,.0f}",
-        "share": "{:.0%}",
-    }
-    results = machine.Results(None, columns, options)
+    policy = keras.config.dtype_policy().name
+    print(f"{environment['backend']}, {accelerator or 'no accelerator'}, {policy}, batch {batch}, {images:,} images")
+    columns = {"arm": "{}", "plain Keras fit, images/s": "{:,.0f}", "transferkit, images/s": "{:,.0f}"}
+    results = machine.Results(None, columns | {"share": "{:.0%}"}, options)
     for name, (build, given) in arms.items():
         one, two = plain(build()), ours(build(), **given)
         results.add(name, one, two, two / one)
@@ -104,7 +98,7 @@ def measure(options: argparse.Namespace) -> None:
     features = tk.extract_features(frozen, pixels[:images])
     results.add(f"{what}, features kept once", None, images / (time.perf_counter() - start), None)
     expected = keras.Model(frozen.inputs, frozen.get_layer("pool").output).predict(pixels[:64], verbose=0)
-    limit = 1e-3 if keras.config.dtype_policy().name == "float32" else 0.1 * float(np.abs(expected).max())
+    limit = 1e-3 if policy == "float32" else 0.1 * float(np.abs(expected).max())
     results.check("kept features and those of Keras", machine.largest_difference(features[:64], expected), limit)
 
 

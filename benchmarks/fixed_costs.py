@@ -95,20 +95,16 @@ def measure(arguments: argparse.Namespace) -> None:
     watches.attach()
     for _ in range(3):
         start = time.perf_counter()
-        full = tk.load_fashion_mnist()
+        tk.load_fashion_mnist()
         load_seconds.append(time.perf_counter() - start)
-    parts = {"train": arguments.images, "validation": 256, "test": min(10_000, 2 * arguments.images)}
-    arrays = {name: tuple(part[:count] for part in getattr(full, name)) for name, count in parts.items()}
-    data = tk.Dataset.from_arrays(**arrays, name="Fashion-MNIST", allow_overlap=True)
+    data = machine.fashion_mnist(train=arguments.images, validation=256, test=min(10_000, 2 * arguments.images))
     for again in range(arguments.trainings):
         watches.seconds.clear()
         watches.seconds["imports"] = 0.0 if again else imports
         watches.seconds["load_fashion_mnist"] = min(load_seconds[1:]) if again else load_seconds[0]
         start = time.perf_counter()
         model = tk.build_transfer_model("mobilenet", image_size=arguments.size)
-        watches.seconds["building"] = (
-            time.perf_counter() - start - watches.seconds.get("looking for the frozen part", 0.0)
-        )
+        watches.seconds["building"] = time.perf_counter() - start
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             run = fitting.train(model, data, epochs=arguments.epochs, folder=folder, verbose=False)
@@ -116,9 +112,8 @@ def measure(arguments: argparse.Namespace) -> None:
         for row, column in (("epochs", "seconds"), ("validation", "validation_seconds")):
             # The first epoch traces the step, computes features, and more: what it takes longer stays in "fit".
             seconds[row] = median(epoch[column] for epoch in run.history[1:]) * arguments.epochs
-        seconds["tracing of the steps, start and end of fit"] = (
-            seconds.pop("fit") - seconds["epochs"] - seconds["validation"]
-        )
+        fit = seconds.pop("fit")
+        seconds["tracing of the steps, start and end of fit"] = fit - seconds["epochs"] - seconds["validation"]
         found.append({"seconds": seconds, "accuracy": run.metrics["accuracy"]})
     machine.give_back(found)
 
@@ -137,19 +132,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         cold, again = machine.in_process(__file__, [*given, "--trainings=2"], home=home)
         (warm,) = machine.in_process(__file__, [*given, "--trainings=1"], home=home)
-    columns = dict.fromkeys(
-        ("empty cache, s", "full cache, fresh process, s", "again in the same process, s"), "{:.3f}"
-    )
-    results = machine.Results("fixed_costs", {"what": "{}", **columns}, arguments)
+    columns = ("empty cache, s", "full cache, fresh process, s", "again in the same process, s")
+    results = machine.Results("fixed_costs", {"what": "{}", **dict.fromkeys(columns, "{:.3f}")}, arguments)
     trainings = [training["seconds"] for training in (cold, warm, again)]
     before, after = ["imports", "load_fashion_mnist", "building"], ["epochs", "validation", "the call of train"]
     names = list(dict.fromkeys([*before, *TIMED, *(row for training in trainings for row in training)]))
     for row in [*(name for name in names if name not in after and name != "fit"), *after]:
         results.add(row, *(training.get(row, 0.0) for training in trainings))
-    fixed = [
-        seconds["the call of train"] - seconds["epochs"] - seconds["validation"] - seconds.get("features", 0.0)
-        for seconds in trainings
-    ]
+    others = [sum(training.get(row, 0.0) for row in ("epochs", "validation", "features")) for training in trainings]
+    fixed = [training["the call of train"] - other for training, other in zip(trainings, others, strict=True)]
     results.add("of which neither epochs, validation nor features", *fixed)
     results.check("test accuracy with an empty and a full cache", abs(cold["accuracy"] - warm["accuracy"]), 0.0)
 

@@ -31,10 +31,8 @@ if min(arguments.epochs, arguments.plain_epochs) < 2:
     parser.error("epochs are timed from the second one on: --epochs and --plain-epochs must be 2 or more")
 
 machine.use_empty_home()
-full = tk.load_fashion_mnist()
 counts = {"train": arguments.images, "validation": 256, "test": 256 if arguments.quick else 10_000}
-arrays = {name: tuple(part[:count] for part in getattr(full, name)) for name, count in counts.items()}
-data = tk.Dataset.from_arrays(**arrays, name="Fashion-MNIST", allow_overlap=True)
+data = machine.fashion_mnist(**counts)
 
 
 @dataclass

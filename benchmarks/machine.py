@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,15 @@ def parse(parser: argparse.ArgumentParser, *, keeps: bool = True, **quick: Any) 
     return options
 
 
+def fashion_mnist(**counts: int) -> Any:
+    """Return a dataset of the first images of each split."""
+    import transferkit as tk
+
+    full = tk.load_fashion_mnist()
+    arrays = {name: tuple(part[:count] for part in getattr(full, name)) for name, count in counts.items()}
+    return tk.Dataset.from_arrays(**arrays, name="Fashion-MNIST", allow_overlap=True)
+
+
 def use_empty_home() -> None:
     """Let nothing that is kept be found, and none of the user's be removed; call it before transferkit is used."""
     home = tempfile.mkdtemp()
@@ -44,12 +54,8 @@ def use_empty_home() -> None:
 
 def processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in info.open() if line.startswith("model name")]
-        if info.is_file()
-        else []
-    )
-    return f"{(names or [platform.processor() or platform.machine()])[0]}, {os.cpu_count()} cores"
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.is_file() else None
+    return f"{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def versions() -> dict[str, str]:
@@ -85,6 +91,7 @@ class Results:
         self._file = None if name is None or options.quick else options.output / f"{name}.json"
         self._columns = columns
         command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        command = re.sub(r" --(torch-python|output)[ =]\S+", "", command)  # places on one machine
         self.record: dict[str, Any] = {"command": command, "machine": processor(), "versions": versions(), "rows": []}
         self._shown = [list(columns)]
         print(f"\n{describe_machine()}\n")
