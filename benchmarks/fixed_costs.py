@@ -131,7 +131,8 @@ def main() -> None:
     given = [f"--{name}={getattr(arguments, name)}" for name in ("images", "epochs", "size")]
     with tempfile.TemporaryDirectory() as home:
         cold, again = machine.in_process(__file__, [*given, "--trainings=2"], home=home)
-        (warm,) = machine.in_process(__file__, [*given, "--trainings=1"], home=home)
+        # Quickly, the process is started only once.
+        warm = again if arguments.quick else machine.in_process(__file__, [*given, "--trainings=1"], home=home)[0]
     columns = ("empty cache, s", "full cache, fresh process, s", "again in the same process, s")
     results = machine.Results("fixed_costs", {"what": "{}", **dict.fromkeys(columns, "{:.3f}")}, arguments)
     trainings = [training["seconds"] for training in (cold, warm, again)]

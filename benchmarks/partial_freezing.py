@@ -62,7 +62,7 @@ parser.add_argument("--freeze", nargs="+", default=["conv_pw_5_relu", "conv_pw_7
 parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96])
 parser.add_argument("--images", type=int, default=1_280)
 parser.add_argument("--rounds", type=int, default=4)
-arguments = machine.parse(parser, freeze=["conv_pw_12_relu"], sizes=[64], images=128, rounds=1)
+arguments = machine.parse(parser, freeze=["conv_pw_12_relu"], sizes=[64], images=64, rounds=1)
 
 machine.use_empty_home()
 data = machine.fashion_mnist(train=arguments.images, validation=64, test=100 if arguments.quick else 1_000)
