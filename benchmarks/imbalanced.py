@@ -65,7 +65,7 @@ found = []
 for seed in arguments.seeds:
     data = draw(seed)
     for way, (train, options) in ways.items():
-        for weight in (None, "balanced"):
+        for weight in (None, "balanced")[arguments.quick :]:
             run = train(build(data, seed), data, seed=seed, class_weight=weight, verbose=False, **options)
             recall = [run.test_correct[run.test_labels == label].mean() for label in range(data.num_classes)]
             found.append(

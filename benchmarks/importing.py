@@ -1,6 +1,6 @@
 """How long `import transferkit` takes in a fresh interpreter, beside what it puts off: TensorFlow and Keras.
 
-    python benchmarks/importing.py [--quick] [--rounds 7]
+    python benchmarks/importing.py [--quick] [--rounds 5]
 
 Each round starts an interpreter for each line; the seconds are those of the fastest round, less those of an empty program.
 """
@@ -14,7 +14,7 @@ import machine
 LOADED = "import transferkit, sys; sys.exit(len({'keras', 'tensorflow', 'jax', 'torch', 'pandas'} & set(sys.modules)))"
 
 parser = argparse.ArgumentParser(description="Import time")
-parser.add_argument("--rounds", type=int, default=7)
+parser.add_argument("--rounds", type=int, default=5)
 arguments = machine.parse(parser, rounds=1)
 
 

@@ -19,7 +19,7 @@ FULL = (
 )  # fmt: skip
 OTHERS = {  # what is given to those that write elsewhere, or need photographs
     "accelerator": (),
-    "backends": ("lines",),
+    "backends": ("arms",),
     "coverage": (),
     "imbalanced": (),
     "own_photographs": (),
