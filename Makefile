@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
-.PHONY: assignment assignment-full test test-slow test-backends test-clusters notebooks lint wheel docs translations clean
+.PHONY: assignment assignment-full test test-slow test-backends test-clusters notebooks benchmarks lint wheel docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py
@@ -36,6 +36,11 @@ test-backends: $(VENV)/.data
 	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -m "not slow" tests/backends
 	test -e $(VENV)-torch/.installed || bash tools/backend.sh $(VENV)-torch torch $(PYTHON) || echo "without PyTorch"
 	test ! -e $(VENV)-torch/.installed || KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -m "not slow" tests/backends
+
+# The tables of docs/benchmarks.md, on this machine, in some hours; QUICK=yes only looks whether all of them run, in minutes. PyTorch
+# takes part where TORCH, an interpreter, has it.
+benchmarks: $(VENV)/.data
+	$(RUN) benchmarks/run.py $(if $(QUICK),--quick) $(if $(TORCH),--torch-python $(TORCH))
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

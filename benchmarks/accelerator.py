@@ -1,26 +1,27 @@
 """Images a second of transferkit's arms and of plain Keras ``fit``, in one call of a few minutes on a machine with a GPU.
 
-KERAS_BACKEND=jax python benchmarks/accelerator.py [--quick]; --quick takes a small network and few images, to see in less than a minute
-on a CPU that everything runs. Compilation is left out of the rates: the first epoch is not counted.
+    KERAS_BACKEND=jax python benchmarks/accelerator.py [--quick]
+
+``--quick`` takes a small network and few images, to see on a CPU that everything runs; there, Keras's own backend computes. Compilation is
+left out of the rates: the first epoch is not counted.
 """
 
 import argparse
 import os
-import tempfile
 import time
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+import machine
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="256 images and a small network instead of MobileNet")
     parser.add_argument("--batch-size", type=int, default=None)
     parser.add_argument("--image-size", type=int, default=None)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:  # so that no features are found, and none of the user's are removed
-        os.environ["TRANSFERKIT_HOME"] = home
-        measure(options)
+    options = machine.parse(parser, keeps=False)
+    if not options.quick:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    machine.use_empty_home()
+    measure(options)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -28,9 +29,10 @@ def measure(options: argparse.Namespace) -> None:
     import numpy as np
 
     import transferkit as tk
-    from transferkit.backends import chosen_backend
+    from transferkit.training.environment import describe_environment
 
-    accelerator = chosen_backend().accelerator()
+    environment = describe_environment()
+    accelerator = environment["accelerator"]
     images = 256 if options.quick else 40_000
     batch = options.batch_size or (64 if options.quick else 256)
     side = options.image_size or (28 if options.quick else 96)
@@ -84,16 +86,20 @@ def measure(options: argparse.Namespace) -> None:
         f"{what}, flips and shifts": (network, {"augment": ("flip", "shift")}),
         f"{what}, frozen, in every step": (lambda: network(freeze=True), {}),
     }
-    print(f"keras {keras.__version__}, {chosen_backend().versions()}, {accelerator or 'no accelerator'}")
-    print(f"{keras.config.dtype_policy().name}, batch {batch}, {images:,} images\n")
-    print("| arm | plain Keras fit, images/s | transferkit, images/s | share |\n|---|---|---|---|")
+    policy = keras.config.dtype_policy().name
+    print(f"{environment['backend']}, {accelerator or 'no accelerator'}, {policy}, batch {batch}, {images:,} images")
+    columns = {"arm": "{}", "plain Keras fit, images/s": "{:,.0f}", "transferkit, images/s": "{:,.0f}"}
+    results = machine.Results(None, columns | {"share": "{:.0%}"}, options)
     for name, (build, given) in arms.items():
         one, two = plain(build()), ours(build(), **given)
-        print(f"| {name} | {one:,.0f} | {two:,.0f} | {two / one:.0%} |", flush=True)
+        results.add(name, one, two, two / one)
     frozen = network(freeze=True)
     start = time.perf_counter()
-    tk.extract_features(frozen, pixels[:images])
-    print(f"| {what}, features kept once | | {images / (time.perf_counter() - start):,.0f} | |")
+    features = tk.extract_features(frozen, pixels[:images])
+    results.add(f"{what}, features kept once", None, images / (time.perf_counter() - start), None)
+    expected = keras.Model(frozen.inputs, frozen.get_layer("pool").output).predict(pixels[:64], verbose=0)
+    limit = 1e-3 if policy == "float32" else 0.1 * float(np.abs(expected).max())
+    results.check("kept features and those of Keras", machine.largest_difference(features[:64], expected), limit)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,11 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def has(python: str, package: str) -> bool:
+    look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([python, "-c", look], check=False).returncode == 0  # noqa: S603 - our own code
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
@@ -136,13 +141,17 @@ def main() -> None:
     file = options.folder / f"{options.task}.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not options.quick else {}
     for backend in options.backends:
+        python = pythons.get(backend, sys.executable)
+        if not has(python, backend):
+            print(f"{backend} is left out: {python} has none (--python {backend}=PATH names another one)", flush=True)
+            continue
         with tempfile.TemporaryDirectory() as home:
             environment = os.environ | {
                 "KERAS_BACKEND": backend,
                 "KERAS_HOME": f"{home}/keras",
                 "TRANSFERKIT_HOME": f"{home}/transferkit",
             }
-            command = [pythons.get(backend, sys.executable), __file__, options.task, "--one"]
+            command = [python, __file__, options.task, "--one"]
             command += ["--quick"] if options.quick else []
             done = subprocess.run(  # noqa: S603 - our own file
                 command, env=environment, stdout=subprocess.PIPE, text=True, check=False
@@ -156,7 +165,10 @@ def main() -> None:
         options.folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         file.with_suffix(".txt").write_text(table(results), encoding="utf-8")
-    print(table(results))
+    shown = table(results)
+    print(shown)
+    if "**differ**" in shown:
+        sys.exit("the initial weights of one seed differ between backends")
 
 
 if __name__ == "__main__":

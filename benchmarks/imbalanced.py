@@ -1,12 +1,14 @@
 """Whether `class_weight="balanced"` helps on an imbalanced folder of photographs: macro F1 on a balanced test set.
 
     python benchmarks/imbalanced.py FOLDER [--counts 200 60 20 20] [--size 96] [--seeds 0 1 2] [--weights PATH] [--csv FILE]
+    python benchmarks/imbalanced.py --quick
 
 Each seed draws four classes of FOLDER, of which the first is the frequent one, and their photographs. Of the counts 70% train, 15% validate. The test images are as many of
 each class as 15% of the largest count; those of the rare classes are photographs beyond the counts.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import machine
@@ -16,16 +18,20 @@ import pandas as pd
 import transferkit as tk
 
 parser = argparse.ArgumentParser(description="Class weights on an imbalanced folder")
-parser.add_argument("folder")
+parser.add_argument("folder", nargs="?", help="of photographs; with --quick, noise if left out")
 parser.add_argument("--counts", type=int, nargs="+", default=[200, 60, 20, 20])
 parser.add_argument("--size", type=int, default=96)
 parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
 parser.add_argument("--weights", default=True, help="a file of MobileNet's ImageNet weights")
 parser.add_argument("--csv", type=Path, help="where to write one row a training")
-arguments = parser.parse_args()
+arguments = machine.parse(parser, keeps=False, counts=[12, 6, 4, 4], size=64, seeds=[0])
+if arguments.folder is None and not arguments.quick:
+    parser.error("give the folder of photographs")
 
-print(machine.describe_machine(), "\n")
-whole = tk.load_image_folder(arguments.folder, image_size=arguments.size)
+scratch = tempfile.TemporaryDirectory()
+if arguments.folder is None:
+    machine.make_photographs(Path(scratch.name), classes=4, per_class=14)
+whole = tk.load_image_folder(arguments.folder or scratch.name, image_size=arguments.size)
 images = np.concatenate([split.images for split in whole])
 labels = np.concatenate([split.labels for split in whole])
 
@@ -54,13 +60,13 @@ def build(data, seed):
     return tk.build_transfer_model("mobilenet", pretrained=arguments.weights, seed=seed, **options)
 
 
-ways = {"frozen, logistic": tk.fit_head, "fine_tune": tk.fine_tune}
+ways = {"frozen, logistic": (tk.fit_head, {}), "fine_tune": (tk.fine_tune, {"epochs": 1} if arguments.quick else {})}
 found = []
 for seed in arguments.seeds:
     data = draw(seed)
-    for way, train in ways.items():
-        for weight in (None, "balanced"):
-            run = train(build(data, seed), data, seed=seed, class_weight=weight, verbose=False)
+    for way, (train, options) in ways.items():
+        for weight in (None, "balanced")[arguments.quick :]:
+            run = train(build(data, seed), data, seed=seed, class_weight=weight, verbose=False, **options)
             recall = [run.test_correct[run.test_labels == label].mean() for label in range(data.num_classes)]
             found.append(
                 {
@@ -79,19 +85,11 @@ for seed in arguments.seeds:
 table = pd.DataFrame(found).round(4)
 if arguments.csv is not None:
     table.to_csv(arguments.csv, index=False)
-rows = [
-    [way, weight, ", ".join(f"{100 * value:.1f}" for value in part["macro_f1"])]
-    + [f"{100 * part[name].mean():.1f}" for name in ("macro_f1", "recall_of_frequent", "recall_of_rarest")]
-    + [f"{part['log_loss'].mean():.3f}"]
-    for (way, weight), part in table.groupby(["way", "class_weight"], sort=False)
-]
-heading = [
-    "way",
-    "class_weight",
-    f"macro F1, seeds {arguments.seeds}",
-    "mean",
-    "recall of the frequent class",
-    "of the two rarest",
-    "log-loss",
-]
-machine.print_table(heading, rows)
+columns = {"way": "{}", "class_weight": "{}", f"macro F1, seeds {arguments.seeds}": "{}", "mean": "{:.1f}"}
+columns |= {"recall of the frequent class": "{:.1f}", "of the two rarest": "{:.1f}", "log-loss": "{:.3f}"}
+results = machine.Results(None, columns, arguments)
+for (way, weight), part in table.groupby(["way", "class_weight"], sort=False):
+    means = [100 * part[name].mean() for name in ("macro_f1", "recall_of_frequent", "recall_of_rarest")]
+    results.add(
+        way, weight, ", ".join(f"{100 * value:.1f}" for value in part["macro_f1"]), *means, part["log_loss"].mean()
+    )

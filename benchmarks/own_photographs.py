@@ -1,6 +1,7 @@
 """What the defaults make of a folder of photographs: frozen features, fine-tuning, `tune`, and Keras's own `fit` by hand.
 
     python benchmarks/own_photographs.py FOLDER [--per-class 20] [--seeds 0 1 2] [--minutes 5] [--weights PATH]
+    python benchmarks/own_photographs.py --quick
 
 40% of the photographs are the test images, 15% validate, and the rest, or some of each class of it, train. One split for all
 seeds. Each row is written to `docs/benchmarks/own_photographs.json` when it is done; rows that are there are not run again. The table of
@@ -9,6 +10,7 @@ all of them goes to a CSV file beside it.
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,22 +22,30 @@ import pandas as pd
 import transferkit as tk
 
 parser = argparse.ArgumentParser(description="Accuracy on photographs of one's own")
-parser.add_argument("folder")
+parser.add_argument("folder", nargs="?", help="of photographs; with --quick, noise if left out")
 parser.add_argument("--per-class", type=int, help="training images of each class; all if left out")
 parser.add_argument("--size", type=int, default=96)
 parser.add_argument("--minutes", type=float, default=5)
 parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
 parser.add_argument("--ways", nargs="+", help="some of the ways; all if left out")
 parser.add_argument("--weights", default=True, help="a file of MobileNet's ImageNet weights")
-parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/own_photographs.json"))
-arguments = parser.parse_args()
+arguments = machine.parse(parser, size=64, seeds=[0], ways=["frozen, logistic", "fine_tune"])
+if arguments.folder is None and not arguments.quick:
+    parser.error("give the folder of photographs")
+output, scratch = arguments.output / "own_photographs.json", tempfile.TemporaryDirectory()
+if arguments.folder is None:
+    machine.make_photographs(Path(scratch.name), classes=2, per_class=12)
 
 data = tk.load_image_folder(
-    arguments.folder, image_size=arguments.size, validation=0.15, test=0.4, labels_per_class=arguments.per_class
+    arguments.folder or scratch.name,
+    image_size=arguments.size,
+    validation=0.15,
+    test=0.4,
+    labels_per_class=arguments.per_class,
 )
 print(data, "\n")
 size, shape, classes = arguments.size, data.image_shape, data.num_classes
-quiet = {"verbose": False}
+quiet, fewer = {"verbose": False}, {"epochs": 1} if arguments.quick else {}
 
 
 def build(seed):
@@ -77,13 +87,13 @@ def fit_by_hand(seed):
 
 ways = {
     "frozen, logistic": lambda seed: tk.fit_head(build(seed), data, seed=seed, **quiet).metrics["accuracy"],
-    "fine_tune": lambda seed: tk.fine_tune(build(seed), data, seed=seed, **quiet).metrics["accuracy"],
+    "fine_tune": lambda seed: tk.fine_tune(build(seed), data, seed=seed, **quiet, **fewer).metrics["accuracy"],
     "Keras by hand": fit_by_hand,
     f"tune(minutes={arguments.minutes:g})": lambda seed: tk.tune(
         data, arguments.minutes, pretrained=arguments.weights, seed=seed, **quiet
     ).run.metrics["accuracy"],
 }
-found = json.loads(arguments.output.read_text()) if arguments.output.is_file() else []
+found = json.loads(output.read_text()) if output.is_file() and not arguments.quick else []
 images = len(data.train.labels)
 for seed in arguments.seeds:
     for way in arguments.ways or ways:
@@ -99,8 +109,9 @@ for seed in arguments.seeds:
             "machine": machine.describe_machine(),
         }
         found.append(row)
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(found, indent=1) + "\n")
+        if not arguments.quick:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(found, indent=1) + "\n")
         print(f"{way}, seed {seed}: {accuracy:.1%} after {row['seconds']:.0f} s", flush=True)
 
 table = pd.DataFrame(found).sort_values(["images", "seed"], kind="stable")
@@ -114,5 +125,6 @@ shown = [
     }
     for (images, way), rows in table.groupby(["images", "way"], sort=False)
 ]
-pd.DataFrame(shown).to_csv(arguments.output.with_suffix(".csv"), index=False)
+if not arguments.quick:
+    pd.DataFrame(shown).to_csv(output.with_suffix(".csv"), index=False)
 print(pd.DataFrame(shown).to_string(index=False))

@@ -1,51 +1,31 @@
 """A training step of MobileNet with its first layers frozen: Keras's own fit, all layers computed, and kept feature maps.
 
-    python benchmarks/partial_freezing.py [--freeze conv_pw_5_relu] [--size 96] [--images 1280] [--rounds 4]
+    python benchmarks/partial_freezing.py [--quick] [--freeze conv_pw_5_relu conv_pw_7_relu] [--sizes 64 96] [--images 1280] [--rounds 4]
 
 The three train in turn, round by round, since the speed of a machine varies; the first epoch of each is not counted. A step is what lies
-between Keras's callbacks for the begin and the end of a batch. With the same batches, order and seed, the weights that are trained on kept
-feature maps are compared with those of `engine="plain"`, which computes the frozen layers in every step.
+between Keras's callbacks for the begin and the end of a batch; the table has medians. With the same batches, order and seed, the weights
+that are trained on kept feature maps are compared with those of `engine="plain"`, which computes the frozen layers in every step.
 """
 
 import argparse
-import os
-import tempfile
-
-import machine
-
-os.environ["TRANSFERKIT_HOME"] = tempfile.mkdtemp()
-
 import time
+from statistics import median
 
 import keras
+import machine
 import numpy as np
 
 import transferkit as tk
 
-parser = argparse.ArgumentParser(description="Steps with some layers frozen, side by side")
-parser.add_argument("--freeze", default="conv_pw_5_relu", help="layer up to which the backbone is frozen")
-parser.add_argument("--size", type=int, default=96)
-parser.add_argument("--images", type=int, default=1_280)
-parser.add_argument("--rounds", type=int, default=4)
-arguments = parser.parse_args()
-
 EPOCHS, BATCH = 2, 64
-print(machine.describe_machine(), "\n")
-full, count = tk.load_fashion_mnist(), arguments.images
-data = tk.Dataset.from_arrays(
-    train=(full.train.images[:count], full.train.labels[:count]),
-    test=(full.test.images[:1_000], full.test.labels[:1_000]),
-    name="Fashion-MNIST",
-    allow_overlap=True,
-)
 
 
 class Clock(keras.callbacks.Callback):
-    """Seconds of each step after the first epoch."""
+    """Milliseconds of each step after the first epoch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seconds: list[float] = []
+        self.steps: list[float] = []
 
     def on_epoch_begin(self, epoch: int, *_: object, **__: object) -> None:
         self._counts = epoch > 0
@@ -55,49 +35,53 @@ class Clock(keras.callbacks.Callback):
 
     def on_train_batch_end(self, *_: object, **__: object) -> None:
         if self._counts:
-            self.seconds.append(time.perf_counter() - self._start)
+            self.steps.append(1e3 * (time.perf_counter() - self._start))
 
 
-def build() -> keras.Model:
-    model = tk.build_transfer_model("mobilenet", image_size=arguments.size, freeze=arguments.freeze)
+def build(freeze: str, size: int) -> keras.Model:
+    model = tk.build_transfer_model("mobilenet", image_size=size, freeze=freeze)
     # AdamW divides small gradients by their own size, so that differences of rounding grow in deep layers; SGD does not.
     model.compile(keras.optimizers.SGD(0.001), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
-def fit() -> list[float]:
+def fit(freeze: str, size: int) -> list[float]:
     clock = Clock()
-    build().fit(*data.train, batch_size=BATCH, epochs=EPOCHS, callbacks=[clock], verbose=0)
-    return clock.seconds
+    build(freeze, size).fit(*data.train, batch_size=BATCH, epochs=EPOCHS, callbacks=[clock], verbose=0)
+    return clock.steps
 
 
-def train(engine: str) -> tuple[list[float], np.ndarray, float]:
-    model, clock = build(), Clock()
-    run = tk.train(model, data, epochs=EPOCHS, batch_size=BATCH, engine=engine, callbacks=[clock], verbose=False)
-    softmax = np.concatenate([np.ravel(array) for array in model.trainable_variables[-2:]])
-    return clock.seconds, softmax, run.metrics["accuracy"]
+def train(engine: str, freeze: str, size: int) -> tuple[list[float], np.ndarray]:
+    model, clock = build(freeze, size), Clock()
+    tk.train(model, data, epochs=EPOCHS, batch_size=BATCH, engine=engine, callbacks=[clock], verbose=False)
+    return clock.steps, np.concatenate([np.ravel(array) for array in model.trainable_variables[-2:]])
 
 
-steps: dict[str, list[float]] = {
-    "Keras, `model.fit`": [],
-    'transferkit, `engine="plain"`': [],
-    "transferkit, kept feature maps": [],
-}
-theirs, plain, kept = steps.values()
-train("auto")  # converts the frozen part and computes its feature maps
-for _ in range(arguments.rounds):
-    theirs += fit()
-    seconds, expected, plain_accuracy = train("plain")
-    plain += seconds
-    seconds, weights, accuracy = train("auto")
-    kept += seconds
-rows = []
-for name, seconds in steps.items():
-    low, median, high = np.quantile(seconds, [0.1, 0.5, 0.9]) * 1e3
-    rows.append([name, f"{median:.0f}", f"{low:.0f} to {high:.0f}", f"{np.median(theirs) * 1e3 / median:.2f}"])
-machine.print_table(["training", "ms a step, median", "10% to 90%", "times faster"], rows)
-print(
-    f"\nFrozen up to {arguments.freeze}, {arguments.size} px, steps of {BATCH} images, {arguments.rounds} rounds of {len(kept) // arguments.rounds}. "
-    f"Largest difference of the softmax layer between transferkit's two, after {EPOCHS} epochs: {machine.largest_difference(weights, expected):.0e}; "
-    f"test accuracy {accuracy:.3f} and {plain_accuracy:.3f}"
-)
+parser = argparse.ArgumentParser(description="Steps with some layers frozen, side by side")
+parser.add_argument("--freeze", nargs="+", default=["conv_pw_5_relu", "conv_pw_7_relu"], help="up to which layer")
+parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96])
+parser.add_argument("--images", type=int, default=1_280)
+parser.add_argument("--rounds", type=int, default=4)
+arguments = machine.parse(parser, freeze=["conv_pw_12_relu"], sizes=[64], images=64, rounds=1)
+
+machine.use_empty_home()
+data = machine.fashion_mnist(train=arguments.images, validation=64, test=100 if arguments.quick else 1_000)
+columns = {"frozen up to": "{}", "px": "{}", "Keras `fit`": "{:.0f}", '`engine="plain"`': "{:.0f}"}
+columns |= {"kept feature maps": "{:.0f}", "times faster than `fit`": "{:.2f}"}
+columns |= {"largest difference of the softmax layer": "{:.0e}"}
+results = machine.Results("partial_freezing", columns, arguments)
+for freeze in arguments.freeze:
+    for size in arguments.sizes:
+        theirs, plain, kept = [], [], []
+        if not arguments.quick:
+            train("auto", freeze, size)  # converts the frozen part and computes its feature maps
+        for _ in range(arguments.rounds):
+            theirs += fit(freeze, size)
+            steps, expected = train("plain", freeze, size)
+            plain += steps
+            steps, weights = train("auto", freeze, size)
+            kept += steps
+        medians = [median(steps) for steps in (theirs, plain, kept)]
+        difference = machine.largest_difference(weights, expected)
+        results.add(freeze, size, *medians, medians[0] / medians[2], difference)
+        results.check(f"the softmax layer of the last two, {freeze}, {size} px", difference, 2e-3)

@@ -1,6 +1,6 @@
 """Processor time of decoding a photograph and computing its MobileNet features, to plan with.
 
-    python benchmarks/photograph_rates.py [--write docs/results/clusters/rates.json]
+    python benchmarks/photograph_rates.py [--quick] [--write docs/results/clusters/rates.json]
 
 Processor seconds, not those of the clock: they hardly depend on what else the machine does.
 """
@@ -24,7 +24,7 @@ import transferkit as tk
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--write", type=Path)
-arguments = parser.parse_args()
+arguments = machine.parse(parser, keeps=False)
 
 rng = np.random.default_rng(0)
 contents = []
@@ -39,7 +39,9 @@ record = {
     "photograph_bytes": int(np.mean(list(map(len, contents)))),
     "sizes": [],
 }
-for side, count in ((96, 128), (224, 64)):
+columns = {"px": "{}", "photographs per core and second": "{:.0f}", "bytes of features": "{:,}"}
+results = machine.Results(None, columns, arguments)
+for side, count in ((64, 8),) if arguments.quick else ((96, 128), (224, 64)):
     model = tk.build_transfer_model(
         "mobilenet", pretrained=False, freeze=True, input_shape=(side, side, 3), image_size=side
     )
@@ -52,11 +54,7 @@ for side, count in ((96, 128), (224, 64)):
     record["sizes"].append(
         {"side": side, "cpu_seconds": seconds, "feature_bytes": features["features"].nbytes // count}
     )
-print(machine.describe_machine(), "\n")
-machine.print_table(
-    ["px", "photographs per core and second", "bytes of features"],
-    [[str(row["side"]), f"{1 / row['cpu_seconds']:.0f}", f"{row['feature_bytes']:,}"] for row in record["sizes"]],
-)
+    results.add(side, 1 / seconds, record["sizes"][-1]["feature_bytes"])
 if arguments.write:
     arguments.write.parent.mkdir(parents=True, exist_ok=True)
     arguments.write.write_text(json.dumps(record, indent=1) + "\n")

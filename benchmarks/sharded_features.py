@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -33,6 +34,14 @@ import transferkit as tk
 
 SHARD = 2_000
 SIDE = 32
+PACKAGES = {"dask": "distributed", "ray": "ray", "spark": "pyspark"}
+
+
+def is_installed(engine: str) -> bool:
+    found = find_spec(PACKAGES.get(engine, "joblib")) is not None
+    if not found:
+        print(f"{engine} is left out: it is not installed (pip install 'transferkit[clusters]')", flush=True)
+    return found
 
 
 def write_shard(file: Path, number: int, count: int) -> None:
@@ -170,14 +179,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--engines", nargs="*")
-    parser.add_argument(
-        "--quick", action="store_true", help="6,000 images in shards of 500, on processes of this machine"
-    )
     parser.add_argument("--write", type=Path, help="keep the numbers in this JSON file")
-    arguments = parser.parse_args()
-    images, size = (6_000, 500) if arguments.quick else (arguments.images, SHARD)
-    engines = arguments.engines or (["loky"] if arguments.quick else ["loky", "dask", "ray", "spark"])
-    scratch = Path(tempfile.mkdtemp())
+    arguments = machine.parse(parser, keeps=False, images=2_000, engines=["loky"])
+    images, size = arguments.images, 200 if arguments.quick else SHARD
+    engines = [name for name in arguments.engines or ("loky", *PACKAGES) if is_installed(name)]
+    kept = tempfile.TemporaryDirectory()
+    scratch = Path(kept.name)
     os.environ["TRANSFERKIT_HOME"] = str(scratch / "home")
     shards = scratch / "shards"
     shards.mkdir()
@@ -189,31 +196,28 @@ def main() -> None:
     backbone = tk.build_cnn((SIDE, SIDE, 3), preset="modern", filters=(16, 32), seed=0)
     backbone = keras.Model(backbone.inputs, backbone.get_layer("pool").output)
     model = tk.build_transfer_model(backbone, freeze=True, input_shape=(SIDE, SIDE, 3))
-    rows = [measure("one process", model, shards, scratch, count, images, None)]
-    for name in engines:
-        rows.append(measure(name, model, shards, scratch, count, images, rows[0]["digests"]))
-    print(machine.describe_machine(), "\n")
-    heading = [
-        "engine", "images", "images/s", "worker killed, finished by then", "computed again", "rows lost", "equal to one process",
-        "found again", "again, s", "worker's memory, 1st and 2nd half",
-    ]  # fmt: skip
-    machine.print_table(
-        heading,
-        [
-            [
-                row["engine"], f"{row['images']:,}", f"{row['images_per_second']:,.0f}",
-                f"{row['finished_before']} of {row['shards']} shards" if row["killed"] else "-",
-                str(row["computed_again"]), str(row["lost_rows"]), "bit for bit" if row["equal"] else "NO",
-                "all" if row["found_again"] else "NO", f"{row['again_seconds']:.1f}",
-                f"{row['memory_mb_first_half']:.0f} and {row['memory_mb_second_half']:.0f} MB",
-            ]
-            for row in rows
-        ],
-    )  # fmt: skip
+    columns = {"engine": "{}", "images": "{:,}", "images/s": "{:,.0f}", "worker killed, finished by then": "{}"}
+    columns |= {"computed again": "{}", "rows lost": "{}", "equal to one process": "{}", "found again": "{}"}
+    columns |= {"again, s": "{:.1f}", "worker's memory, 1st and 2nd half": "{}"}
+    results, rows = machine.Results(None, columns, arguments), []
+    for name in ["one process", *engines]:
+        row = measure(name, model, shards, scratch, count, images, rows[0]["digests"] if rows else None)
+        rows.append(row)
+        results.add(
+            name, images, row["images_per_second"],
+            f"{row['finished_before']} of {row['shards']} shards" if row["killed"] else "-",
+            row["computed_again"], row["lost_rows"], "bit for bit" if row["equal"] else "NO",
+            "all" if row["found_again"] else "NO", row["again_seconds"],
+            f"{row['memory_mb_first_half']:.0f} and {row['memory_mb_second_half']:.0f} MB",
+        )  # fmt: skip
+        faults = row["computed_again"] + row["lost_rows"] + (not row["equal"]) + (not row["found_again"])
+        results.check(
+            f"{name}: what was computed again, lost, other than in one process, or not found again", faults, 0
+        )
     if arguments.write:
-        kept = [{name: value for name, value in row.items() if name != "digests"} for row in rows]
+        rows = [{name: value for name, value in row.items() if name != "digests"} for row in rows]
         shard_bytes = sum(file.stat().st_size for file in shards.iterdir())
-        record = {"machine": machine.describe_machine(), "side": SIDE, "shard_bytes": shard_bytes, "rows": kept}
+        record = {"machine": machine.describe_machine(), "side": SIDE, "shard_bytes": shard_bytes, "rows": rows}
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -1,88 +1,152 @@
-"""MobileNet v1 in PyTorch with Keras's weights, as a careful person would write it: channels_last, inference mode."""
+"""MobileNet v1 in PyTorch with Keras's weights, as a careful person would write it: channels_last, inference mode.
 
+Benchmarks import `start` and `add_option`. PyTorch runs in a process of its own, which executes this file: beside TensorFlow it dies. That
+process reads weights and images from a file, and computes once for each line that it is sent, so that contenders can take turns.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional
+
+if __name__ == "__main__":
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+_STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 
 
-class MobileNet(nn.Module):
-    """The features of Keras's MobileNet (width 1) on raw grey pixels of shape (n, 1, height, width)."""
+def add_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--torch-python", default=sys.executable, help="the interpreter that has PyTorch")
 
-    def __init__(self, backbone: Any, size: int) -> None:
-        super().__init__()
-        self.size = size
-        layers = {layer.name: layer for layer in backbone.layers}
-        self.strides = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1]
-        self.first, self.first_norm = _conv(layers["conv1"], 2), _norm(layers["conv1_bn"])
-        self.depthwise, self.depthwise_norm = nn.ModuleList(), nn.ModuleList()
-        self.pointwise, self.pointwise_norm = nn.ModuleList(), nn.ModuleList()
-        for block, stride in enumerate(self.strides, 1):
-            self.depthwise.append(_depthwise(layers[f"conv_dw_{block}"], stride))
-            self.depthwise_norm.append(_norm(layers[f"conv_dw_{block}_bn"]))
-            self.pointwise.append(_conv(layers[f"conv_pw_{block}"], 1))
-            self.pointwise_norm.append(_norm(layers[f"conv_pw_{block}_bn"]))
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = functional.interpolate(pixels.float(), (self.size, self.size), mode="bilinear", align_corners=False)
-        x = (x / 127.5 - 1).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        x = functional.relu6(self.first_norm(self.first(functional.pad(x, (0, 1, 0, 1)))))
-        for index, stride in enumerate(self.strides):
-            if stride == 2:
-                x = functional.pad(x, (0, 1, 0, 1))
-            x = functional.relu6(self.depthwise_norm[index](self.depthwise[index](x)))
-            x = functional.relu6(self.pointwise_norm[index](self.pointwise[index](x)))
+def start(python: str, backbone: Any, **arrays: Any) -> "Peer | None":
+    """Return the process, with the weights of a Keras MobileNet, or say in one line that there is no PyTorch.
+
+    Parameters
+    ----------
+    arrays : ndarray
+        ``size`` and ``images``; to train, ``epochs`` and ``train_images``, ``train_labels`` and so on.
+    """
+    look = "import importlib.metadata as m; m.version('torch')"
+    if subprocess.run([python, "-c", look], capture_output=True, check=False).returncode:  # noqa: S603 - our own code
+        print("PyTorch is left out: this Python has none (--torch-python names another one)", flush=True)
+        return None
+    for layer in backbone.layers:
+        if hasattr(layer, "gamma"):
+            values = (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
+            arrays[layer.name] = np.stack([np.array(value) for value in values])
+        elif hasattr(layer, "kernel"):
+            order = (2, 3, 0, 1) if "_dw_" in layer.name else (3, 2, 0, 1)
+            arrays[layer.name] = np.array(layer.kernel).transpose(order)
+    return Peer(python, arrays)
+
+
+class Peer:
+    """The process: ``run()`` computes the features of `images`, ``train()`` trains a new softmax layer on kept features."""
+
+    def __init__(self, python: str, arrays: dict[str, Any]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        given, self._features = (Path(self._folder.name, name) for name in ("given.npz", "features.npy"))
+        np.savez(given, **arrays)
+        command, pipe = [python, __file__, str(given), str(self._features)], subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)  # noqa: S603 - our own script
+        self.version = self._read()["torch"]
+
+    def run(self) -> None:
+        self._ask("features")
+
+    def train(self) -> dict[str, float]:
+        return self._ask("train")
+
+    def features(self) -> np.ndarray:
+        """Return what the last `run` computed."""
+        return np.load(self._features)
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def _ask(self, what: str) -> Any:
+        print(what, file=self._process.stdin, flush=True)
+        return self._read()
+
+    def _read(self) -> Any:
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else sys.exit(f"PyTorch ended with status {self._process.wait()}.")
+
+
+def read_weights(given: dict[str, np.ndarray]) -> dict[str, Any]:
+    weights = {name: torch.from_numpy(array) for name, array in given.items() if name.startswith("conv")}
+    return {
+        name: array.contiguous(memory_format=torch.channels_last) if array.ndim == 4 else array
+        for name, array in weights.items()
+    }
+
+
+def compute(weights: dict[str, Any], images: np.ndarray, size: int, batch_size: int = 64) -> Any:
+    """Return the features of raw grey images of shape (n, height, width, 1)."""
+
+    def layer(x: Any, name: str, stride: int) -> Any:
+        kernel = weights[name]
+        groups = len(kernel) if kernel.shape[1] == 1 else 1
+        if stride == 2:
+            x = functional.pad(x, (0, 1, 0, 1))
+        padding = 1 if stride == 1 and kernel.shape[-1] == 3 else 0
+        x = functional.conv2d(x, kernel, stride=stride, padding=padding, groups=groups)
+        return functional.relu6(functional.batch_norm(x, *weights[f"{name}_bn"], eps=1e-3))
+
+    def one(pixels: Any) -> Any:
+        x = functional.interpolate(pixels.float(), (size, size), mode="bilinear", align_corners=False)
+        x = layer((x / 127.5 - 1).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), "conv1", 2)
+        for block, stride in enumerate(_STRIDES, 1):
+            x = layer(layer(x, f"conv_dw_{block}", stride), f"conv_pw_{block}", 1)
         return x.mean(dim=(2, 3))
 
-
-def build(backbone: Any, size: int) -> MobileNet:
-    return MobileNet(backbone, size).eval().to(memory_format=torch.channels_last)
-
-
-def features(network: MobileNet, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
     with torch.inference_mode():
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-        return torch.cat([network(batch) for batch in pixels.split(batch_size)]).numpy()
+        return torch.cat([one(batch) for batch in pixels.split(batch_size)])
 
 
-def time_training(backbone: Any, size: int, data: Any, *, epochs: int, batch_size: int = 64) -> float:
-    """Return the seconds of training a softmax layer on features that are computed once, with validation and test."""
-    start = time.perf_counter()
-    network, head, dropout = build(backbone, size), nn.Linear(1024, data.num_classes), nn.Dropout(0.2)
+def train(given: dict[str, np.ndarray], batch_size: int = 64) -> dict[str, float]:
+    """Train a softmax layer on features that are computed once, with validation and test."""
+    begin = time.perf_counter()
+    weights, size = read_weights(given), int(given["size"])
+    head, dropout = nn.Linear(1024, 10), nn.Dropout(0.2)
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.004)
-    train, validation, test = (torch.from_numpy(features(network, split.images)) for split in data)
-    labels = torch.from_numpy(data.train.labels.copy())
-    for _ in range(epochs):
-        for batch in torch.randperm(len(train)).split(batch_size):
+    splits = ("train", "validation", "test")
+    features, validation, test = (compute(weights, given[f"{split}_images"], size).clone() for split in splits)
+    labels = torch.from_numpy(given["train_labels"])
+    for _ in range(int(given["epochs"])):
+        for batch in torch.randperm(len(features)).split(batch_size):
             optimizer.zero_grad()
-            functional.cross_entropy(head(dropout(train[batch])), labels[batch]).backward()
+            functional.cross_entropy(head(dropout(features[batch])), labels[batch]).backward()
             optimizer.step()
         head(validation).argmax(dim=1)
-    head(test).argmax(dim=1)
-    return time.perf_counter() - start
+    right = head(test).argmax(dim=1).numpy() == given["test_labels"]
+    return {"seconds": time.perf_counter() - begin, "accuracy": float(right.mean())}
 
 
-def _conv(layer: Any, stride: int) -> nn.Conv2d:
-    kernel = np.array(layer.kernel)
-    conv = nn.Conv2d(kernel.shape[2], kernel.shape[3], kernel.shape[0], stride, bias=False)
-    conv.weight.data = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
-    return conv
+def main() -> None:
+    with np.load(sys.argv[1]) as archive:
+        given = dict(archive)
+    weights = read_weights(given)
+    print(json.dumps({"torch": torch.__version__}), flush=True)
+    for line in sys.stdin:
+        result: Any = None
+        if line.strip() == "train":
+            result = train(given)
+        else:
+            np.save(sys.argv[2], compute(weights, given["images"], int(given["size"])).numpy())
+        print(json.dumps(result), flush=True)
 
 
-def _depthwise(layer: Any, stride: int) -> nn.Conv2d:
-    kernel = np.array(layer.kernel)
-    channels = kernel.shape[2]
-    conv = nn.Conv2d(channels, channels, 3, stride, padding=1 if stride == 1 else 0, groups=channels, bias=False)
-    conv.weight.data = torch.from_numpy(kernel.transpose(2, 3, 0, 1).copy())
-    return conv
-
-
-def _norm(layer: Any) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(layer.gamma.shape[0], eps=layer.epsilon)
-    norm.weight.data, norm.bias.data = torch.from_numpy(np.array(layer.gamma)), torch.from_numpy(np.array(layer.beta))
-    norm.running_mean = torch.from_numpy(np.array(layer.moving_mean))
-    norm.running_var = torch.from_numpy(np.array(layer.moving_variance))
-    return norm
+if __name__ == "__main__":
+    main()
