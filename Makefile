@@ -13,8 +13,9 @@ assignment: $(VENV)/.data
 assignment-full: $(VENV)/.data
 	$(RUN) examples/assignment.py --full
 
+# Without tests/backends, which make test-backends runs on each backend.
 test: $(VENV)/.data
-	$(RUN) -m pytest -m "not slow and not clusters" --numprocesses auto --maxprocesses 4 --dist loadscope
+	$(RUN) -m pytest -m "not slow and not clusters" --ignore tests/backends --numprocesses auto --maxprocesses 4 --dist loadscope
 
 test-slow: $(VENV)/.data
 	$(RUN) -m pytest -m "not clusters"
@@ -31,7 +32,7 @@ test-clusters: $(VENV)/.installed
 
 # Public functions on Keras's other backends, in environments without TensorFlow. PyTorch is left out where it cannot be installed.
 test-backends: $(VENV)/.data
-	$(RUN) -m pytest -m slow tests/backends
+	$(RUN) -m pytest --numprocesses 2 tests/backends
 	test -e $(VENV)-jax/.installed || bash tools/backend.sh $(VENV)-jax jax $(PYTHON)
 	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -m "not slow" tests/backends
 	test -e $(VENV)-torch/.installed || bash tools/backend.sh $(VENV)-torch torch $(PYTHON) || echo "without PyTorch"

@@ -19,7 +19,7 @@ settings.load_profile("transferkit")
 
 
 # Examples that train several networks or convert one.
-SLOW_EXAMPLES = {"fine_tune", "repeat", "train_label_budgets", "extract_features"}
+SLOW_EXAMPLES = {"fine_tune", "repeat", "tune", "train_label_budgets", "extract_features"}
 
 
 def pytest_collection_modifyitems(items):

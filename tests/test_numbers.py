@@ -23,9 +23,8 @@ def check(tool, tmp_path):
     """Return a function that checks one table, and one file of results."""
     (tmp_path / "docs" / "results").mkdir(parents=True)
 
-    def run(rows, *, result="", name="a.json", above="<!-- from docs/results/a.* -->\n\n", listed=""):
+    def run(rows, *, result="", name="a.json", above="<!-- from docs/results/a.* -->\n\n"):
         (tmp_path / "docs" / "results" / name).write_text(result, encoding="utf-8")
-        (tmp_path / "docs" / "unsourced_tables.txt").write_text(listed, encoding="utf-8")
         lines = ["| model | value |", "|---|---:|", *(f"| {first} | {second} |" for first, second in rows)]
         (tmp_path / "docs" / "page.md").write_text(above + "\n".join(lines) + "\n", encoding="utf-8")
         return tool.list_problems(tmp_path)[0]
@@ -76,11 +75,8 @@ def test_means_over_seeds_are_held(check):
     assert check([("frozen", "75.0%")], result=result, name="a.csv") != []
 
 
-def test_a_table_without_a_file_is_named_until_it_is_listed_and_the_list_only_shrinks(check):
-    rows = [("CNN", "0.52")]
-    assert "say above the table" in check(rows, above="")[0]
-    assert check(rows, above="", listed="# why\ndocs/page.md: model | value\n") == []
-    assert "remove the line" in check(rows, result="[0.52]", listed="docs/page.md: model | value\n")[0]
+def test_a_table_without_a_file_is_named(check):
+    assert "say above the table" in check([("CNN", "0.52")], above="")[0]
 
 
 def test_words_and_versions_are_no_measurements(check):

@@ -5,7 +5,7 @@ python tools/check_numbers.py
 Above each table of measured numbers stands where they are from, ``<!-- from docs/results/quick/report.md -->`` (several files with
 commas, ``*`` for any name), and above one of versions and the like ``<!-- not measured -->``. Each number in its rows, rounded as it
 is printed, must be in one of these files, maybe as a fraction where the table has percent, or be the mean of rows of a CSV file.
-What the build makes of a file ({csv-table}, {include}) needs nothing. docs/unsourced_tables.txt lists the tables that have no file yet.
+What the build makes of a file ({csv-table}, {include}) needs nothing.
 """
 
 import csv
@@ -17,7 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "README.ko.md", "docs/*.md", "docs/start/*.md", "docs/guide/*.md")
 READMES = ["docs/results/quick/report.md", "docs/results/full/report.md"]  # of their tables, which have no such line
-UNSOURCED = Path("docs/unsourced_tables.txt")
 # No versions (2.21.0), dates, names (conv_pw_5) or signs of a minus that is a dash; 1,442 is one number, and so is 2e-04.
 NUMBER = re.compile(r"(?<![\w.:/-])[-−+]?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(e-?\d+)?(?![\w:/]|\.\d)")
 IN_FILES = (re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?"), re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?!\d)"))
@@ -30,7 +29,6 @@ class Table:
 
     def __init__(self, page: str, line: int, rows: list[str], sources: list[str]) -> None:
         self.page, self.line, self.rows, self.sources = page, line, rows, sources
-        self.name = f"{page}: {' | '.join(cell.strip() for cell in rows[0].strip('| ').split('|'))}"
 
     def numbers(self) -> list[str]:
         """Return the numbers in its rows as they are printed, but those in code."""
@@ -102,19 +100,13 @@ def missing_numbers(table: Table, root: Path) -> list[str]:
 def list_problems(root: Path) -> tuple[list[str], str]:
     """Return what is wrong, a line each, and a summary."""
     tables = list(find_tables(root))
-    listing = root / UNSOURCED
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-    excused = {line for line in lines if line and not line.startswith("#")}
-    problems, held = [], 0
+    problems = []
     for table in tables:
         if table.sources and (missing := missing_numbers(table, root)):
             problems.append(f"{table.page}:{table.line}: {', '.join(missing)}: not in {', '.join(table.sources)}")
-        elif not table.sources and table.name not in excused:
+        elif not table.sources:
             problems.append(f"{table.page}:{table.line}: say above the table which file it is from: {table.rows[0]}")
-        held += bool(table.sources)
-    unneeded = excused - {table.name for table in tables if not table.sources}
-    problems += [f"{UNSOURCED}: has a source now, or is gone: remove the line {name!r}" for name in sorted(unneeded)]
-    return problems, f"{len(tables)} tables of numbers: {held} with a file, {len(excused)} without one yet"
+    return problems, f"{len(tables)} tables of numbers"
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def test_training_on_features_is_training_on_images(few, data, tmp_path):
     assert tk.train(make_model(), data, folder=tmp_path, name="head", **FAST).created == other.created
 
 
+@pytest.mark.slow
 def test_several_seeds_share_features(folder, tmp_path):
     def load():
         return tk.load_features(folder, labels=label, split=part, allow_overlap=True)

@@ -99,6 +99,7 @@ def test_steps_are_those_of_keras_fit_with_class_weight(uneven):
         np.testing.assert_allclose(ours, keras_own, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_kept_features_train_as_the_whole_model_does(uneven, transfer):
     found = []
     for engine in ("auto", "plain"):

@@ -168,6 +168,7 @@ def test_seeds_share_the_features_of_frozen_layers(transfer, data, monkeypatch):
     assert sum(computed) == len(np.unique(np.concatenate([split.images for split in data]), axis=0))
 
 
+@pytest.mark.slow
 def test_fine_tune_takes_its_options(transfer, data):
     run = tk.repeat(functools.partial(transfer, True), data, seeds=[0], method="fine_tune", head_epochs=1, **FAST)[0]
     assert [phase["name"] for phase in run.phases] == ["head", "all"]

@@ -71,6 +71,7 @@ def test_head_of_fine_tuning_is_the_exact_one_and_never_lost(digits, transfer, c
     assert run.history[0]["val_loss"] == pytest.approx(min(row["val_loss"] for row in exact.history), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_killed_after_an_exact_head_goes_on(digits, transfer, tmp_path):
     small, options = digits.subset(5), {"name": "run", "epochs": 3, "head": "logistic", "verbose": False}
     whole = tk.fine_tune(transfer(True), small, **options)

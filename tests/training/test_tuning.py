@@ -61,6 +61,7 @@ def test_losers_never_see_the_test_images(digits, own, monkeypatch):
     assert tuned.run.recipe["head"] == "logistic"
 
 
+@pytest.mark.slow
 def test_killed_search_goes_on_with_the_epochs_that_it_planned(digits, own, tmp_path, monkeypatch):
     data, ended = digits.subset(10), []
     whole = EpochHook.on_epoch_end
