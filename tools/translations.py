@@ -28,7 +28,7 @@ COMPLETE = ("index", "start/*", "plots/*", "course/*", "pitfalls/*", "homework/i
 # What sphinx-gallery writes on every page, numbers, code alone, and what measuring again changes in tables.
 ALIKE = {
     r"([^A-Za-z]+|(?:`[^`]+`(?:, )?)+|tensorflow|jax|torch|keras \d.*)": r"\1",
-    r"([\d,.]+) s \(([\d,.]+) s\), ([\d.]+%)": r"\1초(\2초), \3",
+    r"([\d,.]+) s \(([\d,.]+) s\)(, [\d.]+%)?": r"\1초(\2초)\3",
     r":doc:`(.+)`": r":doc:`\1`",
     r"((?:plot_|comparison\.)\w+\(.*\))": r"\1",
     r"Options: (:\w+:`.+`)\.": r"옵션: \1.",
