@@ -1,13 +1,19 @@
 """What an accelerator asks of the batches: they fit into its memory, and all have one shape."""
 
+import functools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import transferkit as tk
 from transferkit.backends import chosen_backend
-from transferkit.errors import TransferKitWarning
+from transferkit.errors import DivergedError, TransferKitWarning
+from transferkit.models.devices import size_of_looks
 from transferkit.training import memory, steps
 from transferkit.training.batches import Batches
+from transferkit.training.callbacks import DivergenceGuard
 from transferkit.training.options import TrainRecipe
 
 
@@ -90,3 +96,45 @@ def test_an_epoch_has_whole_batches_on_an_accelerator_and_other_images_in_each(d
     shapes.clear()
     assert "left_out_of_an_epoch" not in tk.train(build(), data, epochs=1, batch_size=16, verbose=False).recipe
     assert (8, 16, 16, 1) in shapes
+
+
+@pytest.mark.parametrize("validation", [0, 20])
+def test_a_loss_that_is_no_number_is_found_between_looks(data, monkeypatch, tmp_path, validation):
+    """Looking at each step's loss would keep an accelerator waiting, so only some are looked at, and the last."""
+    looked_at = []
+
+    class Loss:
+        def __init__(self, value):
+            self.value = value
+
+        def __float__(self):
+            looked_at.append(self.value)
+            return self.value
+
+    monkeypatch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
+    guard = DivergenceGuard()
+    for step in range(70):
+        guard.on_train_batch_end(step, {"loss": Loss(1.0)})
+    assert len(looked_at) == 2
+    guard.on_train_batch_end(70, {"loss": Loss(float("nan"))})
+    with pytest.raises(DivergedError, match="nan at step 71"):
+        guard.on_test_begin() if validation else guard.on_epoch_end(0)
+    few = tk.Dataset.from_arrays(data.train, data.test, validation=validation, allow_overlap=True)
+    with pytest.warns(TransferKitWarning, match="diverged in epoch 1"):
+        run = tk.train(build(), few, epochs=2, learning_rate=1e30, batch_size=8, verbose=False, folder=tmp_path)
+    assert run.status == "diverged"
+
+
+@given(st.integers(1, 100_000))
+def test_validation_has_one_shape_of_batches_where_there_is_a_size_for_it(count):
+    model = build_once()
+    assert size_of_looks(count, model) == 256
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chosen_backend(), "accelerator", lambda: "a GPU")
+        size = size_of_looks(count, model)
+    assert 128 < size <= 512
+    if size != 256 and count > 256:
+        assert count % size == 0
+
+
+build_once = functools.cache(build)

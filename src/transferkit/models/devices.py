@@ -26,6 +26,15 @@ def images_an_epoch(count: int, batch_size: int, model: Any) -> int:
     return even(count, model)
 
 
+def size_of_looks(count: int, model: Any) -> int:
+    """Return the batch size for images that are not trained on: on an accelerator one without a shorter last batch, if there is one."""
+    size = even(256, model)
+    if count <= size or chosen_backend().accelerator() is None:
+        return size
+    whole = (fit for fit in range(2 * size, size // 2, -1) if count % fit == 0 and even(fit, model) == fit)
+    return next(whole, size)
+
+
 def predict_batch(model: Any, inputs: NDArray[Any], *, size: int | None = None) -> NDArray[Any]:
     """Return what a model gives for one batch of several of `size`, on however many devices.
 

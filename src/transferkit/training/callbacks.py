@@ -9,12 +9,15 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from transferkit.backends import chosen_backend
 from transferkit.errors import DivergedError, InvalidInputError
 from transferkit.models.keras_internals import first_epoch, settle_monitor
 from transferkit.progress import Bar
 from transferkit.runs.interchange import standard_columns
 from transferkit.runs.records import EpochRecord
 from transferkit.training.identity import set_random_states
+
+_STEPS_BETWEEN_LOOKS = 50
 
 
 class ModelCallbacks(keras.callbacks.CallbackList):
@@ -34,11 +37,34 @@ class ModelCallbacks(keras.callbacks.CallbackList):
 
 
 class DivergenceGuard(keras.callbacks.Callback):
-    """Stop at the first step whose loss is NaN or infinite, before anything selects or saves those weights."""
+    """Stop when the loss is NaN or infinite, before anything selects or saves those weights.
+
+    After each step, or on an accelerator after some, since looking at a loss there means waiting for it; the running loss of an epoch
+    stays NaN once it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._every = 1 if chosen_backend().accelerator() is None else _STEPS_BETWEEN_LOOKS
+        self._last: tuple[int, dict[str, Any]] = 0, {}
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Check the running loss of the epoch."""
-        loss = float((logs or {}).get("loss", 0.0))
+        self._last = batch, logs or {}
+        if batch % self._every == 0:
+            self._check()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Check what came after the last look."""
+        self._check()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check it where there is no validation."""
+        self._check()
+
+    def _check(self) -> None:
+        batch, logs = self._last
+        loss = float(logs.get("loss", 0.0))
         if not math.isfinite(loss):
             raise DivergedError(f"the loss became {loss} at step {batch + 1} of the epoch.")
 

@@ -18,7 +18,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, firs
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
-from transferkit.models.devices import even, images_an_epoch
+from transferkit.models.devices import even, images_an_epoch, size_of_looks
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
@@ -415,7 +415,7 @@ class GradientSteps:
         data = self.data
         return Batches(
             data.validation,
-            batch_size=even(256, self.model),
+            batch_size=size_of_looks(len(data.validation.labels), self.model),
             num_classes=data.num_classes,
             seed=self._steps.seed,
             shuffle=False,
