@@ -114,6 +114,15 @@ def test_a_page_runs_quietly_with_its_pictures(page, execute):
     assert sum("image/png" in output.get("data", {}) for cell in book.cells for output in cell.outputs) >= 1
 
 
+def test_pages_import_transferkit_before_keras():
+    """What TensorFlow says while it is imported is kept away once transferkit is there."""
+    for page in sorted((ROOT / "examples").rglob("*.py")):
+        imports = re.findall(
+            r"^(?:import|from) (transferkit|keras|tensorflow)\b", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert imports[:1] in ([], ["transferkit"]), page
+
+
 def test_a_notebook_shows_one_live_line_a_phase(execute, tmp_path):
     book = execute([*CELLS, *SHOWN], tmp_path)
     check_notebook(book)
