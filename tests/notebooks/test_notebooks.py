@@ -106,7 +106,7 @@ def cells_of(page):
     return [block.content for block in gallery.split_code_and_text_blocks(str(page))[1] if block.type == "code"]
 
 
-@pytest.mark.parametrize("page", ["homework/homework.py", "homework/homework_ko.py", "course/03_metrics.py"])
+@pytest.mark.parametrize("page", ["homework/homework.py", "homework/homework_ko.py", "course/05_convolution.py"])
 def test_a_page_runs_quietly_with_its_pictures(page, execute):
     file = ROOT / "examples" / page
     book = execute(cells_of(file), file.parent)
