@@ -6,11 +6,10 @@ A convolution slides a small filter over an image. At each place it multiplies t
 up. For decades people chose the weights. A convolutional network learns them.
 """
 
+import transferkit as tk
 import keras
 import numpy as np
 import pandas as pd
-
-import transferkit as tk
 
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 garment = data.test.images[1]  # a pullover

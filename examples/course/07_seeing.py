@@ -6,12 +6,11 @@ A convolutional network has no hand-designed filters: it learns its own. This pa
 here and MobileNet that others trained on ImageNet: what their filters are, what excites them, and on what they base their answer.
 """
 
+import transferkit as tk
 import keras
 import numpy as np
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
-
-import transferkit as tk
 
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 cnn = tk.build_cnn()

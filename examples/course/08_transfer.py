@@ -9,10 +9,9 @@ images of each class.
 
 from dataclasses import replace
 
+import transferkit as tk
 import keras
 import numpy as np
-
-import transferkit as tk
 
 data = tk.load_fashion_mnist(labels_per_class=30, validation=300)
 data = replace(data, test=tk.Split(data.test.images[:1000], data.test.labels[:1000]))  # few, so that this page is quick

@@ -8,11 +8,10 @@ and so that the same comes out again.
 
 from dataclasses import replace
 
+import transferkit as tk
 import keras
 import numpy as np
 import tensorflow as tf
-
-import transferkit as tk
 
 print("TensorFlow", tf.__version__, "| Keras", keras.__version__, "| transferkit", tk.__version__)
 

@@ -8,9 +8,8 @@ another network wants them. Nothing fails. It is only another network than the o
 
 from dataclasses import replace
 
-import keras
-
 import transferkit as tk
+import keras
 
 data = tk.load_fashion_mnist(labels_per_class=50, validation=200)
 data = replace(data, test=tk.Split(data.test.images[:2000], data.test.labels[:2000]))

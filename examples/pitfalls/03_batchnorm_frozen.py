@@ -8,11 +8,10 @@ batch, and overwrite the averages that came with the pretrained weights. The fea
 
 from dataclasses import replace
 
+import transferkit as tk
 import keras
 import numpy as np
 from keras import layers
-
-import transferkit as tk
 
 data = tk.load_fashion_mnist(labels_per_class=50, validation=200)
 data = replace(data, test=tk.Split(data.test.images[:500], data.test.labels[:500]))

@@ -8,11 +8,10 @@ accuracy is at chance. The network is fine; the averages that BatchNorm uses at 
 
 from dataclasses import replace
 
+import transferkit as tk
 import keras
 import numpy as np
 from keras import layers
-
-import transferkit as tk
 
 data = tk.load_fashion_mnist(labels_per_class=100, validation=500)
 data = replace(data, test=tk.Split(data.test.images[:2000], data.test.labels[:2000]))

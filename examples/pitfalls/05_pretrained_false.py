@@ -10,9 +10,8 @@ comparison is about something else.
 import warnings
 from dataclasses import replace
 
-import keras
-
 import transferkit as tk
+import keras
 
 data = tk.load_fashion_mnist(labels_per_class=50, validation=200)
 data = replace(data, test=tk.Split(data.test.images[:500], data.test.labels[:500]))

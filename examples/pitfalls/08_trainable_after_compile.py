@@ -8,11 +8,10 @@ should rest learns, or one that should learn rests.
 
 import warnings
 
+import transferkit as tk
 import keras
 import numpy as np
 from keras import layers
-
-import transferkit as tk
 
 data = tk.load_fashion_mnist(labels_per_class=50, validation=500)
 

@@ -106,12 +106,21 @@ def cells_of(page):
     return [block.content for block in gallery.split_code_and_text_blocks(str(page))[1] if block.type == "code"]
 
 
-@pytest.mark.parametrize("page", ["homework/homework.py", "homework/homework_ko.py", "course/03_metrics.py"])
+@pytest.mark.parametrize("page", ["homework/homework.py", "homework/homework_ko.py", "course/05_convolution.py"])
 def test_a_page_runs_quietly_with_its_pictures(page, execute):
     file = ROOT / "examples" / page
     book = execute(cells_of(file), file.parent)
     check_notebook(book)
     assert sum("image/png" in output.get("data", {}) for cell in book.cells for output in cell.outputs) >= 1
+
+
+def test_pages_import_transferkit_before_keras():
+    """What TensorFlow says while it is imported is kept away once transferkit is there."""
+    for page in sorted((ROOT / "examples").rglob("*.py")):
+        imports = re.findall(
+            r"^(?:import|from) (transferkit|keras|tensorflow)\b", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert imports[:1] in ([], ["transferkit"]), page
 
 
 def test_a_notebook_shows_one_live_line_a_phase(execute, tmp_path):

@@ -21,6 +21,8 @@ LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _REMARKS: Final = ("triggered tf.function retracing", "Assets written to")
 
+# Where one of these exists, TensorFlow looks later: which devices it may see can still be set after its import.
+_GRAPHICS: Final = ("/dev/nvidiactl", "/dev/dxg")
 _WHERE = rb"[\w./+-]+\.(?:cc|h|cpp|mm|inc):\d+\]"
 _NOISE: Final = tuple(
     re.compile(pattern)
@@ -51,6 +53,8 @@ class _QuietImport(MetaPathFinder):
             def load_quietly(module: ModuleType) -> None:
                 with quietly():
                     load(module)
+                    if not any(Path(device).exists() for device in _GRAPHICS) and hasattr(module, "config"):
+                        module.config.list_physical_devices()  # TensorFlow looks once, and complains that there is none
 
             setattr(spec.loader, "exec_module", load_quietly)  # noqa: B010 - a method, to mypy
         return spec
