@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -239,10 +240,22 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
-def pieces_of(images: NDArray[Any]) -> Iterable[NDArray[Any]]:
-    """Yield an array, or a memory map of any size, in pieces of a few megabytes."""
+def pieces_of(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield an array, or a memory map of any size, in pieces of a few megabytes; the next is read while one is worked on."""
     count = max(1, _PIECE_BYTES // max(1, images[:1].nbytes))
-    return (np.asarray(images[start : start + count]) for start in range(0, len(images), count))
+    pieces = (images[start : start + count] for start in range(0, len(images), count))
+    if not isinstance(images, np.memmap):
+        yield from map(np.asarray, pieces)
+        return
+    with ThreadPoolExecutor(1, "reading") as reader:
+        ahead: Future[NDArray[Any]] | None = None
+        for piece in pieces:
+            following = reader.submit(np.array, piece)  # a copy: a view would be read when it is used
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
 
 
 def limit_bytes() -> int:
