@@ -86,6 +86,7 @@ sphinx_gallery_conf = {
     "reset_modules": (),
     "capture_repr": ("__repr__",),
     "plot_gallery": "True",
+    "parallel": 2,  # in processes, which give their memory back
     "show_signature": False,
 }
 

@@ -9,7 +9,6 @@ another network wants them. Nothing fails. It is only another network than the o
 from dataclasses import replace
 
 import transferkit as tk
-import keras
 
 data = tk.load_fashion_mnist(labels_per_class=50, validation=200)
 data = replace(data, test=tk.Split(data.test.images[:2000], data.test.labels[:2000]))
@@ -36,7 +35,7 @@ print(right)
 scaled = (data.test.images / 255.0).astype("float32")
 print("scaled twice: from", scaled.min() / 127.5 - 1, "to", round(scaled.max() / 127.5 - 1, 4))
 
-predicted = keras.ops.convert_to_numpy(model(scaled)).argmax(axis=1)  # model.predict(scaled) says the same
+predicted = model.predict(scaled, verbose=0).argmax(axis=1)
 print(f"accuracy on raw pixels: {right.metrics['accuracy']:.1%}")
 print(f"accuracy on x / 255:    {(predicted == data.test.labels).mean():.1%}   (chance is 10%)")
 
