@@ -16,6 +16,11 @@ def even(count: int, model: Any) -> int:
     return count - count % chosen_backend().replicas(model)
 
 
+def batch_up_to(size: int, model: Any) -> int:
+    """Return the largest batch of at most so many images that divides among the devices of a model, of one image each at least."""
+    return max(even(size, model), chosen_backend().replicas(model))
+
+
 def images_an_epoch(count: int, batch_size: int, model: Any) -> int:
     """Return how many of the training images an epoch takes.
 
@@ -38,7 +43,8 @@ def size_of_looks(count: int, model: Any) -> int:
 def predict_batch(model: Any, inputs: NDArray[Any], *, size: int | None = None) -> NDArray[Any]:
     """Return what a model gives for one batch of several of `size`, on however many devices.
 
-    An accelerator would compile another program for the last, shorter one. JAX refuses a batch that does not divide among its devices, and a mirrored TensorFlow model answers once on each of them.
+    An accelerator would compile another program for the last, shorter one. JAX refuses a batch that does not divide among its
+    devices, and a mirrored TensorFlow model answers once on each of them.
     """
     backend = chosen_backend()
     whole = backend.replicas(model) if size is None or backend.accelerator() is None else size

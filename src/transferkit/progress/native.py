@@ -124,10 +124,9 @@ class _Diversion:
             os.close(self._kept)
             self._file = None
             raise
+        # C++ may abort the process, and its words are in the file: that it died here is said at least.
         self._watches = not faulthandler.is_enabled()
-        if (
-            self._watches
-        ):  # C++ may abort the process, and its words are in the file: that it died here is said at least
+        if self._watches:
             faulthandler.enable(file=self._kept)
 
     def _close(self, file: IO[bytes]) -> None:

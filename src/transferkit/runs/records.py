@@ -88,7 +88,8 @@ class Recipe(TypedDict, total=False):
     """How a network was trained: everything that was chosen, besides the model, the data and the seed.
 
     ``learning_rate`` is the last phase's; words if the optimiser has a schedule of its own. ``penalty`` describes that of a
-    logistic head. ``left_out_of_an_epoch`` counts the training images that made no whole batch. ``plain_because`` says why the whole model was trained as it is, where a part of it is frozen.
+    logistic head. ``left_out_of_an_epoch`` counts the training images that made no whole batch. ``plain_because`` says why
+    the whole model was trained as it is, where a part of it is frozen.
     ``temperature`` is what `transferkit.calibrate` divided the logits by.
     """
 

@@ -7,6 +7,7 @@ from transferkit.backends import chosen_backend
 from transferkit.data.dataset import Dataset
 from transferkit.errors import warn
 from transferkit.features.loading import FeatureDataset
+from transferkit.models.devices import batch_up_to
 from transferkit.training.compiled import snapshot
 from transferkit.training.identity import probe_network
 from transferkit.training.losses import wants_one_hot
@@ -29,10 +30,11 @@ def fit_into_memory(model: Any, data: Dataset, steps: Steps) -> Steps:
         one_hot = wants_one_hot(model.loss, data.num_classes)
         probe_network(model, data, seed=steps.seed, one_hot=one_hot, images=batch_size)
     except Exception as error:
-        if not is_out_of_memory(error) or batch_size == 1:
+        half = batch_up_to(batch_size // 2, model)
+        if not is_out_of_memory(error) or half == batch_size:
             raise
-        warn(f"a step on {batch_size} images does not fit into the accelerator's memory; {batch_size // 2} are taken.")
-        return replace(steps, batch_size=batch_size // 2)
+        warn(f"a step on {batch_size} images does not fit into the accelerator's memory; {half} are taken.")
+        return replace(steps, batch_size=half)
     finally:
         restore()
     return steps

@@ -18,7 +18,7 @@ from transferkit.errors import DataError, DivergedError, InvalidInputError, firs
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile
-from transferkit.models.devices import even, images_an_epoch, size_of_looks
+from transferkit.models.devices import batch_up_to, even, images_an_epoch, size_of_looks
 from transferkit.models.freezing import freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
@@ -118,7 +118,7 @@ def _divide_batches(model: Any, steps: Steps, *, left: bool) -> Steps:
     if size % devices == 0:
         return steps
     if left:
-        return replace(steps, batch_size=max(even(size, model), devices))
+        return replace(steps, batch_size=batch_up_to(size, model))
     raise InvalidInputError(
         f"batch_size={size} does not divide among {devices} devices. Take a multiple of {devices}, for example {size + -size % devices}."
     )
@@ -192,18 +192,18 @@ class GradientSteps:
         """Return a context that gives the model back as it was if an exception ends it."""
         return unchanged_on_error(self.model)
 
-    def probe(self) -> ProbeRecord | None:
-        """Return loss and gradients of the first phase at the weights as they are; None where there are no images."""
+    def probe(self, *, about_to_fit: bool = False) -> ProbeRecord | None:
+        """Return loss and gradients of the first phase at the weights as they are; None where there are no images.
+
+        Of the whole model, or of what the first phase is about to fit on features of the images as they are: both give the same.
+        """
         if isinstance(self.data, FeatureDataset):
             return None
-        return self._probe(first_network=False)
-
-    def _probe(self, *, first_network: bool) -> ProbeRecord:
-        """Probe the whole model, or what its first phase trains: the loss and the gradients are the same."""
         phase, restore = self._steps.phases[0], snapshot(self.model)
+        as_they_are = not isinstance(phase, ExactHeadPhase) and not self._steps.augmentations_in(phase)
         phase.prepare(self.model)
         try:
-            network = self._network_of(phase) if first_network else None
+            network = self._network_of(phase) if about_to_fit and as_they_are else None
             with fused_batchnorm(self.model):
                 return probe_network(
                     self.model, self.data, seed=self._steps.seed, one_hot=self._one_hot, network=network
@@ -230,10 +230,7 @@ class GradientSteps:
             try:
                 if found is None:
                     self._say_few_steps()
-                    if not isinstance(self.data, FeatureDataset):
-                        first = self._steps.phases[0]
-                        keeps_images = not isinstance(first, ExactHeadPhase) and not self._steps.augmentations_in(first)
-                        self._progress.probe = self._probe(first_network=keeps_images)
+                    self._progress.probe = self.probe(about_to_fit=True)
                 else:
                     self._progress, arrays = found
                     self._best.epoch, self._best.score = self._progress.best_epoch, self._progress.best_score
