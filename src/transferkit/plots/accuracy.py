@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame, shown_name
+from transferkit.plots.style import STATUS, color_of, halo, list_runs, new_axes, plot_texts, quiet_frame, shown_name
 from transferkit.runs.grouping import Runs, clusters_of, group_runs
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import accuracy_interval, decimals_for
@@ -146,7 +146,15 @@ def draw_status(ax: Any, row: float, text: str) -> None:
 
 def write_beside(ax: Any, row: float, high: float, text: str) -> None:
     """Write a number to the right of an interval."""
-    ax.annotate(text, (high, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize="small")
+    ax.annotate(
+        text,
+        (high, row),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize="small",
+        path_effects=halo(ax),
+    )
 
 
 def _lost_text(statuses: list[str]) -> str:

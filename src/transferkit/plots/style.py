@@ -175,6 +175,13 @@ def quiet_frame(ax: Any, *, grid: str | None = None) -> None:
         ax.set_axisbelow(True)
 
 
+def halo(ax: Any) -> list[Any]:
+    """Return what keeps gridlines from striking through a text: the axes' own colour around its letters."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=3, foreground=ax.get_facecolor())]
+
+
 def list_runs(runs: Runs) -> list[Run]:
     """Return the runs as a list, those of one name together, named by the keys of a mapping.
 
