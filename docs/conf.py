@@ -50,6 +50,7 @@ html_theme = "furo"
 html_title = "transferkit"
 html_static_path = ["_static"]
 html_css_files = ["transferkit.css"]
+html_js_files = ["korean.js"]
 html_context = {"site_version": os.environ.get("READTHEDOCS_VERSION", "")}
 html_sidebars = {
     "**": [
@@ -110,6 +111,14 @@ def translate_thumbnails(app, doctree):
             raw[:] = [nodes.Text(raw.astext().replace(english, html.escape(translation)))]
 
 
+def mark_columns(app, doctree):
+    """Mark printed tables, whose lines must not be broken."""
+    for block in doctree.findall(nodes.literal_block):
+        aligned = re.findall(r"^.*(?:\S {2,}\S.*\S {2,}\S|[│┃]).*$", block.astext(), re.MULTILINE)
+        if block.get("language") in ("none", "text") and len(aligned) > 1:
+            block["classes"].append("columns")
+
+
 def list_keys(app, what, name, record, options, lines):
     """Add the keys of a record and their types to what its docstring says."""
     if typing_extensions.is_typeddict(record):
@@ -122,4 +131,5 @@ def list_keys(app, what, name, record, options, lines):
 
 def setup(app):
     app.connect("doctree-read", translate_thumbnails)
+    app.connect("doctree-read", mark_columns)
     app.connect("autodoc-process-docstring", list_keys)
