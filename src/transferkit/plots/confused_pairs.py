@@ -7,8 +7,8 @@ import numpy as np
 from transferkit.errors import InvalidInputError
 from transferkit.plots.style import (
     color_of,
-    halo,
     new_axes,
+    paper,
     plot_texts,
     predicted_run,
     quiet_frame,
@@ -95,7 +95,7 @@ def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, floa
     counts = [count for _, _, count, _ in pairs]
     bars = ax.barh(range(len(pairs)), counts, color=color_of(0), height=0.68)
     numbers = [f"{count:,} ({share:.1%})" for _, _, count, share in pairs]
-    ax.bar_label(bars, numbers, padding=4, fontsize="small", path_effects=halo(ax))
+    ax.bar_label(bars, numbers, padding=4, fontsize="small", bbox=paper(ax))
     listed = [say("{truth} → {predicted}", truth=names[i], predicted=names[j]) for i, j, _, _ in pairs]
     ax.set_yticks(range(len(pairs)), listed)
     ax.tick_params(axis="y", length=0)

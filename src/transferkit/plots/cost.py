@@ -9,10 +9,10 @@ from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import summarise_accuracy
 from transferkit.plots.style import (
     color_of,
-    halo,
     list_runs,
     marker_of,
     new_axes,
+    paper,
     plot_texts,
     quiet_frame,
     shown_name,
@@ -191,7 +191,7 @@ def _place_names(ax: Any, named: Sequence[tuple[str, float, float, str]]) -> Non
             text = ax.annotate(
                 name, (price, mean), xytext=(x, y), textcoords="offset points", fontsize="small", color=color,
                 ha="left" if x > 0 else "right" if x < 0 else "center",
-                va="bottom" if y > 0 else "top" if y < 0 else "center", path_effects=halo(ax),
+                va="bottom" if y > 0 else "top" if y < 0 else "center", bbox=paper(ax),
             )  # fmt: skip
             box = text.get_window_extent()
             edges = (box.x0 - 3, box.y0 - 2, box.x1 + 3, box.y1 + 2)
