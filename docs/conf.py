@@ -3,6 +3,7 @@
 import html
 import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,7 @@ from docutils import nodes
 import transferkit
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "transferkit"
 author = "The transferkit authors"
@@ -31,6 +33,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "measured",
 ]
 exclude_patterns = ["_build", "_templates", "results", "locale", "**/*.ipynb", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]

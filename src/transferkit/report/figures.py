@@ -114,7 +114,7 @@ def _image_figures(
 ) -> list[Figure]:
     """Return samples of the test images, what the best run gets wrong, and what only one of two runs gets right."""
     figures = [
-        _draw_svg(
+        draw_svg(
             say("The first test images of each class"),
             partial(draw_samples, images=images, labels=best.test_labels, names=best.class_names, per_class=5),
         )
@@ -122,14 +122,14 @@ def _image_figures(
     shown: dict[str, Any] = {"array": images, "say": words, "count": 6, "columns": 3}
     if len(find_worst_errors(best)):
         figures.append(
-            _draw_svg(
+            draw_svg(
                 say("Errors of which the most accurate model is most sure"),
                 partial(draw_worst_errors, run=best, **shown),
             )
         )
     if other is not None and any(map(len, find_disagreements(best, other))):
         draw = partial(draw_disagreements, runs=(best, other), **shown)
-        figures.append(_draw_svg(say("What only one of two models gets right"), draw))
+        figures.append(draw_svg(say("What only one of two models gets right"), draw))
     return figures
 
 
@@ -166,10 +166,10 @@ def _figure(title: str, height: float, draw: Callable[[Any], object]) -> Figure:
         figure.set_size_inches(_WIDTH, height)
         draw(figure.add_subplot())
 
-    return _draw_svg(title, on_axes)
+    return draw_svg(title, on_axes)
 
 
-def _draw_svg(title: str, draw: Callable[[Any], object]) -> Figure:
+def draw_svg(title: str, draw: Callable[[Any], object]) -> Figure:
     """Return what `draw` puts on a figure, whose size it sets, as inline SVG."""
     from matplotlib.figure import Figure as Canvas
 
