@@ -114,12 +114,28 @@ def translate_thumbnails(app, doctree):
             raw[:] = [nodes.Text(raw.astext().replace(english, html.escape(translation)))]
 
 
+ALIGNED = re.compile(r"\S {2,}\S|[│┃━─]")
+
+
 def mark_columns(app, doctree):
-    """Mark printed tables, whose lines must not be broken."""
+    """Mark printed tables, whose lines must stay whole."""
     for block in doctree.findall(nodes.literal_block):
-        aligned = re.findall(r"^.*(?:\S {2,}\S.*\S {2,}\S|[│┃]).*$", block.astext(), re.MULTILINE)
+        aligned = [line for line in block.astext().splitlines() if ALIGNED.search(line)]
         if block.get("language") in ("none", "text") and len(aligned) > 1:
             block["classes"].append("columns")
+
+
+def wrap_sentences(app, pagename, templatename, context, doctree):
+    """Let the sentences that are printed with a table wrap all the same."""
+
+    def wrap(block):
+        lines = block[2].split("\n")
+        return block[1] + "\n".join(s if ALIGNED.search(s) else f'<span class="sentence">{s}</span>' for s in lines)
+
+    pattern = re.compile(
+        r'(<div class="[^"]*\bcolumns\b[^"]*"><div class="highlight"><pre><span></span>)(.*?)(?=</pre>)', re.DOTALL
+    )
+    context["body"] = pattern.sub(wrap, context.get("body", ""))
 
 
 def list_keys(app, what, name, record, options, lines):
@@ -135,4 +151,5 @@ def list_keys(app, what, name, record, options, lines):
 def setup(app):
     app.connect("doctree-read", translate_thumbnails)
     app.connect("doctree-read", mark_columns)
+    app.connect("html-page-context", wrap_sentences)
     app.connect("autodoc-process-docstring", list_keys)

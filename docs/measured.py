@@ -2,24 +2,28 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import polib
 from docutils import nodes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from sphinx.util.docutils import SphinxDirective
 
+from transferkit.plots.efficiency import draw_label_efficiency
 from transferkit.plots.style import color_of, paper, plot_texts, quiet_frame, wrap
 from transferkit.report.figures import draw_svg
+from transferkit.translation import translator as package_texts
 
 DOCS = Path(__file__).parent
 KOREAN = DOCS / "locale" / "ko" / "LC_MESSAGES"
 WIDTH = 5.2  # inches: on a phone its letters stay legible
 OURS, KERAS, OTHER = color_of(0), color_of(1), color_of(6)
-Say = Callable[..., str]
 
 # The parts of the fixed costs that the plot shows, each with the rows of the table that it adds up.
 PARTS = {
@@ -43,15 +47,17 @@ def read_rows(name: str) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else found["rows"]
 
 
-def translator(language: str) -> Say:
-    """Return a function that translates a text and fills in values; a text without a translation raises KeyError."""
-    files = () if language == "en" else ("guide/statistics.po", "measured.po")  # the first has the rows of a table
-    texts = {entry.msgid: entry.msgstr for file in files for entry in polib.pofile(str(KOREAN / file))}
+class Say:
+    """Translates a text and fills in values; a text without a translation raises KeyError."""
 
-    def say(text: str, **values: Any) -> str:
-        return (texts[text] if texts else text).format(**values)
+    def __init__(self, language: str) -> None:
+        self.language = language
+        files = () if language == "en" else ("guide/statistics.po", "measured.po")  # the first has the rows of a table
+        self.texts = {entry.msgid: entry.msgstr for file in files for entry in polib.pofile(str(KOREAN / file))}
 
-    return say
+    def __call__(self, text: str, **values: Any) -> str:
+        """Return the text in the language of the page."""
+        return (self.texts[text] if self.texts else text).format(**values)
 
 
 def draw_bars(ax: Any, names: Sequence[str], values: Sequence[float], numbers: Sequence[str], colors: Any) -> None:
@@ -196,6 +202,21 @@ def draw_coverage(figure: Any, say: Say) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
 
 
+def draw_curve(figure: Any, say: Say) -> None:
+    """Draw the curve of labels from the accuracy of each run, and means and intervals from the report."""
+    folder = DOCS / "results" / "label_efficiency"
+    row = re.compile(r"\| (.+?) \| ([\d,]+) \| \d+ \| ([\d.]+)% \[([\d.]+), ([\d.]+)\] \|")
+    means = [found.groups() for found in row.finditer((folder / "report.md").read_text(encoding="utf-8"))]
+    table = pd.DataFrame(means, columns=["arm", "labels_per_class", "accuracy", "low", "high"])
+    table["labels_per_class"] = table["labels_per_class"].str.replace(",", "").astype(int)
+    table[["accuracy", "low", "high"]] = table[["accuracy", "low", "high"]].astype(float) / 100
+    points = pd.read_csv(folder / "points.csv")
+    for part in (table, points):
+        part["arm"] = part["arm"].map(say)
+    curve = SimpleNamespace(metric="accuracy", table=table, points=points)
+    draw_label_efficiency(figure.add_subplot(), curve, list(points["arm"].unique()), package_texts(say.language))
+
+
 # What draws each, its height in inches, and what somebody who cannot see it is told.
 PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "features": (draw_features, 4.0, "Bars: images per second of three engines at each image size"),
@@ -204,6 +225,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "partial_freezing": (draw_partial_freezing, 4.6, "Bars: milliseconds of a training step, three ways"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
+    "label_efficiency": (draw_curve, 3.9, "Curves: test accuracy over labels per class, three ways of training"),
     "coverage": (draw_coverage, 8.0, "Dots: how often a verdict was wrong, before and now, where 5% are allowed"),
 }
 
@@ -211,7 +233,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
 def draw(name: str, language: str) -> str:
     """Return a plot as inline SVG, whose colours are the page's."""
     function, height, title = PLOTS[name]
-    say = translator(language)
+    say = Say(language)
 
     def on_figure(figure: Any) -> None:
         figure.set_size_inches(WIDTH, height)
@@ -229,7 +251,7 @@ class Measured(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the drawing."""
         self.env.note_dependency(__file__)
-        for folder in ("benchmarks", "results/imbalanced"):
+        for folder in ("benchmarks", "results/imbalanced", "results/label_efficiency"):
             for file in (DOCS / folder).iterdir():
                 self.env.note_dependency(str(file))
         svg = draw(self.arguments[0], self.config.language)

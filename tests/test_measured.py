@@ -27,7 +27,7 @@ def measured():
 def drawn(measured, name, language="en"):
     """Return every text in a plot."""
     figure = Figure(layout="constrained")
-    measured.PLOTS[name][0](figure, measured.translator(language))
+    measured.PLOTS[name][0](figure, measured.Say(language))
     return [text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text"))]
 
 
@@ -41,7 +41,7 @@ def test_every_plot_is_on_a_page_and_every_page_asks_for_one_that_there_is(measu
 def test_plots_are_drawn_in_the_colours_of_the_page(measured, language):
     for name, (_, _, title) in measured.PLOTS.items():
         svg = measured.draw(name, language)
-        assert f'aria-label="{measured.translator(language)(title)}"' in svg
+        assert f'aria-label="{measured.Say(language)(title)}"' in svg
         assert "currentColor" in svg
         assert "<text" not in svg  # letters are outlines: no font is needed
 
@@ -55,7 +55,7 @@ def test_the_numbers_are_those_of_the_files(measured):
 
 def test_parts_of_the_fixed_costs_add_up_to_the_call(measured):
     figure = Figure(layout="constrained")
-    measured.draw_fixed_costs(figure, measured.translator("en"))
+    measured.draw_fixed_costs(figure, measured.Say("en"))
     bars = figure.axes[0].patches
     total, parts = bars[:3], bars[3:]
     for place, whole in enumerate(total):
@@ -65,23 +65,19 @@ def test_parts_of_the_fixed_costs_add_up_to_the_call(measured):
 
 def test_a_text_without_korean_stops_the_build(measured):
     with pytest.raises(KeyError, match="never translated"):
-        measured.translator("ko")("never translated")
+        measured.Say("ko")("never translated")
 
 
 def test_no_korean_text_is_dead(measured):
     used = set()
 
-    def translator(language, original=measured.translator):
-        say = original(language)
-
-        def note(text, **values):
+    class Noting(measured.Say):
+        def __call__(self, text, **values):
             used.add(text)
-            return say(text, **values)
-
-        return note
+            return super().__call__(text, **values)
 
     for draw, _, title in measured.PLOTS.values():
-        draw(Figure(layout="constrained"), translator("ko"))
+        draw(Figure(layout="constrained"), Noting("ko"))
         used.add(title)
     known = {entry.msgid for entry in polib.pofile(str(measured.KOREAN / "measured.po"))}
     assert known <= used
