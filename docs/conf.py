@@ -53,7 +53,7 @@ html_theme = "furo"
 html_title = "transferkit"
 html_static_path = ["_static"]
 html_css_files = ["transferkit.css"]
-html_js_files = ["korean.js"]
+html_js_files = ["korean.js", "tables.js"]
 html_context = {"site_version": os.environ.get("READTHEDOCS_VERSION", "")}
 html_sidebars = {
     "**": [
