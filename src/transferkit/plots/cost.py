@@ -201,13 +201,16 @@ def _place_names(ax: Any, named: Sequence[tuple[str, float, float, str]]) -> Non
             if best is None or covered < best[0]:
                 if best:
                     best[1].remove()
-                best = (covered, text, edges)
+                best = (covered, text, edges, (x, y))
             else:
                 text.remove()
             if not covered:
                 break
         if best:
             boxes.append(best[2])
+            if abs(best[3][1]) > 9:  # not right beside its dot
+                line = {"arrowstyle": "-", "color": color, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
+                ax.annotate("", (price, mean), xytext=best[3], textcoords="offset points", arrowprops=line)
 
 
 def _shared_area(a: tuple[float, ...], b: tuple[float, ...]) -> float:
