@@ -7,6 +7,6 @@ for (const table of document.querySelectorAll(".table-wrapper table")) {
   table.classList.add("cards");
   for (const cell of cells) {
     cell.dataset.label = names[cell.cellIndex];
-    cell.classList.toggle("blank", !cell.textContent.trim());
+    cell.classList.toggle("blank", /^[-–]?$/.test(cell.textContent.trim()));
   }
 }
