@@ -3,6 +3,7 @@
 import html
 import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,7 @@ from docutils import nodes
 import transferkit
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "transferkit"
 author = "The transferkit authors"
@@ -31,6 +33,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "measured",
 ]
 exclude_patterns = ["_build", "_templates", "results", "locale", "**/*.ipynb", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
@@ -50,6 +53,7 @@ html_theme = "furo"
 html_title = "transferkit"
 html_static_path = ["_static"]
 html_css_files = ["transferkit.css"]
+html_js_files = ["korean.js", "tables.js"]
 html_context = {"site_version": os.environ.get("READTHEDOCS_VERSION", "")}
 html_sidebars = {
     "**": [
@@ -110,6 +114,30 @@ def translate_thumbnails(app, doctree):
             raw[:] = [nodes.Text(raw.astext().replace(english, html.escape(translation)))]
 
 
+ALIGNED = re.compile(r"\S {2,}\S|[│┃━─]")
+
+
+def mark_columns(app, doctree):
+    """Mark printed tables, whose lines must stay whole."""
+    for block in doctree.findall(nodes.literal_block):
+        aligned = [line for line in block.astext().splitlines() if ALIGNED.search(line)]
+        if block.get("language") in ("none", "text") and len(aligned) > 1:
+            block["classes"].append("columns")
+
+
+def wrap_sentences(app, pagename, templatename, context, doctree):
+    """Let the sentences that are printed with a table wrap all the same."""
+
+    def wrap(block):
+        lines = block[2].split("\n")
+        return block[1] + "\n".join(s if ALIGNED.search(s) else f'<span class="sentence">{s}</span>' for s in lines)
+
+    pattern = re.compile(
+        r'(<div class="[^"]*\bcolumns\b[^"]*"><div class="highlight"><pre><span></span>)(.*?)(?=</pre>)', re.DOTALL
+    )
+    context["body"] = pattern.sub(wrap, context.get("body", ""))
+
+
 def list_keys(app, what, name, record, options, lines):
     """Add the keys of a record and their types to what its docstring says."""
     if typing_extensions.is_typeddict(record):
@@ -122,4 +150,6 @@ def list_keys(app, what, name, record, options, lines):
 
 def setup(app):
     app.connect("doctree-read", translate_thumbnails)
+    app.connect("doctree-read", mark_columns)
+    app.connect("html-page-context", wrap_sentences)
     app.connect("autodoc-process-docstring", list_keys)

@@ -21,7 +21,7 @@ import transferkit as tk
 from transferkit.errors import TransferKitWarning
 
 # Scripts that the documentation's build makes and runs; here they would be imported in search of doctests.
-collect_ignore = ["conf.py", "_build", "api", "course", "homework", "pitfalls", "plots", "results"]
+collect_ignore = ["conf.py", "measured.py", "_build", "api", "course", "homework", "pitfalls", "plots", "results"]
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/index.md", "docs/start/*.md", "docs/guide/*.md"]

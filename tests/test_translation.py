@@ -39,6 +39,13 @@ def test_a_missing_text_is_found(tool, catalogue):
     ]
 
 
+def test_a_number_needs_no_translation_and_may_change(tool, catalogue):
+    for number in ("2e-04", "-1,024.5", "1.41 GB", "95%"):
+        catalogue[2].add(number)
+    catalogue[1].add("3e-05", "3e-05")
+    assert faults(tool, catalogue) == []
+
+
 def test_a_dead_text_is_found(tool, catalogue):
     catalogue[1].add("a text that stands nowhere in the code", "쓰이지 않는 문장")
     assert [fault.split(": ", 1)[1] for fault in faults(tool, catalogue)] == [

@@ -42,13 +42,21 @@ def test_names_stand_inside_and_do_not_overlap(runs, make_run):
     close = [make_run(f"the model number {i}", 1, test_seconds=1 + i / 50) for i in range(4)]
     ax = plot_cost([*runs, *close], "latency")
     ax.figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in ax.texts]
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
     frame = ax.get_window_extent()
     assert len(boxes) == 6
     for i, box in enumerate(boxes):
         assert frame.x0 <= box.x0
         assert box.x1 <= frame.x1
         assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_a_line_leads_to_a_name_that_is_not_beside_its_dot(make_run):
+    crowd = [make_run(f"the model number {i}", 1, test_seconds=1) for i in range(10)]
+    ax = plot_cost(crowd, "latency")
+    far = [text for text in ax.texts if text.get_text() and abs(text.xyann[1]) > 9]
+    assert far
+    assert len([text for text in ax.texts if text.arrow_patch is not None]) == len(far)
 
 
 def test_seeds_are_one_dot_at_their_mean(runs):

@@ -66,6 +66,21 @@ def test_the_answer_stands_first(transfer_runs):
     assert page.index("Transfer helped") < page.index("Fine-tuning helped")
 
 
+def test_on_a_phone_each_cell_has_its_columns_name(transfer_runs):
+    page = compare_runs(transfer_runs).to_html()
+    assert page.count('data-label="Verdict"') == page.count('data-label="Smallest detectable"') > 0
+    assert "attr(data-label)" in page
+
+
+@pytest.mark.parametrize("color", ["#b0b0b0", "#0072b2"], ids=["grid", "blue"])
+def test_plots_take_the_colours_of_a_dark_page(comparison, color):
+    figures = comparison.to_html().split("</style>", 1)[1]
+    assert color not in figures
+    assert {"var(--paper)", "var(--grid)", "var(--blue)", "currentColor"} <= set(
+        re.findall(r"var\(--\w+\)|currentColor", figures)
+    )
+
+
 def test_names_are_escaped(weak, strong):
     classes = tuple(f"<b>{i}" for i in range(10))
     nasty = compare_runs({NASTY: replace(weak, class_names=classes), "b": replace(strong, class_names=classes)})
@@ -82,7 +97,7 @@ def test_any_name_is_shown_as_it_is(name):
     page = write_page(document)
     page = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     assert unescape(page).count(name) >= 8
-    known = r"html|head|meta|title|body|main|h1|h2|p|strong|div|table|thead|tbody|tr|th|td|ul|li"
+    known = r"html|head|meta|title|body|main|h1|h2|p|strong|div|table|thead|tbody|tr|th|td|span|ul|li"
     assert not re.findall(rf"<(?!{known}|/|!)\w", page)
     assert unescape(write_fragment(document)).count(name) >= 2
 

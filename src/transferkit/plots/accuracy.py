@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, plot_texts, quiet_frame, shown_name
+from transferkit.plots.style import STATUS, color_of, list_runs, new_axes, paper, plot_texts, quiet_frame, shown_name
 from transferkit.runs.grouping import Runs, clusters_of, group_runs
 from transferkit.runs.run import Run
 from transferkit.statistics.intervals import accuracy_interval, decimals_for
@@ -122,8 +122,14 @@ def draw_accuracy(ax: Any, runs: list[Run], say: Translator, *, order: str = "gi
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         for row, name in enumerate(listed):
-            corner, paper = (0.02, row - 0.24), {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1.0}
-            ax.annotate(name, corner, xycoords=("axes fraction", "data"), va="bottom", fontsize="small", bbox=paper)
+            ax.annotate(
+                name,
+                (0.02, row - 0.24),
+                xycoords=("axes fraction", "data"),
+                va="bottom",
+                fontsize="small",
+                bbox=paper(ax),
+            )
     several = any(summary and len(summary[0]) > 1 for summary in summaries)
     longest = max((len(text.get_text()) for text in ax.texts if text.get_position() == (6, 0)), default=0)
     room = 0.16 * max(1.0, longest / 11)  # for the number beside the last interval
@@ -146,7 +152,15 @@ def draw_status(ax: Any, row: float, text: str) -> None:
 
 def write_beside(ax: Any, row: float, high: float, text: str) -> None:
     """Write a number to the right of an interval."""
-    ax.annotate(text, (high, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize="small")
+    ax.annotate(
+        text,
+        (high, row),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize="small",
+        bbox=paper(ax),
+    )
 
 
 def _lost_text(statuses: list[str]) -> str:

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transferkit.errors import InvalidInputError
-from transferkit.plots.style import color_of, new_axes, plot_texts, predicted_run, quiet_frame, shown_name, shown_title
+from transferkit.plots.style import (
+    color_of,
+    new_axes,
+    paper,
+    plot_texts,
+    predicted_run,
+    quiet_frame,
+    shown_name,
+    shown_title,
+)
 from transferkit.runs.metrics import confusion_matrix
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
@@ -85,7 +94,8 @@ def draw_confused_pairs(ax: Any, run: Run, pairs: list[tuple[int, int, int, floa
     names = [shown_name(name, 24) for name in run.class_names]
     counts = [count for _, _, count, _ in pairs]
     bars = ax.barh(range(len(pairs)), counts, color=color_of(0), height=0.68)
-    ax.bar_label(bars, [f"{count:,} ({share:.1%})" for _, _, count, share in pairs], padding=4, fontsize="small")
+    numbers = [f"{count:,} ({share:.1%})" for _, _, count, share in pairs]
+    ax.bar_label(bars, numbers, padding=4, fontsize="small", bbox=paper(ax))
     listed = [say("{truth} → {predicted}", truth=names[i], predicted=names[j]) for i, j, _, _ in pairs]
     ax.set_yticks(range(len(pairs)), listed)
     ax.tick_params(axis="y", length=0)

@@ -7,7 +7,17 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.plots.accuracy import summarise_accuracy
-from transferkit.plots.style import color_of, list_runs, marker_of, new_axes, plot_texts, quiet_frame, shown_name, wrap
+from transferkit.plots.style import (
+    color_of,
+    list_runs,
+    marker_of,
+    new_axes,
+    paper,
+    plot_texts,
+    quiet_frame,
+    shown_name,
+    wrap,
+)
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 from transferkit.translation import Translator, mark
@@ -181,7 +191,7 @@ def _place_names(ax: Any, named: Sequence[tuple[str, float, float, str]]) -> Non
             text = ax.annotate(
                 name, (price, mean), xytext=(x, y), textcoords="offset points", fontsize="small", color=color,
                 ha="left" if x > 0 else "right" if x < 0 else "center",
-                va="bottom" if y > 0 else "top" if y < 0 else "center",
+                va="bottom" if y > 0 else "top" if y < 0 else "center", bbox=paper(ax),
             )  # fmt: skip
             box = text.get_window_extent()
             edges = (box.x0 - 3, box.y0 - 2, box.x1 + 3, box.y1 + 2)
@@ -191,13 +201,16 @@ def _place_names(ax: Any, named: Sequence[tuple[str, float, float, str]]) -> Non
             if best is None or covered < best[0]:
                 if best:
                     best[1].remove()
-                best = (covered, text, edges)
+                best = (covered, text, edges, (x, y))
             else:
                 text.remove()
             if not covered:
                 break
         if best:
             boxes.append(best[2])
+            if abs(best[3][1]) > 9:  # not right beside its dot
+                line = {"arrowstyle": "-", "color": color, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
+                ax.annotate("", (price, mean), xytext=best[3], textcoords="offset points", arrowprops=line)
 
 
 def _shared_area(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -98,11 +98,12 @@ def plot_label_efficiency(curve: Curve, *, ax: "Axes | None" = None, language: s
     arms = list(dict.fromkeys(curve.table["arm"]))
     with plot_texts(language, arms) as say:
         target = new_axes(6.4, 4.4) if ax is None else ax
-        _draw(target, curve, arms, say)
+        draw_label_efficiency(target, curve, arms, say)
     return target
 
 
-def _draw(ax: Any, curve: Curve, arms: list[str], say: Translator) -> None:
+def draw_label_efficiency(ax: Any, curve: Curve, arms: list[str], say: Translator) -> None:
+    """Draw each arm's dots, their mean and its interval on `ax`."""
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     ax.set_xscale("log")

@@ -105,7 +105,8 @@ def draw_reliability(ax: Any, run: Run, say: Translator) -> None:
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     quiet_frame(ax, grid="y")
     error = f"{run.metrics['calibration_error']:.1%}"
-    ax.legend(loc="upper left", title=say("Calibration error {value}", value=error), frameon=False, alignment="left")
+    title = say("Calibration error {value}", value=error)  # below: above the diagonal there may be bars
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), title=title, frameon=False)
     _draw_counts(ax, counts, say, run.name)
 
 

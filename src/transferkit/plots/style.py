@@ -175,6 +175,11 @@ def quiet_frame(ax: Any, *, grid: str | None = None) -> None:
         ax.set_axisbelow(True)
 
 
+def paper(ax: Any) -> dict[str, Any]:
+    """Return a box in the axes' colour, for behind a text: gridlines do not strike through it then."""
+    return {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1.0}
+
+
 def list_runs(runs: Runs) -> list[Run]:
     """Return the runs as a list, those of one name together, named by the keys of a mapping.
 

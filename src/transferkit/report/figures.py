@@ -23,7 +23,7 @@ from transferkit.plots.disagreements import draw_disagreements, find_disagreemen
 from transferkit.plots.images import match_images
 from transferkit.plots.reliability import draw_reliability
 from transferkit.plots.samples import draw_samples
-from transferkit.plots.style import plot_texts, rc_settings, shorten
+from transferkit.plots.style import color_of, plot_texts, rc_settings, shorten
 from transferkit.plots.worst_errors import draw_worst_errors, find_worst_errors
 from transferkit.report.training_sentences import name_seed
 from transferkit.runs.grouping import group_runs
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from transferkit.data.dataset import Dataset
 
 # They stand for the page's colours until the drawing is inside the page.
-_INK, _PAPER = "#010203", "#040506"
+_INK, _PAPER, _GRID = "#010203", "#040506", "#070809"
 _WIDTH: Final = 4.7  # inches: on a phone the drawing is hardly reduced, so its letters stay legible
 _COLUMNS: Final = 60  # of a name: as wide as the drawing
 _CURVES: Final = {"accuracy": mark("Accuracy by epoch"), "loss": mark("Loss by epoch")}
@@ -114,7 +114,7 @@ def _image_figures(
 ) -> list[Figure]:
     """Return samples of the test images, what the best run gets wrong, and what only one of two runs gets right."""
     figures = [
-        _draw_svg(
+        draw_svg(
             say("The first test images of each class"),
             partial(draw_samples, images=images, labels=best.test_labels, names=best.class_names, per_class=5),
         )
@@ -122,14 +122,14 @@ def _image_figures(
     shown: dict[str, Any] = {"array": images, "say": words, "count": 6, "columns": 3}
     if len(find_worst_errors(best)):
         figures.append(
-            _draw_svg(
+            draw_svg(
                 say("Errors of which the most accurate model is most sure"),
                 partial(draw_worst_errors, run=best, **shown),
             )
         )
     if other is not None and any(map(len, find_disagreements(best, other))):
         draw = partial(draw_disagreements, runs=(best, other), **shown)
-        figures.append(_draw_svg(say("What only one of two models gets right"), draw))
+        figures.append(draw_svg(say("What only one of two models gets right"), draw))
     return figures
 
 
@@ -166,21 +166,25 @@ def _figure(title: str, height: float, draw: Callable[[Any], object]) -> Figure:
         figure.set_size_inches(_WIDTH, height)
         draw(figure.add_subplot())
 
-    return _draw_svg(title, on_axes)
+    return draw_svg(title, on_axes)
 
 
-def _draw_svg(title: str, draw: Callable[[Any], object]) -> Figure:
+def draw_svg(title: str, draw: Callable[[Any], object]) -> Figure:
     """Return what `draw` puts on a figure, whose size it sets, as inline SVG."""
     from matplotlib.figure import Figure as Canvas
 
     ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     stream = io.StringIO()
-    with rc_settings(dict.fromkeys(ink, _INK) | {"svg.hashsalt": title, "axes.facecolor": _PAPER}):
+    settings = {"svg.hashsalt": title, "axes.facecolor": _PAPER, "grid.color": _GRID}
+    with rc_settings(dict.fromkeys(ink, _INK) | settings):
         figure = Canvas(layout="constrained")
         draw(figure)
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").replace(_PAPER, "var(--paper)")
+    svg = svg[svg.index("<svg") :]
+    colors = {_INK: "currentColor", _PAPER: "var(--paper)", _GRID: "var(--grid)", color_of(0).lower(): "var(--blue)"}
+    for color, name in colors.items():
+        svg = svg.replace(color, name)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # it names schemas on the network
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
     return Figure(title, svg)
