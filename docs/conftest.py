@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
@@ -65,7 +64,9 @@ class Pages:
             shutil.copytree(ROOT / "docs" / "results" / name, folder / "docs" / "results" / name)
         write_photos(folder / "photos")
         yield folder
-        pyplot.close("all")  # blocks of one page may share a figure; Sybil leaves out fixtures that every test gets
+        import matplotlib.pyplot as plt
+
+        plt.close("all")  # blocks of one page may share a figure; Sybil leaves out fixtures that every test gets
 
     @pytest.fixture
     def page(self, request, page_folder, pages_cache, private_cache, monkeypatch):

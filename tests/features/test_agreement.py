@@ -33,6 +33,12 @@ def test_rounding_in_a_channel_that_is_nearly_dead_is_not_a_difference():
     assert largest_difference(expected + np.float32(1e-6), expected) < 1e-3
 
 
+def test_channels_that_few_images_leave_dark_do_not_make_rounding_a_difference():
+    expected = np.array([[0.0, 0.0, 0.0, 0.03, 2.0, 1.0]], np.float32)
+    assert largest_difference(expected + np.float32(1e-4), expected) < 1e-3
+    assert largest_difference(expected + np.float32(1e-2), expected) > 1e-3
+
+
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
 def test_odd_values_agree_only_with_themselves(odd):
     expected = np.array([[odd, 1.0]], np.float32)

@@ -78,7 +78,9 @@ def test_flipped_bits_in_a_checkpoint_start_the_training_again(tmp_path, rng):
     model = small()
     model.optimizer.build(model.trainable_variables)
     file = tmp_path / "checkpoint"
-    save_checkpoint(file, model, Progress(finished=1, best_weights=model.get_weights()), key="k")
+    save_checkpoint(
+        file, model.weights, model.optimizer, Progress(finished=1, best_weights=model.get_weights()), key="k"
+    )
     whole = file.read_bytes()
     assert load_progress(file, key="k")[0].finished == 1
     assert load_progress(file, key="other") is None

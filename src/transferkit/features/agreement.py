@@ -28,8 +28,8 @@ def largest_difference(
     Returns
     -------
     float
-        The scale of a channel is its largest expected magnitude, or the median of those of all channels if that is larger. 0 if all are
-        equal, infinity if shapes, or the places of NaN and infinity, differ.
+        The scale of a channel is its largest expected magnitude, or, if that is larger, the median of those of all channels that are not
+        0 everywhere: few images leave many channels dark. 0 if all are equal, infinity if shapes, or the places of NaN and infinity, differ.
     """
     if computed.shape != expected.shape:
         return float("inf")
@@ -40,5 +40,6 @@ def largest_difference(
     with np.errstate(invalid="ignore"):  # infinity less infinity
         difference = np.where(finite, np.abs(one - two), 0.0).max(axis=0, initial=0.0)
     channels = np.where(finite, np.abs(two), 0.0).max(axis=0, initial=0.0)
-    scale = np.maximum(channels, max(float(np.median(channels)) if channels.size else 0.0, scale_at_least, 1e-30))
+    live = channels[channels > 0]
+    scale = np.maximum(channels, max(float(np.median(live)) if live.size else 0.0, scale_at_least, 1e-30))
     return float((difference / scale).max(initial=0.0))

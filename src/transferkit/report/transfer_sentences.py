@@ -13,6 +13,7 @@ from transferkit.statistics.verdicts import Verdict
 from transferkit.translation import Translator, mark
 
 _UNFAIR: Final = {"image_size", "train_size", "labels_per_class"}
+_ABOUT_EQUAL: Final = 0.05  # numbers of parameters that differ by less are one price
 
 _HOW: Final = {Start.FINE_TUNED: mark("pretrained and fine-tuned"), Start.FROZEN: mark("pretrained and frozen")}
 
@@ -85,7 +86,9 @@ def write_effect(effect: TransferEffect, results: ComparisonResults, say: Transl
 
 def _write_cost(effect: TransferEffect, say: Translator) -> str:
     time, parameters = _write_ratio(effect.time_ratio), _write_ratio(effect.trainable_ratio)
-    if time and parameters not in ("", "1"):
+    if abs(effect.trainable_ratio - 1) < _ABOUT_EQUAL:
+        parameters = ""
+    if time and parameters:
         return say(
             ", at {time} times the training time and {parameters} times the trainable parameters",
             time=time,
@@ -93,11 +96,7 @@ def _write_cost(effect: TransferEffect, say: Translator) -> str:
         )
     if time:
         return say(", at {time} times the training time", time=time)
-    return (
-        say(", at {parameters} times the trainable parameters", parameters=parameters)
-        if parameters not in ("", "1")
-        else ""
-    )
+    return say(", at {parameters} times the trainable parameters", parameters=parameters) if parameters else ""
 
 
 def _write_ratio(ratio: float) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import keras
@@ -15,6 +15,7 @@ from transferkit.models.keras_internals import first_epoch, settle_monitor
 from transferkit.progress import Bar
 from transferkit.runs.interchange import standard_columns
 from transferkit.runs.records import EpochRecord
+from transferkit.training.checkpoint import assign_values, values_of
 from transferkit.training.identity import set_random_states
 
 _STEPS_BETWEEN_LOOKS = 50
@@ -119,10 +120,16 @@ class BestWeights(keras.callbacks.Callback):
     """Keep the weights of the epoch with the highest validation accuracy; among equals, or without that metric, of the lowest loss.
 
     They are taken while validation ends: averaged weights that stand in for the model's during validation are those that were judged.
+
+    Parameters
+    ----------
+    variables : sequence of keras.Variable
+        The weights that training changes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Sequence[Any]) -> None:
         super().__init__()
+        self._variables = variables
         self.epoch: int | None = None
         self.score: tuple[float, float] | None = None
         self.weights: list[Any] | None = None
@@ -135,13 +142,18 @@ class BestWeights(keras.callbacks.Callback):
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Compare this epoch with the best so far."""
         found = standard_columns(logs or {})
-        self.judge(self._current, float(found.get("accuracy", 0.0)), float(found.get("loss", 0.0)), self.model)
+        self.judge(self._current, float(found.get("accuracy", 0.0)), float(found.get("loss", 0.0)))
 
-    def judge(self, epoch: int, accuracy: float, loss: float, model: Any) -> None:
-        """Keep the weights of a model if they are the best so far."""
+    def judge(self, epoch: int, accuracy: float, loss: float) -> None:
+        """Keep the weights if they are the best so far."""
         score = (accuracy, -loss)
         if self.score is None or score > self.score:
-            self.epoch, self.score, self.weights = epoch, score, model.get_weights()
+            self.epoch, self.score, self.weights = epoch, score, values_of(self._variables)
+
+    def restore(self) -> None:
+        """Give the variables the weights that were kept, if any were."""
+        if self.weights is not None:
+            assign_values(self._variables, self.weights)
 
 
 class EpochHook(keras.callbacks.Callback):

@@ -1,17 +1,19 @@
 """A checkpoint after every epoch, so that a training that was killed goes on where it stopped.
 
-One file, written atomically: the weights, the optimiser's variables, the best weights so far, and the history. Order,
-augmentation and dropout depend on (seed, epoch) alone and need no saving.
+One file, written atomically: the weights that training changes, the optimiser's variables, the best weights so far, and the history.
+Frozen weights are those that the training's key names; order, augmentation and dropout depend on (seed, epoch) alone.
 """
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from transferkit import files
 from transferkit.errors import DataError
@@ -57,19 +59,20 @@ class Progress:
     probe: ProbeRecord | None = None
 
 
+_LAYOUT = 2  # 1 held frozen weights as well
 _FACTS = tuple(field.name for field in fields(Progress) if field.name not in ("best_weights", "callbacks"))
 
 
-def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> None:
-    """Write model, optimiser and progress to one sealed file.
+def save_checkpoint(path: Path, weights: Sequence[Any], optimizer: Any, progress: Progress, *, key: str) -> None:
+    """Write variables, those of the optimiser and progress to one sealed file.
 
     Raises
     ------
     StorageError
         If the disk is full or read-only; the checkpoint before it stays.
     """
-    arrays = {f"weight{i}": array for i, array in enumerate(model.get_weights())}
-    arrays |= {f"optimizer{i}": _numpy(variable) for i, variable in enumerate(model.optimizer.variables)}
+    arrays = {f"weight{i}": array for i, array in enumerate(values_of(weights))}
+    arrays |= {f"optimizer{i}": array for i, array in enumerate(values_of(optimizer.variables))}
     arrays |= {f"best{i}": array for i, array in enumerate(progress.best_weights or [])}
     states = []
     for index, state in enumerate(progress.callbacks or ()):
@@ -77,7 +80,7 @@ def save_checkpoint(path: Path, model: Any, progress: Progress, *, key: str) -> 
         states.append({name: value for name, value in state.items() if name not in lists} | {"__arrays__": list(lists)})
         for name, value in lists.items():
             arrays |= {f"callback{index}.{name}.{i}": array for i, array in enumerate(value)}
-    facts = {name: getattr(progress, name) for name in _FACTS} | {"key": key}
+    facts = {name: getattr(progress, name) for name in _FACTS} | {"key": key, "layout": _LAYOUT}
     facts["callbacks"] = None if progress.callbacks is None else states
     content = io.BytesIO()
     arrays = {name: _storable(array) for name, array in arrays.items()}
@@ -94,7 +97,7 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
-            if facts.pop("key") != key or facts["callbacks"] is None:
+            if facts.pop("key") != key or facts.pop("layout") != _LAYOUT or facts["callbacks"] is None:
                 return None
             arrays = {name: stored[name] for name in stored.files if name != "facts"}
         score = facts["best_score"]
@@ -116,19 +119,25 @@ def _storable(array: Any) -> Any:
     return array.astype(np.float32) if array.dtype.isbuiltin == 2 else array
 
 
-def _numpy(variable: Any) -> Any:
-    return keras.ops.convert_to_numpy(variable)
+def values_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
+    """Return the values of variables."""
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
-def restore_weights(model: Any, arrays: dict[str, Any]) -> None:
-    """Put the weights back."""
-    model.set_weights(_numbered(arrays, "weight"))
-
-
-def restore_optimizer(model: Any, arrays: dict[str, Any]) -> None:
-    """Put the optimiser's variables back; it must be built."""
-    for variable, value in zip(model.optimizer.variables, _numbered(arrays, "optimizer"), strict=True):
+def assign_values(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    """Give variables their values back."""
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def saved_weights(arrays: dict[str, Any]) -> list[Any]:
+    """Return the weights in a checkpoint."""
+    return _numbered(arrays, "weight")
+
+
+def saved_optimizer(arrays: dict[str, Any]) -> list[Any]:
+    """Return the optimiser's variables in a checkpoint."""
+    return _numbered(arrays, "optimizer")
 
 
 def _numbered(arrays: dict[str, Any], stem: str) -> list[Any]:

@@ -41,7 +41,14 @@ from transferkit.training.callbacks import (
     Recorder,
     number_columns,
 )
-from transferkit.training.checkpoint import Progress, load_progress, restore_optimizer, restore_weights, save_checkpoint
+from transferkit.training.checkpoint import (
+    Progress,
+    assign_values,
+    load_progress,
+    save_checkpoint,
+    saved_optimizer,
+    saved_weights,
+)
 from transferkit.training.class_weights import weights_of_classes
 from transferkit.training.compiled import lent, set_optimizer, snapshot, unchanged_on_error
 from transferkit.training.contract import Outcome, Predict
@@ -180,7 +187,8 @@ class GradientSteps:
         )
         self._validates = len(data.validation.labels) > 0
         self._progress = Progress()
-        self._best = BestWeights()
+        self._changing = _changing_weights(model, self._prefix, steps)
+        self._best = BestWeights(self._changing)
         self._phase_facts: list[Any] = []
         self._network: Network | None = None
         self._networks: dict[Phase, Network] = {}
@@ -235,7 +243,7 @@ class GradientSteps:
                     self._progress, arrays = found
                     self._best.epoch, self._best.score = self._progress.best_epoch, self._progress.best_score
                     self._best.weights = self._progress.best_weights
-                    restore_weights(model, arrays)
+                    assign_values(self._changing, saved_weights(arrays))
                 self._fit_phases(None if found is None else arrays)
             except DivergedError as error:
                 warn(
@@ -244,11 +252,9 @@ class GradientSteps:
                 )
                 if self._best.weights is None:
                     start()
-                else:
-                    model.set_weights(self._best.weights)
+                self._best.restore()
                 return self._outcome("diverged")
-            if self._best.weights is not None:
-                model.set_weights(self._best.weights)
+            self._best.restore()
         return self._outcome("completed")
 
     def interrupted(self) -> Outcome:
@@ -297,7 +303,7 @@ class GradientSteps:
         self._progress.history.append(cast("EpochRecord", row))
         self._progress.finished = first + 1
         if self._validates:
-            self._best.judge(first + 1, row["val_accuracy"], row["val_loss"], self.model)
+            self._best.judge(first + 1, row["val_accuracy"], row["val_loss"])
         if self._steps.verbose:
             bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in self._steps.phases))
             bar.on_epoch_end(first, row)
@@ -324,7 +330,7 @@ class GradientSteps:
                 model, steps_at_once=1 if steps.callbacks or chosen_backend().replicas(model) > 1 else _STEPS_AT_ONCE
             )
         if arrays is not None:
-            restore_optimizer(model, arrays)
+            assign_values(model.optimizer.variables, saved_optimizer(arrays))
         bar = ProgressBar(self.name, phase.name, sum(phase.epochs for phase in steps.phases))
         given = [*steps.callbacks, *_stopping(steps)]
         states = CallbackStates(
@@ -453,7 +459,9 @@ class GradientSteps:
         self._progress.best_epoch, self._progress.best_score = self._best.epoch, self._best.score
         self._progress.best_weights = self._best.weights
         if self._checkpoint is not None:
-            save_checkpoint(self._checkpoint, self.model, self._progress, key=self.identity.key)
+            save_checkpoint(
+                self._checkpoint, self._changing, self.model.optimizer, self._progress, key=self.identity.key
+            )
 
     def _describe_phase(self, phase: Phase) -> dict[str, Any]:
         rows = [row for row in self._progress.history if row["phase"] == phase.name]
@@ -591,6 +599,12 @@ def _lasting_prefix(model: Any, steps: Steps) -> Prefix | None:
         return find_prefix(model)
     except NoPrefixError:
         return None
+
+
+def _changing_weights(model: Any, prefix: Prefix | None, steps: Steps) -> list[Any]:
+    """Return the variables that training may change; a caller's callback may change any."""
+    frozen = set() if prefix is None or steps.callbacks else {id(variable) for variable in prefix.weights}
+    return [variable for variable in model.weights if id(variable) not in frozen]
 
 
 def _views(phase: Phase, prefix: Prefix | None, steps: Steps) -> int | None:
