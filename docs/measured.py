@@ -4,6 +4,8 @@ import csv
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +17,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from sphinx.util.docutils import SphinxDirective
 
+from transferkit.plots.accuracy import draw_accuracy
+from transferkit.plots.curves import draw_curves
 from transferkit.plots.efficiency import draw_label_efficiency
 from transferkit.plots.style import color_of, paper, plot_texts, quiet_frame, wrap
 from transferkit.report.figures import draw_svg
+from transferkit.runs.loading import load_runs
 from transferkit.translation import translator as package_texts
 
 DOCS = Path(__file__).parent
@@ -217,6 +222,20 @@ def draw_curve(figure: Any, say: Say) -> None:
     draw_label_efficiency(figure.add_subplot(), curve, list(points["arm"].unique()), package_texts(say.language))
 
 
+def draw_runs(figure: Any, say: Say, folder: str) -> None:
+    """Draw the test accuracies of saved runs, and below them how each network came there."""
+    runs = [replace(run, name=say(run.name)) for run in load_runs(DOCS / "results" / folder)]
+    words, names = package_texts(say.language), list(dict.fromkeys(run.name for run in runs))
+    above, below = figure.subplots(2, 1, height_ratios=[0.5 + 0.42 * len(names), 2.6])
+    draw_accuracy(above, runs, words, order="accuracy", names="above")
+    draw_curves(below, runs, "accuracy", words, legend="below")
+
+
+def draw_model_zoo(figure: Any, say: Say) -> None:
+    runs = [replace(run, name=say(run.name)) for run in load_runs(DOCS / "results" / "model_zoo")]
+    draw_accuracy(figure.add_subplot(), runs, package_texts(say.language), order="accuracy")
+
+
 # What draws each, its height in inches, and what somebody who cannot see it is told.
 PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "features": (draw_features, 4.0, "Bars: images per second of three engines at each image size"),
@@ -225,6 +244,9 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "partial_freezing": (draw_partial_freezing, 4.6, "Bars: milliseconds of a training step, three ways"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
+    "quick": (partial(draw_runs, folder="quick"), 5.6, "Dots and curves: four networks on 1,000 training images"),
+    "full": (partial(draw_runs, folder="full"), 6.0, "Dots and curves: five networks on 60,000 training images"),
+    "model_zoo": (draw_model_zoo, 5.0, "Dots: test accuracy of thirteen models on 60,000 training images"),
     "label_efficiency": (draw_curve, 3.9, "Curves: test accuracy over labels per class, three ways of training"),
     "coverage": (draw_coverage, 8.0, "Dots: how often a verdict was wrong, before and now, where 5% are allowed"),
 }
@@ -251,8 +273,8 @@ class Measured(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the drawing."""
         self.env.note_dependency(__file__)
-        for folder in ("benchmarks", "results/imbalanced", "results/label_efficiency"):
-            for file in (DOCS / folder).iterdir():
+        for pattern in ("benchmarks/*", "results/imbalanced/*", "results/label_efficiency/*", "results/*/*/run.json"):
+            for file in DOCS.glob(pattern):
                 self.env.note_dependency(str(file))
         svg = draw(self.arguments[0], self.config.language)
         return [nodes.raw("", f'<figure class="measured">{svg}</figure>', format="html", translatable=False)]
