@@ -233,7 +233,9 @@ def draw_runs(figure: Any, say: Say, folder: str) -> None:
 
 def draw_model_zoo(figure: Any, say: Say) -> None:
     runs = [replace(run, name=say(run.name)) for run in load_runs(DOCS / "results" / "model_zoo")]
-    draw_accuracy(figure.add_subplot(), runs, package_texts(say.language), order="accuracy")
+    ax = figure.add_subplot()
+    draw_accuracy(ax, runs, package_texts(say.language), order="accuracy")
+    ax.set_xlabel(wrap(ax.get_xlabel(), 44))
 
 
 # What draws each, its height in inches, and what somebody who cannot see it is told.

