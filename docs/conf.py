@@ -11,6 +11,7 @@ from typing import get_args
 import polib
 import typing_extensions
 from docutils import nodes
+from sphinx.locale import _
 
 import transferkit
 
@@ -138,6 +139,15 @@ def wrap_sentences(app, pagename, templatename, context, doctree):
     context["body"] = pattern.sub(wrap, context.get("body", ""))
 
 
+def add_colab(app, pagename, templatename, context, doctree):
+    """Put a button beneath the title of the pages whose notebooks lie in the repository."""
+    notebook = Path("examples", pagename).with_suffix(".ipynb")
+    if (Path(__file__).parents[1] / notebook).is_file():
+        address = f"{REPOSITORY.replace('https://github.com', 'https://colab.research.google.com/github')}/blob/main/{notebook.as_posix()}"
+        button = f'<p><a class="colab" href="{address}">{_("Open in Colab")}</a></p>'
+        context["body"] = context["body"].replace("</h1>", f"</h1>{button}", 1)
+
+
 def list_keys(app, what, name, record, options, lines):
     """Add the keys of a record and their types to what its docstring says."""
     if typing_extensions.is_typeddict(record):
@@ -152,4 +162,5 @@ def setup(app):
     app.connect("doctree-read", translate_thumbnails)
     app.connect("doctree-read", mark_columns)
     app.connect("html-page-context", wrap_sentences)
+    app.connect("html-page-context", add_colab)
     app.connect("autodoc-process-docstring", list_keys)

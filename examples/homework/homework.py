@@ -222,5 +222,10 @@ for run in runs:
 print(comparison.to_markdown(language="en"))
 
 # %%
+# In a notebook, this shows the same as GitHub will draw it:
+
+comparison
+
+# %%
 # A picture can be dragged into the comment as well: ``comparison.plot().savefig("comparison.png", dpi=150,
 # bbox_inches="tight")``.

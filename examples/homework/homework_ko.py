@@ -229,6 +229,11 @@ for run in runs:
 print(comparison.to_markdown(language="ko"))
 
 # %%
+# 노트북에서는 GitHub에 올렸을 때와 같은 모습을 미리 볼 수 있습니다.
+
+comparison
+
+# %%
 # 그림도 댓글에 끌어다 놓을 수 있습니다.
 # ``comparison.plot(language="ko").savefig("comparison.png", dpi=150,
 # bbox_inches="tight")`` 로 저장하십시오.
