@@ -25,6 +25,7 @@ OTHERS = {  # what is given to those that write elsewhere, or need photographs
     "own_photographs": (),
     "photograph_rates": (),
     "sharded_features": (),
+    "time_to_accuracy": (),
 }
 WITH_TORCH = ("features", "frozen_training")
 
