@@ -1,6 +1,6 @@
 """The assignment: a CNN and three MobileNets on Fashion-MNIST, and an honest comparison.
 
-    python examples/assignment.py           # 100 images of each class; 4 minutes on two cores
+    python examples/assignment.py           # 100 images of each class; 7 minutes on two cores
     python examples/assignment.py --full    # all 60,000 training images, recipes fixed beforehand; three hours on two cores
 
 Everything is saved under ``results/``; running it again finds finished runs and goes on where a killed one stopped.

@@ -23,7 +23,7 @@ folder = "../../docs/results/quick"
 # sphinx_gallery_end_ignore
 
 # %%
-# In your notebook the four trainings take about six minutes together on two processor cores, and less with a GPU.
+# In your notebook the four trainings take about seven minutes together on two processor cores, and less with a GPU.
 # This page shows the finished runs in ``docs/results/quick``, which the same calls made; that is why you read *finished
 # run found* below. Your numbers will differ a little: another machine rounds differently, and may get another file of
 # pretrained weights.
