@@ -72,6 +72,11 @@ def draw_bars(ax: Any, names: Sequence[str], values: Sequence[float], numbers: S
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlim(0, 1.22 * max(values))  # room for the number beside the longest bar
+    leave_bars(ax)
+
+
+def leave_bars(ax: Any) -> None:
+    """Leave out the axis and the frame of bars that have their numbers beside them."""
     ax.set_xticks([])
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
@@ -129,9 +134,7 @@ def draw_partial_freezing(figure: Any, say: Say) -> None:
     ax.set_yticks([4 * group + 1 for group in range(len(rows))], names)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.18 * max(values))
-    ax.set_xticks([])
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    leave_bars(ax)
     handles = [Patch(color=color, label=say(name).replace("`", "")) for name, color in ways.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
 

@@ -36,7 +36,8 @@ print(data)
 
 # Few images need small batches, or there would be too few steps; many leave time for shifts as well. What is not said is
 # what the library chooses for a pretrained network. Of at most eight settings for each network, validation images chose.
-recipe = {"label_smoothing": 0.1, "schedule": "cosine", "seed": 0, "folder": folder}
+kept = {"seed": 0, "folder": folder}
+recipe = {"label_smoothing": 0.1, "schedule": "cosine", **kept}
 if full:
     recipe["augment"] = ("flip", "shift")
     cnn_recipe = {"epochs": 30, **recipe}
@@ -44,9 +45,10 @@ if full:
     tuned_recipe = {"epochs": 7, **recipe}
     scratch_recipe = {"epochs": 8, "warmup_epochs": 0.5, **recipe}
 else:
-    recipe |= {"augment": "flip", "batch_size": 32, "tuning_trials": 8}
+    kept["tuning_trials"] = 8
+    recipe |= {"augment": "flip", "batch_size": 32, **kept}
     cnn_recipe = {"epochs": 60, **recipe}
-    frozen_recipe = {"seed": 0, "folder": folder, "tuning_trials": 8}
+    frozen_recipe = kept
     tuned_recipe = recipe
     scratch_recipe = {"epochs": 15, **recipe}
 

@@ -56,9 +56,8 @@ def test_every_plot_draws_and_shows_the_name(make_run, digits, name):
             figure = getattr(drawn, "figure", drawn).figure
             figure.canvas.draw()
             shown = [text for text in texts_of(drawn) if text.strip()]
-            lines = [
-                line.replace(r"\$", "$") for text in shown for line in text.splitlines()
-            ]  # drawn without the backslash
+            # Drawn without the backslash.
+            lines = [line.replace(r"\$", "$") for text in shown for line in text.splitlines()]
             assert max(map(columns_of, lines)) < 200
             assert all(text.count("$") == text.count(r"\$") for text in shown if name[:3] in text and "$" in name)
     assert time.monotonic() - begun < 60

@@ -120,8 +120,8 @@ def _storable(array: Any) -> Any:
 
 
 def values_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
-    """Return the values of variables."""
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+    """Return copies of the values of variables."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def assign_values(variables: Sequence[Any], values: Sequence[Any]) -> None:

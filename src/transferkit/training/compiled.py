@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-import numpy as np
 
 from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.freezing import restore_flags, trainable_flags
 from transferkit.models.keras_internals import forget_functions, given_to_compile
+from transferkit.training.checkpoint import assign_values, values_of
 
 
 def set_optimizer(model: Any, optimizer: Any) -> None:
@@ -41,12 +41,12 @@ def other_optimizer(model: Any, optimizer: Any, *, eagerly: bool) -> Iterator[No
 def snapshot(model: Any) -> Callable[[], None]:
     """Return a function that gives all variables of a model, and what trains, the values that they have now."""
     flags = trainable_flags(model)
-    held = [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable in model.variables]
+    variables = list(model.variables)
+    held = values_of(variables)
 
     def restore() -> None:
         restore_flags(model, flags)
-        for variable, value in held:
-            variable.assign(value)
+        assign_values(variables, held)
 
     return restore
 

@@ -23,6 +23,7 @@ from transferkit.models.program import model_program_digest
 from transferkit.runs.records import PartRecord, ProbeRecord
 from transferkit.runs.run import Run
 from transferkit.runs.storage import weights_digest
+from transferkit.training.checkpoint import values_of
 from transferkit.training.compiled import other_optimizer, snapshot
 from transferkit.training.estimators import NO_RECIPE
 from transferkit.training.network import Network
@@ -215,12 +216,12 @@ def probe_network(
         chosen_backend().fitting(model, part),
     ):
         set_random_states(model, seed, 0)
-        before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+        before = values_of(model.trainable_variables)
         try:
             if part is not model:
                 part.follow(model)
             logs = fit_plainly(model, part, _OneBatch(np.asarray(inputs), targets))
-            after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+            after = values_of(model.trainable_variables)
         finally:
             restore()
             model.reset_metrics()
