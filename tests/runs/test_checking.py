@@ -84,6 +84,7 @@ FULL = {
         "class_weight": {"0": 1.0, "1": 2.0},
         "early_stopping": 3,
         "average_weights": 0.99,
+        "matmul_precision": "bfloat16",
         "layer_decay": 0.8,
         "batchnorm_images": 1024,
         "loss": "SparseCategoricalCrossentropy",

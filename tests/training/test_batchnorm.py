@@ -1,13 +1,10 @@
-"""BatchNorm statistics belong to the final weights, and the fused kernel gives Keras's numbers."""
-
-from contextlib import nullcontext
+"""BatchNorm statistics belong to the final weights."""
 
 import keras
 import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.training.fused import fused_batchnorm
 
 
 def batchnorms(model):
@@ -41,22 +38,3 @@ def test_frozen_statistics_stay(transfer, digits):
     tk.train(model, digits, epochs=1, verbose=False)
     for layer, old in zip(batchnorms(model), before, strict=True):
         np.testing.assert_array_equal(layer.moving_mean, old)
-
-
-def test_fused_kernel_takes_the_same_step_as_keras(transfer, digits):
-    results = []
-    for fused in (False, True):
-        model = transfer(False)
-        model.compile(keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
-        with fused_batchnorm(model) if fused else nullcontext():
-            loss = model.train_on_batch(digits.train.images[:64], digits.train.labels[:64])
-        results.append([np.asarray(loss), *model.get_weights()])
-    for plain, fused in zip(*results, strict=True):
-        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
-
-
-def test_layers_are_plain_keras_layers_afterwards(transfer):
-    model = transfer(False)
-    with fused_batchnorm(model):
-        assert all("call" in vars(layer) for layer in batchnorms(model))
-    assert not any("call" in vars(layer) for layer in batchnorms(model))

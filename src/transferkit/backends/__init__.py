@@ -7,7 +7,7 @@ import functools
 import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from transferkit.errors import UnknownNameError
 from transferkit.progress import quietly
 
 BACKENDS = ("tensorflow", "jax", "torch")
+
+MatmulPrecision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 class Backend(Protocol):
@@ -76,6 +78,15 @@ class Backend(Protocol):
 
     def fused_batchnorm(self, layer: Any) -> Callable[..., Any] | None:
         """Return a faster ``call`` for a BatchNormalization in training, None where there is none."""
+
+    def convolution(self, layer: Any, matmul_precision: MatmulPrecision) -> Callable[..., Any] | None:
+        """Return a faster ``convolution_op`` for a Conv2D in training, None where there is none."""
+
+    def multiplying(self, precision: MatmulPrecision) -> AbstractContextManager[Any]:
+        """Return a context in which float32 matrices are multiplied in a precision, as far as this is the backend's setting."""
+
+    def prefers_bfloat16(self) -> bool:
+        """Whether `convolution` in bfloat16 is faster on this machine."""
 
     def fitting(self, model: Any, part: Any) -> AbstractContextManager[None]:
         """Return a context in which a part of a model, or all of it, is fitted while callbacks see the model."""

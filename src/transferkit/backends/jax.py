@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.backends import philox
+from transferkit.backends import MatmulPrecision, philox
 from transferkit.backends.tracing import (
     Traced,
     UnknownError,
@@ -115,6 +115,18 @@ def updating(network: Any) -> Callable[[Any], None]:
 
 def fused_batchnorm(layer: Any) -> None:
     """Return None: XLA fuses."""
+
+
+def convolution(layer: Any, matmul_precision: MatmulPrecision) -> None:
+    """Return None: XLA chooses."""
+
+
+def multiplying(precision: MatmulPrecision) -> AbstractContextManager[Any]:
+    return nullcontext() if precision == "float32" else jax.default_matmul_precision(precision)
+
+
+def prefers_bfloat16() -> bool:
+    return False
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from transferkit.backends import MatmulPrecision
 from transferkit.backends.tensorflow_program import Program
 from transferkit.progress import quietly
 
@@ -17,6 +19,7 @@ TRACES_GRAPHS = CONVERTS = True
 DRAWS = None
 STEPS_AT_ONCE = 1_000
 RUNS_EAGERLY = True
+_NARROW_CHANNELS = 32  # with fewer, converting takes as long as multiplying
 
 tf.config.list_physical_devices()  # drivers are looked for once, and complain: now, while `chosen_backend` keeps that away
 
@@ -112,6 +115,36 @@ def fused_batchnorm(layer: Any) -> Callable[..., Any]:
         return outputs
 
     return call
+
+
+def convolution(layer: Any, matmul_precision: MatmulPrecision) -> Callable[..., Any] | None:
+    pointwise = layer.kernel_size == layer.strides == (1, 1)
+    narrow = matmul_precision == "bfloat16" and layer.kernel.shape[2] >= _NARROW_CHANNELS
+    if accelerator() is not None or not (pointwise or narrow):
+        return None
+    plain = layer.convolution_op
+
+    def multiply(inputs: Any, kernel: Any) -> Any:
+        # One product for all pixels; at 2 x 2 pixels and 1,024 channels it is 2.5 times as fast as the convolution.
+        product = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), tf.reshape(kernel, kernel.shape[2:]))
+        return tf.reshape(product, tf.concat([tf.shape(inputs)[:-1], kernel.shape[3:]], axis=0))
+
+    def convolve(inputs: Any, kernel: Any) -> Any:
+        kernel, function = tf.convert_to_tensor(kernel), multiply if pointwise else plain
+        if not narrow:
+            return function(inputs, kernel)
+        return tf.cast(function(tf.cast(inputs, tf.bfloat16), tf.cast(kernel, tf.bfloat16)), tf.float32)
+
+    return convolve
+
+
+def multiplying(precision: MatmulPrecision) -> AbstractContextManager[Any]:  # noqa: ARG001 - `convolution` does it
+    return nullcontext()
+
+
+def prefers_bfloat16() -> bool:
+    flags = Path("/proc/cpuinfo")
+    return accelerator() is None and flags.is_file() and "amx_bf16" in flags.read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from keras.src.backend.torch import random
 from numpy.typing import NDArray
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from transferkit.backends import philox
+from transferkit.backends import MatmulPrecision, philox
 from transferkit.backends.tracing import (
     Traced,
     UnknownError,
@@ -91,6 +91,25 @@ def updating(network: Any) -> Callable[[Any], None]:
 
 def fused_batchnorm(layer: Any) -> None:
     """Return None: Keras's own is used."""
+
+
+def convolution(layer: Any, matmul_precision: MatmulPrecision) -> None:
+    """Return None: Keras's own is used."""
+
+
+@contextmanager
+def multiplying(precision: MatmulPrecision) -> Iterator[None]:
+    own = torch.get_float32_matmul_precision()
+    if precision == "bfloat16":
+        torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(own)
+
+
+def prefers_bfloat16() -> bool:
+    return False
 
 
 @contextmanager

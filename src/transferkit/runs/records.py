@@ -108,6 +108,7 @@ class Recipe(TypedDict, total=False):
     class_weight: ReadOnly[str | dict[str, float]]
     early_stopping: ReadOnly[int]
     average_weights: ReadOnly[float]
+    matmul_precision: ReadOnly[str]
     layer_decay: ReadOnly[float]
     batchnorm_images: ReadOnly[int | None]
     loss: ReadOnly[str]

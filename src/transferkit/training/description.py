@@ -45,6 +45,8 @@ def describe_recipe(model: Any, steps: Steps, views: Mapping[Phase, int | None],
         recipe = {**recipe, "early_stopping": steps.early_stopping}
     if steps.average_weights is not None:
         recipe = {**recipe, "average_weights": float(steps.average_weights)}
+    if steps.matmul_precision != "float32":
+        recipe = {**recipe, "matmul_precision": steps.matmul_precision}
     if isinstance(final, BodyPhase) and final.layer_decay is not None:
         recipe = {**recipe, "layer_decay": final.layer_decay}
     if isinstance(steps.phases[0], ExactHeadPhase):

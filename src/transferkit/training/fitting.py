@@ -83,6 +83,11 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     average_weights : float, optional
         Validate, and end with, a moving average of the weights with this momentum (Polyak & Juditsky 1992): 0.99 averages over about
         100 steps. Keras's ``use_ema``.
+    matmul_precision : {"float32", "bfloat16", "auto"}, default "float32"
+        What convolutions round their factors and results to; sums, weights, everything else, and the test's
+        prediction stay in float32. ``"bfloat16"`` (8 bits; Kalamkar et al. 2019, doi:10.48550/arXiv.1905.12322) takes a third of the
+        time on a CPU with AMX, and more on one without; ``"auto"`` is that where the processor has AMX. On JAX and PyTorch it is their
+        own setting of that name, and ``"auto"`` is ``"float32"``. The run records it if it is not ``"float32"``.
     head : {"gradient", "logistic"}, default "gradient"
         ``"logistic"``: not steps of an optimiser, but the exact optimum of the softmax layer on a frozen backbone, by
         L-BFGS (scikit-learn), with the L2 penalty that has the best validation log-loss; the history then has one row for
@@ -195,7 +200,7 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
     augment : str or iterable of str, default "auto"
         See `train`. ``"auto"`` is ``"centred"``, small shifts, rotations and zooms, with ``epochs="auto"``, and nothing otherwise.
         Pass None for none at all. The head phase, which runs on kept features, leaves ``"mixup"`` and ``"cutmix"`` out.
-    label_smoothing, class_weight, early_stopping, average_weights
+    label_smoothing, class_weight, early_stopping, average_weights, matmul_precision
         See `train`.
     head : {"logistic", "gradient"}, optional
         How the head learns: exactly, as in `fit_head`, or in steps. Exactly if None, ``epochs="auto"``, there are fewer than

@@ -18,8 +18,8 @@ from transferkit.models.compiling import fresh_optimizer
 from transferkit.models.keras_internals import forget_functions, inner_optimizer
 from transferkit.training.batches import Batches
 from transferkit.training.compiled import set_optimizer, snapshot
-from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import set_random_states
+from transferkit.training.kernels import fast_kernels
 from transferkit.training.losses import wants_one_hot
 from transferkit.training.network import Engine, choose_network
 from transferkit.training.record import check_data
@@ -179,7 +179,7 @@ def find_learning_rate(
         cache=network.cache,
     )
     rates = np.geomspace(low, high, count)
-    with _borrowed(model, low) as optimizer, fused_batchnorm(model):
+    with _borrowed(model, low) as optimizer, fast_kernels(model):
         set_random_states(model, seed, 0)
         if network.model is not model:
             network.model.follow(model)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from typing_extensions import TypedDict
 
-from transferkit.backends import chosen_backend
+from transferkit.backends import MatmulPrecision, chosen_backend
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.features.engine import check_engine
@@ -71,6 +71,7 @@ class StepOptions(FittingOptions, total=False):
     label_smoothing: float
     early_stopping: int | None
     average_weights: float | None
+    matmul_precision: MatmulPrecision | Literal["auto"]
     engine: Engine
     callbacks: Any
     schedule: Schedule
@@ -266,6 +267,7 @@ class Steps(Fitting):
     label_smoothing: float = 0.0
     early_stopping: int | None = None
     average_weights: float | None = None
+    matmul_precision: MatmulPrecision | Literal["auto"] = "float32"
     engine: Engine = "auto"
     callbacks: Any = ()
     _usual_warmup: ClassVar[float] = 0.0
@@ -284,6 +286,10 @@ class Steps(Fitting):
         if self.learning_rate is not None and not self._is_left("learning_rate"):
             self._set(learning_rate=check_learning_rate("learning_rate", self.learning_rate))
         check_engine(self.engine, Engine)
+        if self.matmul_precision == "auto":
+            self._set(matmul_precision="bfloat16" if chosen_backend().prefers_bfloat16() else "float32")
+        if self.matmul_precision not in get_args(MatmulPrecision):
+            raise UnknownNameError("matmul_precision", self.matmul_precision, (*get_args(MatmulPrecision), "auto"))
         if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise InvalidInputError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing!r}.")
         if self.early_stopping is not None:
@@ -486,7 +492,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
 
 
 _ORDER = ("head_epochs", "epochs", "unfreeze_from", "unfreeze_last", "layer_decay", "batch_norm", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
-          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "engine", "callbacks", "folder", "save_as",
+          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "matmul_precision", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from transferkit.backends import chosen_backend
+from transferkit.backends import MatmulPrecision, chosen_backend
 from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, first_time, warn
@@ -54,9 +54,9 @@ from transferkit.training.compiled import lent, set_optimizer, snapshot, unchang
 from transferkit.training.contract import Outcome, Predict
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.evaluation import Predictor, check_network
-from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
+from transferkit.training.kernels import fast_kernels
 from transferkit.training.logistic import count_trials, fit_softmax, softmax_layer
 from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
 from transferkit.training.memory import fit_into_memory
@@ -212,7 +212,7 @@ class GradientSteps:
         phase.prepare(self.model)
         try:
             network = self._network_of(phase) if about_to_fit and as_they_are else None
-            with fused_batchnorm(self.model):
+            with fast_kernels(self.model):
                 return probe_network(
                     self.model, self.data, seed=self._steps.seed, one_hot=self._one_hot, network=network
                 )
@@ -354,7 +354,11 @@ class GradientSteps:
         ]
         self._note_preparation(phase, network, time.perf_counter() - start)
         try:
-            with fused_batchnorm(model), phase.pace(model), chosen_backend().fitting(model, network.model):
+            with (
+                fast_kernels(model, cast("MatmulPrecision", steps.matmul_precision)),
+                phase.pace(model),
+                chosen_backend().fitting(model, network.model),
+            ):
                 fit_of(network.model)(
                     batches,
                     epochs=last,

@@ -25,9 +25,9 @@ from transferkit.runs.run import Run
 from transferkit.training.augmentation import check_augmentations
 from transferkit.training.batchnorm import STATISTICS_IMAGES
 from transferkit.training.contract import Outcome, Training
-from transferkit.training.fused import fused_batchnorm
 from transferkit.training.identity import identify_network
 from transferkit.training.keeping import keep, say
+from transferkit.training.kernels import fast_kernels
 from transferkit.training.logistic_head import LogisticHead
 from transferkit.training.options import (
     FineTuneRecipe,
@@ -391,7 +391,7 @@ class Tuning:
         recipe.phases[-1].prepare(model)
         batch = np.asarray(train.images[:size_of_batch]), train.labels[:size_of_batch]
         seconds = []
-        with fused_batchnorm(model):
+        with fast_kernels(model):
             for _ in range(1 + _TIMED_STEPS):
                 start = time.perf_counter()
                 model.train_on_batch(*batch)

@@ -1,0 +1,70 @@
+"""The backend's faster kernels while a model trains, where it has some.
+
+Keras 3 composes BatchNorm of elementary operations, each of which passes over the feature maps again, and in TensorFlow on a CPU
+convolutions of 1x1 on small maps are much slower than the matrix products that they are. The kernels lent here give the same
+numbers to rounding; with ``matmul_precision="bfloat16"`` those of products rounded to 8 bits. See ``benchmarks/``.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from transferkit.backends import MatmulPrecision, chosen_backend
+from transferkit.models.freezing import leaves
+
+
+@contextmanager
+def fast_kernels(model: Any, matmul_precision: MatmulPrecision = "float32") -> Iterator[None]:
+    """Let the model's layers use the backend's faster kernels, and be plain Keras layers again afterwards.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built.
+    matmul_precision : {"float32", "bfloat16"}, default "float32"
+        What convolutions round their factors and results to.
+    """
+    backend = chosen_backend()
+    lent: list[tuple[Any, str, Callable[..., Any] | None]] = [
+        *((layer, "call", backend.fused_batchnorm(layer)) for layer in leaves(model) if _is_batchnorm(layer)),
+        *(
+            (layer, "convolution_op", backend.convolution(layer, matmul_precision))
+            for layer in leaves(model)
+            if _is_convolution(layer)
+        ),
+    ]
+    lent = [(layer, name, kernel) for layer, name, kernel in lent if kernel is not None]
+    for layer, name, kernel in lent:
+        object.__setattr__(
+            layer, name, kernel
+        )  # not a subclass: model, summary and file must stay those of plain Keras
+    try:
+        with backend.multiplying(matmul_precision):
+            yield
+    finally:
+        for layer, name, _ in lent:
+            object.__delattr__(layer, name)
+
+
+def _is_batchnorm(layer: Any) -> bool:
+    return (
+        type(layer) is keras.layers.BatchNormalization
+        and layer.built
+        and layer.input_spec.ndim == 4
+        and layer.axis in (-1, 3)
+        and layer.compute_dtype == "float32"
+        and not layer.synchronized
+        and not layer.renorm
+    )
+
+
+def _is_convolution(layer: Any) -> bool:
+    return (
+        type(layer) is keras.layers.Conv2D
+        and layer.built
+        and layer.data_format == "channels_last"
+        and layer.groups == 1
+        and layer.compute_dtype == "float32"
+    )
