@@ -124,6 +124,14 @@ class Results:
         _replace(self._file.with_suffix(".csv"), stream.getvalue())
 
 
+def kept_rows(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of results that a machine like this one wrote, with the same versions."""
+    if not file.is_file():
+        return []
+    record = json.loads(file.read_text(encoding="utf-8"))
+    return record["rows"] if (record["machine"], record["versions"]) == (processor(), versions()) else []
+
+
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 

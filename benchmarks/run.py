@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FULL = (
     "importing", "comparing", "verification", "fixed_costs", "features", "partial_freezing", "frozen_training", "memory",
+    "time_to_accuracy",
 )  # fmt: skip
 OTHERS = {  # what is given to those that write elsewhere, or need photographs
     "accelerator": (),
@@ -25,9 +26,8 @@ OTHERS = {  # what is given to those that write elsewhere, or need photographs
     "own_photographs": (),
     "photograph_rates": (),
     "sharded_features": (),
-    "time_to_accuracy": (),
 }
-WITH_TORCH = ("features", "frozen_training")
+WITH_TORCH = ("features", "frozen_training", "time_to_accuracy")
 
 
 def main() -> None:

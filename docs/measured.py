@@ -139,6 +139,22 @@ def draw_partial_freezing(figure: Any, say: Say) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
 
 
+def draw_time_to_accuracy(figure: Any, say: Say) -> None:
+    """Draw the validation accuracy of each way over its minutes."""
+    ways: dict[str, list[tuple[float, float]]] = {}
+    for row in read_rows("time_to_accuracy_curves"):
+        ways.setdefault(row["way"], []).append((row["minutes"], row["validation accuracy"]))
+    ax = figure.add_subplot()
+    for place, (way, points) in enumerate(ways.items()):
+        ax.plot(*zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=say(way).replace("`", ""))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+    ax.set_xlim(left=0)
+    ax.set_xlabel(say("Minutes from raw files"))
+    ax.set_ylabel(say("Validation accuracy"))
+    quiet_frame(ax)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+
+
 def draw_seeds(ax: Any, groups: Mapping[str, Sequence[float]], colors: Sequence[str], label: str) -> None:
     """Draw a dot a seed, and the mean, written beside it, as a line through them."""
     for place, ((_, values), color) in enumerate(zip(groups.items(), colors, strict=True)):
@@ -247,6 +263,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "frozen_training": (draw_frozen_training, 3.2, "Bars: seconds of a training on frozen layers, five ways"),
     "fixed_costs": (draw_fixed_costs, 3.0, "Stacked bars: where the seconds of a training go"),
     "partial_freezing": (draw_partial_freezing, 4.6, "Bars: milliseconds of a training step, three ways"),
+    "time_to_accuracy": (draw_time_to_accuracy, 3.9, "Curves: validation accuracy over minutes, ours and its peers"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
     "quick": (partial(draw_runs, folder="quick"), 5.6, "Dots and curves: four networks on 1,000 training images"),

@@ -73,11 +73,12 @@ def _numpy(tensor: Any) -> NDArray[np.float32]:
 
 
 def convert(function: Callable[[Any], Any], variables: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> bytes:
-    traced = tf.function(function, input_signature=[tf.TensorSpec(shape, dtype)])
+    traced = tf.function(function, input_signature=[tf.TensorSpec(shape, dtype)], autograph=False)
     owner = tf.Module()  # without an owner of the variables the converter loses their values
     owner.variables_of_function = [variable.value for variable in variables]
     with quietly():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.get_concrete_function()], owner)
+        converter.experimental_lower_to_saved_model = False  # writing and reading one is half of the time
         return bytes(converter.convert())
 
 
