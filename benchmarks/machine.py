@@ -124,8 +124,9 @@ class Results:
         _replace(self._file.with_suffix(".csv"), stream.getvalue())
 
 
-def kept_rows(file: Path) -> list[dict[str, Any]]:
+def kept_rows(options: argparse.Namespace, name: str) -> list[dict[str, Any]]:
     """Return the rows of a file of results that a machine like this one wrote, with the same versions."""
+    file = options.output / f"{name}.json"
     if not file.is_file():
         return []
     record = json.loads(file.read_text(encoding="utf-8"))

@@ -172,11 +172,11 @@ def fine_tune(given: dict[str, np.ndarray]) -> dict[str, Any]:
     schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, rates, [steps // 2])
     mixed, smoothing = torch.autocast("cpu", torch.bfloat16), float(given["label_smoothing"])
 
-    def accuracy(split: str) -> float | None:
+    def accuracy(split: str) -> float:
         batches = pixels(given[f"{split}_images"]).split(256)
         with torch.inference_mode():
             found = [head(network(weights, batch, size)).argmax(dim=1) for batch in batches]
-        return float((torch.cat(found).numpy() == given[f"{split}_labels"]).mean()) if len(batches[0]) else None
+        return float((torch.cat(found).numpy() == given[f"{split}_labels"]).mean())
 
     seconds, found = [], []
     for _ in range(epochs):
