@@ -1,8 +1,9 @@
-"""A training step of MobileNet with its first layers frozen: Keras's own fit, all layers computed, and kept feature maps.
+"""A training step of MobileNet, with none or the first of its layers frozen: Keras's own fit, all layers computed, kept feature maps, and
+the latter with convolutions in bfloat16.
 
-    python benchmarks/partial_freezing.py [--quick] [--freeze conv_pw_5_relu conv_pw_7_relu] [--sizes 64 96] [--images 1280] [--rounds 4]
+    python benchmarks/partial_freezing.py [--quick] [--freeze nothing conv_dw_6_relu] [--sizes 64 96] [--batch-size 64] [--rounds 4]
 
-The three train in turn, round by round, since the speed of a machine varies; the first epoch of each is not counted. A step is what lies
+They train in turn, round by round, since the speed of a machine varies; the first epoch of each is not counted. A step is what lies
 between Keras's callbacks for the begin and the end of a batch; the table has medians. With the same batches, order and seed, the weights
 that are trained on kept feature maps are compared with those of `engine="plain"`, which computes the frozen layers in every step.
 """
@@ -17,7 +18,7 @@ import numpy as np
 
 import transferkit as tk
 
-EPOCHS, BATCH = 2, 64
+EPOCHS = 2
 
 
 class Clock(keras.callbacks.Callback):
@@ -39,7 +40,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def build(freeze: str, size: int) -> keras.Model:
-    model = tk.build_transfer_model("mobilenet", image_size=size, freeze=freeze)
+    model = tk.build_transfer_model("mobilenet", image_size=size, freeze=freeze != "nothing" and freeze)
     # AdamW divides small gradients by their own size, so that differences of rounding grow in deep layers; SGD does not.
     model.compile(keras.optimizers.SGD(0.001), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -47,41 +48,47 @@ def build(freeze: str, size: int) -> keras.Model:
 
 def fit(freeze: str, size: int) -> list[float]:
     clock = Clock()
-    build(freeze, size).fit(*data.train, batch_size=BATCH, epochs=EPOCHS, callbacks=[clock], verbose=0)
+    build(freeze, size).fit(*data.train, batch_size=arguments.batch_size, epochs=EPOCHS, callbacks=[clock], verbose=0)
     return clock.steps
 
 
-def train(engine: str, freeze: str, size: int) -> tuple[list[float], np.ndarray]:
+def train(freeze: str, size: int, **options: str) -> tuple[list[float], np.ndarray]:
     model, clock = build(freeze, size), Clock()
-    tk.train(model, data, epochs=EPOCHS, batch_size=BATCH, engine=engine, callbacks=[clock], verbose=False)
+    tk.train(model, data, epochs=EPOCHS, batch_size=arguments.batch_size, callbacks=[clock], verbose=False, **options)
     return clock.steps, np.concatenate([np.ravel(array) for array in model.trainable_variables[-2:]])
 
 
 parser = argparse.ArgumentParser(description="Steps with some layers frozen, side by side")
-parser.add_argument("--freeze", nargs="+", default=["conv_pw_5_relu", "conv_pw_7_relu"], help="up to which layer")
+parser.add_argument(
+    "--freeze", nargs="+", default=["nothing", "conv_pw_5_relu", "conv_dw_6_relu"], help="up to which layer"
+)
 parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96])
 parser.add_argument("--images", type=int, default=1_280)
+parser.add_argument("--batch-size", type=int, default=64)
 parser.add_argument("--rounds", type=int, default=4)
 arguments = machine.parse(parser, freeze=["conv_pw_12_relu"], sizes=[64], images=64, rounds=1)
 
 machine.use_empty_home()
 data = machine.fashion_mnist(train=arguments.images, validation=64, test=100 if arguments.quick else 1_000)
-columns = {"frozen up to": "{}", "px": "{}", "Keras `fit`": "{:.0f}", '`engine="plain"`': "{:.0f}"}
-columns |= {"kept feature maps": "{:.0f}", "times faster than `fit`": "{:.2f}"}
+ways = ("Keras `fit`", '`engine="plain"`', "kept feature maps", "kept, `bfloat16`")
+columns = {"frozen up to": "{}", "px": "{}", **dict.fromkeys(ways, "{:.0f}")}
+columns |= {"times faster than `fit`": "{:.2f}", "with `bfloat16`": "{:.2f}"}
 columns |= {"largest difference of the softmax layer": "{:.0e}"}
 results = machine.Results("partial_freezing", columns, arguments)
 for freeze in arguments.freeze:
     for size in arguments.sizes:
-        theirs, plain, kept = [], [], []
+        theirs, plain, kept, rounded = [], [], [], []
         if not arguments.quick:
-            train("auto", freeze, size)  # converts the frozen part and computes its feature maps
+            train(freeze, size)  # converts the frozen part and computes its feature maps
         for _ in range(arguments.rounds):
             theirs += fit(freeze, size)
-            steps, expected = train("plain", freeze, size)
+            steps, expected = train(freeze, size, engine="plain")
             plain += steps
-            steps, weights = train("auto", freeze, size)
+            steps, weights = train(freeze, size)
             kept += steps
-        medians = [median(steps) for steps in (theirs, plain, kept)]
+            steps, _ = train(freeze, size, matmul_precision="bfloat16")
+            rounded += steps
+        medians = [median(steps) for steps in (theirs, plain, kept, rounded)]
         difference = machine.largest_difference(weights, expected)
-        results.add(freeze, size, *medians, medians[0] / medians[2], difference)
-        results.check(f"the softmax layer of the last two, {freeze}, {size} px", difference, 2e-3)
+        results.add(freeze, size, *medians, medians[0] / medians[2], medians[0] / medians[3], difference)
+        results.check(f"the softmax layer of the second and the third, {freeze}, {size} px", difference, 2e-3)

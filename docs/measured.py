@@ -124,19 +124,20 @@ def draw_fixed_costs(figure: Any, say: Say) -> None:
 
 def draw_partial_freezing(figure: Any, say: Say) -> None:
     rows = read_rows("partial_freezing")
-    ways = {"Keras `fit`": KERAS, '`engine="plain"`': OTHER, "kept feature maps": OURS}
+    ways = {"Keras `fit`": KERAS, '`engine="plain"`': OTHER, "kept feature maps": OURS, "kept, `bfloat16`": color_of(2)}
     ax = figure.add_subplot()
-    places = [4 * group + way for group in range(len(rows)) for way in range(len(ways))]
+    places = [5 * group + way for group in range(len(rows)) for way in range(len(ways))]
     values = [row[way] for row in rows for way in ways]
     bars = ax.barh(places, values, color=[*ways.values()] * len(rows), height=0.84)
     ax.bar_label(bars, [say("{value:,} ms", value=value) for value in values], padding=4, fontsize="small")
-    names = [f"{row['frozen up to']},\n{row['px']} px" for row in rows]
-    ax.set_yticks([4 * group + 1 for group in range(len(rows))], names)
+    frozen = [say("nothing frozen") if row["frozen up to"] == "nothing" else row["frozen up to"] for row in rows]
+    names = [f"{name},\n{row['px']} px" for name, row in zip(frozen, rows, strict=True)]
+    ax.set_yticks([5 * group + 1.5 for group in range(len(rows))], names)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.18 * max(values))
     leave_bars(ax)
     handles = [Patch(color=color, label=say(name).replace("`", "")) for name, color in ways.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
 
 
 def draw_time_to_accuracy(figure: Any, say: Say) -> None:
@@ -146,7 +147,9 @@ def draw_time_to_accuracy(figure: Any, say: Say) -> None:
         ways.setdefault(row["way"], []).append((row["minutes"], row["validation accuracy"]))
     ax = figure.add_subplot()
     for place, (way, points) in enumerate(ways.items()):
-        ax.plot(*zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=say(way).replace("`", ""))
+        ax.plot(
+            *zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=say(way).replace("`", "")
+        )
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.set_xlim(left=0)
     ax.set_xlabel(say("Minutes from raw files"))
@@ -262,7 +265,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "features": (draw_features, 4.0, "Bars: images per second of three engines at each image size"),
     "frozen_training": (draw_frozen_training, 3.2, "Bars: seconds of a training on frozen layers, five ways"),
     "fixed_costs": (draw_fixed_costs, 3.0, "Stacked bars: where the seconds of a training go"),
-    "partial_freezing": (draw_partial_freezing, 4.6, "Bars: milliseconds of a training step, three ways"),
+    "partial_freezing": (draw_partial_freezing, 7.0, "Bars: milliseconds of a training step, four ways"),
     "time_to_accuracy": (draw_time_to_accuracy, 3.9, "Curves: validation accuracy over minutes, ours and its peers"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
