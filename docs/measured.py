@@ -265,7 +265,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "features": (draw_features, 4.0, "Bars: images per second of three engines at each image size"),
     "frozen_training": (draw_frozen_training, 3.2, "Bars: seconds of a training on frozen layers, five ways"),
     "fixed_costs": (draw_fixed_costs, 3.0, "Stacked bars: where the seconds of a training go"),
-    "partial_freezing": (draw_partial_freezing, 7.0, "Bars: milliseconds of a training step, four ways"),
+    "partial_freezing": (draw_partial_freezing, 3.6, "Bars: milliseconds of a training step, four ways"),
     "time_to_accuracy": (draw_time_to_accuracy, 3.9, "Curves: validation accuracy over minutes, ours and its peers"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
