@@ -129,7 +129,7 @@ def draw_partial_freezing(figure: Any, say: Say) -> None:
     places = [5 * group + way for group in range(len(rows)) for way in range(len(ways))]
     values = [row[way] for row in rows for way in ways]
     bars = ax.barh(places, values, color=[*ways.values()] * len(rows), height=0.84)
-    ax.bar_label(bars, [say("{value:,} ms", value=value) for value in values], padding=4, fontsize="small")
+    ax.bar_label(bars, [say("{value:,} ms", value=round(value)) for value in values], padding=4, fontsize="small")
     frozen = [say("nothing frozen") if row["frozen up to"] == "nothing" else row["frozen up to"] for row in rows]
     names = [f"{name},\n{row['px']} px" for name, row in zip(frozen, rows, strict=True)]
     ax.set_yticks([5 * group + 1.5 for group in range(len(rows))], names)
@@ -146,7 +146,7 @@ def draw_time_to_accuracy(figure: Any, say: Say) -> None:
     for row in read_rows("time_to_accuracy_curves"):
         ways.setdefault(row["way"], []).append((row["minutes"], row["validation accuracy"]))
     ax = figure.add_subplot()
-    for place, (way, points) in enumerate(ways.items()):
+    for place, (way, points) in enumerate(sorted(ways.items(), key=lambda item: item[1][-1])):
         ax.plot(
             *zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=say(way).replace("`", "")
         )

@@ -492,7 +492,7 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
 
 
 _ORDER = ("head_epochs", "epochs", "unfreeze_from", "unfreeze_last", "layer_decay", "batch_norm", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
-          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "head", "matmul_precision", "engine", "callbacks", "folder", "save_as",
+          "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "matmul_precision", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
 
 
