@@ -19,7 +19,7 @@ TRACES_GRAPHS = CONVERTS = True
 DRAWS = None
 STEPS_AT_ONCE = 1_000
 RUNS_EAGERLY = True
-_NARROW_CHANNELS = 32  # with fewer, converting takes as long as multiplying
+_FEWEST_CHANNELS = 32  # with fewer, converting takes as long as multiplying
 
 tf.config.list_physical_devices()  # drivers are looked for once, and complain: now, while `chosen_backend` keeps that away
 
@@ -119,7 +119,7 @@ def fused_batchnorm(layer: Any) -> Callable[..., Any]:
 
 
 def convolution(layer: Any, matmul_precision: MatmulPrecision) -> Callable[..., Any] | None:
-    if accelerator() is not None or matmul_precision == "float32" or layer.kernel.shape[2] < _NARROW_CHANNELS:
+    if accelerator() is not None or matmul_precision == "float32" or layer.kernel.shape[2] < _FEWEST_CHANNELS:
         return None
     pointwise, plain = layer.kernel_size == layer.strides == (1, 1), layer.convolution_op
 

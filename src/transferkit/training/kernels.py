@@ -27,24 +27,22 @@ def fast_kernels(model: Any, matmul_precision: MatmulPrecision = "float32") -> I
         What convolutions round their factors and results to.
     """
     backend = chosen_backend()
-    lent: list[tuple[Any, str, Callable[..., Any] | None]] = [
-        *((layer, "call", backend.fused_batchnorm(layer)) for layer in leaves(model) if _is_batchnorm(layer)),
-        *(
-            (layer, "convolution_op", backend.convolution(layer, matmul_precision))
-            for layer in leaves(model)
-            if _is_convolution(layer)
-        ),
-    ]
-    lent = [(layer, name, kernel) for layer, name, kernel in lent if kernel is not None]
-    for layer, name, kernel in lent:
-        object.__setattr__(
-            layer, name, kernel
-        )  # not a subclass: model, summary and file must stay those of plain Keras
+    lent: list[tuple[Any, str]] = []
+    for layer in leaves(model):
+        kernel: Callable[..., Any] | None = None
+        if _is_batchnorm(layer):
+            name, kernel = "call", backend.fused_batchnorm(layer)
+        elif _is_convolution(layer):
+            name, kernel = "convolution_op", backend.convolution(layer, matmul_precision)
+        if kernel is not None:
+            # Not a subclass: the model, its summary and its file must stay those of plain Keras.
+            object.__setattr__(layer, name, kernel)
+            lent.append((layer, name))
     try:
         with backend.multiplying(matmul_precision):
             yield
     finally:
-        for layer, name, _ in lent:
+        for layer, name in lent:
             object.__delattr__(layer, name)
 
 
