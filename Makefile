@@ -3,22 +3,23 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
+SPHINX = $(VENV)/bin/sphinx-build -W --keep-going --jobs 2 $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
 .PHONY: assignment assignment-full test test-slow test-backends test-clusters notebooks benchmarks lint wheel docs translations clean
 
 assignment: $(VENV)/.data
-	$(RUN) examples/assignment.py
+	$(RUN) examples/assignment.py $(OPTIONS)
 
 assignment-full: $(VENV)/.data
 	$(RUN) examples/assignment.py --full
 
-# Without tests/backends, which make test-backends runs on each backend.
+# Without tests/backends, which make test-backends runs on each backend, and without what trains for long, which make test-slow runs.
+IN_PARALLEL = --ignore tests/backends --numprocesses auto --maxprocesses 4 --dist loadscope
 test: $(VENV)/.data
-	$(RUN) -m pytest -m "not slow and not clusters" --ignore tests/backends --numprocesses auto --maxprocesses 4 --dist loadscope
+	$(RUN) -m pytest -m "not slow and not clusters" $(IN_PARALLEL)
 
 test-slow: $(VENV)/.data
-	$(RUN) -m pytest -m "not clusters"
+	$(RUN) -m pytest -m "slow and not clusters" $(IN_PARALLEL)
 
 # What a reader sees: the homework, a page of the course, plots and trainings in fresh kernels; trainings on a terminal and in a pipe.
 notebooks: $(VENV)/.data
@@ -55,7 +56,7 @@ wheel:
 
 # EXECUTE=no builds the pages without running their code.
 docs: $(VENV)/.data
-	$(if $(filter no,$(EXECUTE)),,$(RUN) -m pytest docs README.md)
+	$(if $(filter no,$(EXECUTE)),,$(RUN) -m pytest --numprocesses 2 --dist loadscope docs README.md)
 	$(SPHINX) -b html docs docs/_build/html/en
 	$(SPHINX) -b gettext -q docs docs/_build/gettext
 	$(RUN) tools/translations.py check --pages

@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FULL = (
     "importing", "comparing", "verification", "fixed_costs", "features", "partial_freezing", "frozen_training", "memory",
-    "time_to_accuracy",
+    "time_to_accuracy", "commands",
 )  # fmt: skip
 OTHERS = {  # what is given to those that write elsewhere, or need photographs
     "accelerator": (),

@@ -20,6 +20,7 @@ NAMES = [
 TINY = {"preprocessing": "tf", "input_shape": (16, 16, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_backbone_keeps_the_contract(name, rng):
     info = backbone_info(name)
@@ -66,6 +67,7 @@ def test_failed_build_restores_global_state(tmp_path):
     assert random.getstate() == state
 
 
+@pytest.mark.slow
 def test_model_from_scratch_trains_its_statistics_and_a_frozen_one_does_not(network, images, labels):
     for pretrained, moves in ((False, True), (True, False)):
         model = build_transfer_model(network, pretrained, **TINY)
@@ -266,6 +268,7 @@ def test_bad_argument_is_named(options, message):
 # The user's own Keras code works unchanged
 
 
+@pytest.mark.slow
 def test_fit_evaluate_callbacks_and_summary_work_as_on_any_keras_model(network, images, labels, tmp_path, capsys):
     import tensorflow as tf
 
@@ -363,6 +366,7 @@ NESTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nest", NESTINGS.values(), ids=NESTINGS)
 def test_own_backbone_may_be_nested_in_any_way(nest, rng):
     inputs = keras.Input((8, 8, 3))
