@@ -14,7 +14,8 @@ assignment-full: $(VENV)/.data
 	$(RUN) examples/assignment.py --full
 
 # Without tests/backends, which make test-backends runs on each backend, and without what trains for long, which make test-slow runs.
-IN_PARALLEL = --ignore tests/backends --numprocesses auto --maxprocesses 4 --dist loadscope
+WORKERS ?= auto
+IN_PARALLEL = --ignore tests/backends --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope
 test: $(VENV)/.data
 	$(RUN) -m pytest -m "not slow and not clusters" $(IN_PARALLEL)
 

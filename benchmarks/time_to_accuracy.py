@@ -29,6 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "upper blocks, 64 px": {"image_size": 64, "epochs": 4, **UPPER},
     "upper blocks, 96 px": {"image_size": 96, "epochs": 3, **UPPER},
     "upper blocks, 128 px": {"image_size": 128, "epochs": 6, **UPPER},
+    "all layers, 64 px": {**ALL, **OURS},
     "Keras `fit`": ALL,
     "PyTorch": {**ALL, "label_smoothing": 0.1},
 }

@@ -141,15 +141,16 @@ def draw_partial_freezing(figure: Any, say: Say) -> None:
 
 
 def draw_time_to_accuracy(figure: Any, say: Say) -> None:
-    """Draw the validation accuracy of each way over its minutes."""
-    ways: dict[str, list[tuple[float, float]]] = {}
+    """Draw the validation accuracy of each way over its minutes, a line a seed."""
+    ways: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for row in read_rows("time_to_accuracy_curves"):
-        ways.setdefault(row["way"], []).append((row["minutes"], row["validation accuracy"]))
+        seeds = ways.setdefault(row["way"], {})
+        seeds.setdefault(row["seed"], []).append((row["minutes"], row["validation accuracy"]))
     ax = figure.add_subplot()
-    for place, (way, points) in enumerate(sorted(ways.items(), key=lambda item: item[1][-1])):
-        ax.plot(
-            *zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=say(way).replace("`", "")
-        )
+    for place, (way, seeds) in enumerate(sorted(ways.items(), key=lambda item: item[1][0][-1])):
+        for seed, points in seeds.items():
+            label = "" if seed else say(way).replace("`", "")
+            ax.plot(*zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=label)
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.set_xlim(left=0)
     ax.set_xlabel(say("Minutes from raw files"))
