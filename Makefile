@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-SPHINX = $(VENV)/bin/sphinx-build -W --keep-going --jobs 2 $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
+SPHINX = $(VENV)/bin/sphinx-build -W --keep-going $(if $(filter no,$(EXECUTE)),-D plot_gallery=0)
 
-.PHONY: assignment assignment-full test test-slow test-backends test-clusters notebooks benchmarks lint wheel docs translations clean
+.PHONY: assignment assignment-full test test-long test-slow test-backends test-clusters notebooks benchmarks lint wheel docs translations clean
 
 assignment: $(VENV)/.data
 	$(RUN) examples/assignment.py $(OPTIONS)
@@ -13,11 +13,13 @@ assignment: $(VENV)/.data
 assignment-full: $(VENV)/.data
 	$(RUN) examples/assignment.py --full
 
-# Without tests/backends, which make test-backends runs on each backend, and without what trains for long, which make test-slow runs.
-WORKERS ?= auto
-IN_PARALLEL = --ignore tests/backends --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope
+# Without tests/backends, which make test-backends runs on each backend, and without what takes seconds and minutes, which the next two run.
+IN_PARALLEL = --ignore tests/backends --numprocesses auto --maxprocesses 4 --dist loadscope
 test: $(VENV)/.data
-	$(RUN) -m pytest -m "not slow and not clusters" $(IN_PARALLEL)
+	$(RUN) -m pytest -m "not long and not slow and not clusters" $(IN_PARALLEL)
+
+test-long: $(VENV)/.data
+	$(RUN) -m pytest -m "long and not slow" $(IN_PARALLEL)
 
 test-slow: $(VENV)/.data
 	$(RUN) -m pytest -m "slow and not clusters" $(IN_PARALLEL)
@@ -57,7 +59,7 @@ wheel:
 
 # EXECUTE=no builds the pages without running their code.
 docs: $(VENV)/.data
-	$(if $(filter no,$(EXECUTE)),,$(RUN) -m pytest --numprocesses 2 --dist loadscope docs README.md)
+	$(if $(filter no,$(EXECUTE)),,$(RUN) -m pytest docs README.md)
 	$(SPHINX) -b html docs docs/_build/html/en
 	$(SPHINX) -b gettext -q docs docs/_build/gettext
 	$(RUN) tools/translations.py check --pages

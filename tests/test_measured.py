@@ -48,7 +48,7 @@ def test_plots_are_drawn_in_the_colours_of_the_page(measured, language):
         assert "<text" not in svg  # letters are outlines: no font is needed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_no_text_is_cut_off(measured, language):
     for name, (draw, height, _) in measured.PLOTS.items():
@@ -86,7 +86,7 @@ def test_a_text_without_korean_stops_the_build(measured):
         measured.Say("ko")("never translated")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_korean_text_is_dead(measured):
     used = set()
 

@@ -164,7 +164,7 @@ def test_perfect_seeds_have_wilsons_interval(weak):
     assert row["accuracy_low"] < 1 == row["accuracy_high"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_reports_show_the_seeds(comparison, language):
     for report in (comparison.to_markdown(language), comparison.to_html(language=language)):

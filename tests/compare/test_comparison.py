@@ -108,14 +108,14 @@ def test_global_random_state_and_plot_settings_are_untouched(weak, strong):
     assert dict(mpl.rcParams) == settings
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_runs_give_the_same_report(weak, strong):
     first, second = (compare_runs([weak, strong]) for _ in range(2))
     assert first.to_html() == second.to_html()
     assert first.to_markdown("ko") == second.to_markdown("ko")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_saved_runs_are_compared_and_drawn_without_keras(tmp_path, weak, strong):
     for run in (weak, strong):
         run.save(tmp_path / "runs" / run.name)

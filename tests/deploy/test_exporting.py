@@ -91,7 +91,7 @@ def test_mixed_precision_is_exported_in_float32(tmp_path, policy, form):
     np.testing.assert_allclose(answers, model.predict(images, verbose=0), atol=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_names_are_where_each_format_keeps_them(run, data, tmp_path):
     names = list(data.class_names)
     lines = "".join(f"{name}\n" for name in names)

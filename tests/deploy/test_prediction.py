@@ -17,7 +17,7 @@ from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
 NAMES = list(COLOURS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_predictions_are_those_of_the_run(run, data):
     frame = tk.predict(run, data.test.images, top=3, probabilities=True)
     expected = run.test_probabilities
@@ -29,7 +29,7 @@ def test_predictions_are_those_of_the_run(run, data):
     assert list(tk.predict(run, data.test.images)) == ["predicted", "probability"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_files_are_decoded_as_the_training_folder_was(run, data, photos):
     frame = tk.predict(run, photos, probabilities=True)
     assert frame.index.name == "file"
@@ -129,7 +129,7 @@ def test_one_sigmoid_output_means_two_classes(data):
     np.testing.assert_allclose(frame["p(no)"] + frame["p(yes)"], 1, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_exported_files_need_neither_tensorflow_nor_keras(run, photos, tmp_path):
     forms = ["m.tflite"] + ["m.onnx"] * all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime")))
     for name in forms:

@@ -241,7 +241,7 @@ FACTS = {
 } | ({"a pipe": lambda file: (file.unlink(), os.mkfifo(file))} if hasattr(os, "mkfifo") else {})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("damage", FACTS.values(), ids=FACTS)
 def test_damaged_facts_cost_a_computation_and_nothing_else(model, images, damage, nothing_is_computed):
     first = np.array(tk.extract_features(model, images, engine="keras"))
@@ -282,7 +282,7 @@ np.testing.assert_array_equal(features, np.load(sys.argv[3])[::-2])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "seteuid") or os.getuid() != 0, reason="only root can become nobody")
 @pytest.mark.parametrize("engine", ["litert", "keras"])
 def test_features_that_are_all_there_are_read_from_a_read_only_cache(model, images, engine, request, monkeypatch):

@@ -179,14 +179,14 @@ PAIRS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_two_that_differ_in_one_thing_have_their_own_features(pair):
     for preprocess in (*pair, *pair):
         check_kept_is_live(network(preprocess))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("preprocess", [one for pair in PAIRS.values() for one in pair[:1]], ids=PAIRS)
 def test_built_twice_it_is_computed_once(preprocess, monkeypatch):
     first = check_kept_is_live(network(preprocess))

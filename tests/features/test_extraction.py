@@ -158,7 +158,7 @@ def test_no_changed_byte_gives_other_features(model, shards, tmp_path_factory, d
     assert np.array_equal(np.concatenate([row.features for row in rows]), read([path]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, COUNT), max_size=4))
 def test_features_do_not_depend_on_how_images_are_divided(model, images, cuts):

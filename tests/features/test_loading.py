@@ -51,7 +51,7 @@ def data(folder):
     return tk.load_features(folder, labels=label, split=part, allow_overlap=True, name="digits")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_head_on_features_is_the_head_on_images(few, data):
     on_images, on_features = make_model(), make_model()
     run = tk.fit_head(on_images, few, verbose=False)
@@ -124,7 +124,7 @@ def test_one_key_in_two_files_is_named(few, tmp_path):
         tk.load_features(tmp_path / "features", labels=label)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_features_of_two_networks_are_refused(few, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.fromarray(few.train.images[0, ..., 0]).save(tmp_path / "photos" / "one.png")

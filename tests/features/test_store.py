@@ -189,7 +189,7 @@ def start_child(folder):
     return child
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_ten_moments_it_loses_at_most_a_chunk(tmp_path, rng):
     images = make_images(200)
@@ -227,7 +227,7 @@ ONE_OF_EIGHT = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_eight_processes_one_computes_and_all_get_the_same(tmp_path):
     command = [sys.executable, "-c", ONE_OF_EIGHT, str(tmp_path), str(Path(__file__).parent)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]

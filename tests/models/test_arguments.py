@@ -30,7 +30,7 @@ def test_focal_loss_is_that_of_the_paper_and_an_unknown_one_is_refused(build):
         build(loss="fokal")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_learns_by_focal_loss_with_weighted_classes_and_its_run_says_so(digits, tmp_path):
     options = {"epochs": 3, "batch_size": 32, "verbose": False, "class_weight": "balanced", "name": "net"}
     run = tk.train(small_cnn(loss="focal"), digits, folder=tmp_path, **options)

@@ -58,7 +58,7 @@ def test_network_learns_the_digits_and_is_rebuilt_from_its_record(digits, tmp_pa
     np.testing.assert_allclose(rebuilt.predict(digits.test.images, verbose=0), run.test_probabilities, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_same_seed_gives_the_same_weights():
     first, second, other = (tk.build_googlenet(width=0.05, seed=seed) for seed in (3, 3, 4))
     for mine, yours in zip(first.get_weights(), second.get_weights(), strict=True):

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ NAMES = [
 TINY = {"preprocessing": "tf", "input_shape": (16, 16, 1)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_backbone_keeps_the_contract(name, rng):
     info = backbone_info(name)
@@ -39,7 +40,9 @@ def test_backbone_keeps_the_contract(name, rng):
     assert probabilities.shape == (2, 7)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     again = build_transfer_model(name, pretrained=False, num_classes=7)
-    assert model.to_json() == again.to_json()
+    # Keras counts the inputs of inner networks through the process.
+    mine, yours = (re.sub(r"input_layer_\d+", "input_layer", each.to_json()) for each in (model, again))
+    assert mine == yours
     for mine, yours in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, yours)
     keras.backend.clear_session()
@@ -67,7 +70,7 @@ def test_failed_build_restores_global_state(tmp_path):
     assert random.getstate() == state
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_model_from_scratch_trains_its_statistics_and_a_frozen_one_does_not(network, images, labels):
     for pretrained, moves in ((False, True), (True, False)):
         model = build_transfer_model(network, pretrained, **TINY)
@@ -268,7 +271,7 @@ def test_bad_argument_is_named(options, message):
 # The user's own Keras code works unchanged
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fit_evaluate_callbacks_and_summary_work_as_on_any_keras_model(network, images, labels, tmp_path, capsys):
     import tensorflow as tf
 
@@ -366,7 +369,7 @@ NESTINGS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("nest", NESTINGS.values(), ids=NESTINGS)
 def test_own_backbone_may_be_nested_in_any_way(nest, rng):
     inputs = keras.Input((8, 8, 3))

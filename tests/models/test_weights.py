@@ -101,7 +101,7 @@ def test_wheel_is_not_offered_for_a_network_that_it_does_not_carry(keras_home):
     assert "transferkit[offline]" not in str(caught.value)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
 def test_path_of_every_format_is_loaded(published, tmp_path, suffix):
     file = tmp_path / f"mine{suffix}"

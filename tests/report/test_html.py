@@ -72,7 +72,7 @@ def test_on_a_phone_each_cell_has_its_columns_name(transfer_runs):
     assert "attr(data-label)" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("color", ["#b0b0b0", "#0072b2"], ids=["grid", "blue"])
 def test_plots_take_the_colours_of_a_dark_page(comparison, color):
     figures = comparison.to_html().split("</style>", 1)[1]
@@ -103,7 +103,7 @@ def test_any_name_is_shown_as_it_is(name):
     assert unescape(write_fragment(document)).count(name) >= 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_long_name_may_be_broken(weak, strong):
     page = compare_runs({"a" * 10_000: weak, "a" * 9_999: strong}).to_html()
     assert "overflow-wrap: anywhere" in page
@@ -163,7 +163,7 @@ def test_page_shows_test_images_if_it_is_given_them(weak, strong, digits, langua
     assert not any(title in comparison.to_html(language=language) for title in titles)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_page_says_which_seed_is_drawn(weak, make_run):
     runs = [weak, *(make_run("strong", seed=seed, key=f"strong {seed}") for seed in (3, 1))]
     assert "strong, seed 1" in compare_runs(runs).to_html()

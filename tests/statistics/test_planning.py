@@ -38,7 +38,7 @@ def test_seeds_alone_are_what_statsmodels_finds():
     assert plan.seeds == int(np.ceil(expected))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("paired", [False, True])
 def test_the_planned_difference_is_found_as_often_as_planned(rng, paired):
     images, seeds = 800, 4

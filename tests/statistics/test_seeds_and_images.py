@@ -107,7 +107,7 @@ def test_false_alarms_are_at_most_as_frequent_as_stated(rng, make_answers, seeds
     assert at_most(alarms / TRIALS, TRIALS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("seeds", "sd"), [((2, 10), 1), ((3, 10), 2), ((3, 3), 1), ((2, 2), 3), ((5, 10), 1)])
 @pytest.mark.parametrize("level", [0.05, 0.005])
 def test_seeds_alone_raise_no_more_false_alarms_than_stated_also_where_their_numbers_differ(rng, seeds, sd, level):

@@ -152,7 +152,7 @@ def test_presets_stand_for_their_parts_and_can_be_mixed():
     assert count_views(check_augmentations("photo"), epochs=9, limit=VIEWS) == VIEWS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("augment", ["photo", "centred"])
 def test_training_records_the_parts_and_kept_features_see_a_stated_number_of_views(digits, transfer, augment):
     small = digits.subset(5)

@@ -11,7 +11,7 @@ def batchnorms(model):
     return [layer for layer in model.get_layer("backbone").layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("validates", [True, False])
 def test_statistics_are_those_of_the_final_weights(transfer, digits, validates):
     data = digits

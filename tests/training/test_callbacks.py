@@ -112,8 +112,8 @@ def stopping(patience):
     return keras.callbacks.EarlyStopping("val_loss", patience=patience, min_delta=100.0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cut", range(1, 7))
+@pytest.mark.long
+@pytest.mark.parametrize("cut", [pytest.param(cut, marks=[] if cut == 3 else pytest.mark.slow) for cut in range(1, 7)])
 def test_early_stopping_across_a_cut_ends_where_an_uninterrupted_one_does(transfer, digits, tmp_path, cut, monkeypatch):
     data, options = digits.subset(5), {"head_epochs": 4, "epochs": 5, "warmup_epochs": 0.5, "name": "run", **QUIET}
     whole = tk.fine_tune(transfer(False), data, callbacks=[stopping(2)], **options)
@@ -165,7 +165,7 @@ def test_plateau_goes_on_with_the_rate_that_it_had_set(transfer, digits, tmp_pat
     assert [row["learning_rate"] for row in again.history] == rates
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_backup_of_an_earlier_training_is_not_gone_on_from_silently(transfer, digits, tmp_path):
     data = digits.subset(5)
     backup = str(tmp_path / "backup")
@@ -175,7 +175,7 @@ def test_a_backup_of_an_earlier_training_is_not_gone_on_from_silently(transfer, 
         tk.train(transfer(True), data, epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup)], **QUIET)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_early_stopping_ends_a_phase_and_is_recorded(digits, transfer):
     options = {"epochs": 9, "head_epochs": 1, "learning_rate": 1e-9, "early_stopping": 2, "verbose": False}
     run = tk.fine_tune(transfer(True), digits.subset(5), **options)

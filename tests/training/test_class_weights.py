@@ -119,7 +119,7 @@ def test_rare_classes_are_answered_more_often(uneven, transfer):
     assert "class_weight" not in plain.recipe
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_are_recorded_and_part_of_the_identity(uneven, transfer, tmp_path):
     options = {"folder": tmp_path, "name": "run"} | FAST
     run = tk.train(transfer(True), uneven, class_weight={"8": 4}, **options)

@@ -33,7 +33,7 @@ def runs(data):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_image_is_tested_once_and_equal_ones_in_one_fold(data, runs):
     assert [(run.name, run.seed) for run in runs] == [
         ("naive_bayes", 0),
@@ -94,7 +94,7 @@ def test_groups_stay_in_one_fold(data):
     assert all(len(set(folds[groups == group])) == 1 for group in range(100))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_is_built_anew_for_each_fold_and_found_again(data, tmp_path):
     build = functools.partial(tk.build_cnn, (8, 8, 1), filters=(2,))
     call = functools.partial(

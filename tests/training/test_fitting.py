@@ -83,7 +83,7 @@ def test_without_validation_the_last_epoch_counts(digits):
     assert "val_loss" not in run.history[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seed_reaches_every_random_layer(digits):
     def states(seed):
         inputs = keras.Input((16, 16, 1))
@@ -107,7 +107,7 @@ def test_seed_reaches_every_random_layer(digits):
     assert states(0) == first
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_before_the_record_was_written_the_last_epoch_counts_all_the_same(digits, tmp_path, monkeypatch):
     data = Dataset(
         "digits", digits.class_names, digits.train, type(digits.test)(*(a[:0] for a in digits.test)), digits.test
@@ -152,7 +152,7 @@ def test_accuracy_by_another_name_chooses_the_epoch(digits):
     assert run.selected_epoch == best["epoch"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_accuracy_itself_goes_before_another_metric_of_that_kind(digits):
     model = small_cnn()
     other = keras.metrics.MeanMetricWrapper(lambda truth, predicted: predicted[:, 0] * 0.0, name="acc")
@@ -220,7 +220,7 @@ def test_models_that_put_out_no_probabilities_are_refused(digits, use):
             use(model, digits)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_label_smoothing_and_schedule_leave_the_model_compiled_as_it_was(digits):
     model = small_cnn()
     tk.train(model, digits, label_smoothing=0.1, schedule="cosine", warmup_epochs=0.5, learning_rate=2e-3, **FAST)
@@ -284,8 +284,8 @@ class StopAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [0, 2, 3])
+@pytest.mark.long
+@pytest.mark.parametrize("stop", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, stop):
     data = digits.subset(10)
     options = {"head_epochs": 2, "epochs": 2, "batch_size": 16, "augment": "shift", "verbose": False, "name": "net"}
@@ -316,7 +316,7 @@ def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(
     np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path):
     data = digits.subset(10)
     finished = tk.train(small_cnn(), data, name="CNN", folder=tmp_path, **FAST)
@@ -330,7 +330,7 @@ def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path):
     assert tk.load_run(tmp_path / "cnn").key == finished.key
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_found_run_with_other_trials_is_pointed_out_and_one_with_other_callbacks_refused(digits, tmp_path):
     data = digits.subset(10)
     options = {"name": "CNN", "folder": tmp_path, **FAST}
@@ -343,7 +343,7 @@ def test_found_run_with_other_trials_is_pointed_out_and_one_with_other_callbacks
         tk.train(small_cnn(), data, callbacks=[keras.callbacks.TerminateOnNaN()], tuning_trials=5, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_run_is_not_saved_with_the_weights_of_a_later_training(digits, tmp_path):
     data, model = digits.subset(10), small_cnn()
     first = tk.train(model, data, **FAST)

@@ -81,7 +81,7 @@ def identity(model, data):
     return identify_network(model, data, recipe={}, settings={}, callbacks=(), seed=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_program_is_told_from_every_other_and_found_again(digits):
     data = digits.subset(3)
     keys = {step: identity(build(step), data).key for step in STEPS}
@@ -91,7 +91,7 @@ def test_every_program_is_told_from_every_other_and_found_again(digits):
         assert identity(build(step), data).key == keys[step], step
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
@@ -165,7 +165,7 @@ def test_globals_and_class_attributes_of_own_layers_count(digits, monkeypatch):
     assert before[1] != after[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("one", "other"),
     [("minus", "minus turned"), ("own", "own, other value"), ("activation", "activation, other closure")],
@@ -178,7 +178,7 @@ def test_the_run_of_another_model_is_never_returned(digits, tmp_path, one, other
     assert tk.train(build(one), data, folder=tmp_path, **OPTIONS).created == first.created
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_probe_tells_what_no_description_could(digits, tmp_path):
     data = digits.subset(3)
     model = build("scale", loss=lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p) * keras.hidden_factor)
@@ -212,7 +212,7 @@ class Careful(keras.Model):
         return super().compute_loss(*args, **options) * self._share
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_model_of_ones_own_class_is_found_again_when_it_is_built_anew(digits, tmp_path):
     def make(share):
         plain = build("scale")

@@ -76,7 +76,7 @@ def test_the_same_model_goes_on_as_if_nothing_had_been(data, whole, tmp_path, mo
     assert [row["epoch"] for row in again.history] == [1, 2, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["record_run", "_save"])
 def test_an_error_after_the_last_epoch_costs_no_epoch(data, whole, tmp_path, monkeypatch, where):
     from transferkit.training import keeping
@@ -96,7 +96,7 @@ def test_an_error_after_the_last_epoch_costs_no_epoch(data, whole, tmp_path, mon
     assert [row["epoch"] for row in again.history] == [1, 2, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_model_is_not_trained_in_two_threads(data):
     model, errors, begun, go_on = build(), [], threading.Event(), threading.Event()
 
@@ -138,7 +138,7 @@ def test_a_forked_child_refuses_instead_of_hanging(data):
     process.join(60)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_cannot_be_told_apart_is_trained_anew_and_a_line_says_so(data, tmp_path):
     class Locked(keras.callbacks.Callback):
         def __init__(self):
@@ -153,7 +153,7 @@ def test_what_cannot_be_told_apart_is_trained_anew_and_a_line_says_so(data, tmp_
         tk.train(build(), data, callbacks=Locked(), folder=tmp_path, **OPTIONS | {"epochs": 4})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pixels_changed_in_place_are_other_data(digits, tmp_path):
     images, labels = digits.train.images[:300].copy(), digits.train.labels[:300].copy()
     made = tk.Dataset.from_arrays(
@@ -169,7 +169,7 @@ def test_pixels_changed_in_place_are_other_data(digits, tmp_path):
             tk.train(build(), now, folder=tmp_path, **OPTIONS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lost_weights_of_a_finished_run_are_said(data, tmp_path, capsys):
     run = tk.train(build(), data, folder=tmp_path, **OPTIONS)
     assert run.path is not None
@@ -227,7 +227,7 @@ def test_options_of_a_wrong_kind_are_typed_errors(data, options):
         tk.train(build(), data, **OPTIONS | options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

@@ -48,8 +48,8 @@ def column(run, name):
     return [(row["epoch"] - 1, pytest.approx(row[name], rel=1e-5)) for row in run.history]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("freeze", [True, False])
+@pytest.mark.long
+@pytest.mark.parametrize("freeze", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_tensorboard_and_mlflow_hold_what_the_run_holds(transfer, digits, tmp_path, mlflow, freeze):
     model = transfer(freeze)
     with mlflow.start_run() as kept:
@@ -83,7 +83,7 @@ def test_fine_tuning_counts_epochs_on(transfer, digits, tmp_path, mlflow):
     assert read_metrics(mlflow, kept.info.run_id)["val_loss"] == column(run, "val_loss")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mlflow_autologging_sees_the_training(transfer, digits, mlflow):
     mlflow.keras.autolog(log_models=False, log_datasets=False)
     try:
@@ -96,7 +96,7 @@ def test_mlflow_autologging_sees_the_training(transfer, digits, mlflow):
     assert mlflow.get_run(kept.info.run_id).data.params["batch_size"] == "64"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finished_run_is_logged_afterwards(transfer, digits, tmp_path, mlflow):
     """What the guide shows."""
     run = tk.train(transfer(True), digits, epochs=1, folder=tmp_path / "runs", name="frozen", **OPTIONS)

@@ -73,7 +73,7 @@ def test_layers_are_plain_keras_layers_afterwards(transfer):
     assert not borrowing(model)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_only_what_differs_from_keras_stands_in_the_record(digits):
     def trained(**options):
         model = tk.build_cnn((16, 16, 1), preset="modern", filters=(32,))

@@ -37,7 +37,7 @@ def test_lower_blocks_move_less_and_the_model_keeps_a_plain_optimiser(digits, tr
     assert "update_step" not in vars(model.optimizer)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_runs_that_unfreeze_from_elsewhere_are_told_apart(digits, transfer, tmp_path):
     data = digits.subset(5)
     options = OPTIONS | {"folder": tmp_path, "name": "net"}

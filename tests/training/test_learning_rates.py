@@ -25,7 +25,7 @@ def check_same(before, after):
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finds_a_rate_at_which_the_network_learns_and_leaves_no_trace(digits):
     model = small_cnn()
     model.fit(digits.train.images[:64], digits.train.labels[:64], verbose=0)  # the optimiser has a state
@@ -47,7 +47,7 @@ def test_finds_a_rate_at_which_the_network_learns_and_leaves_no_trace(digits):
         assert len(figure.axes[0].get_lines()) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:find_learning_rate")  # eight random features tell little
 def test_frozen_layers_are_computed_once_and_give_what_plain_steps_give(digits, transfer, monkeypatch):
     losses = {}

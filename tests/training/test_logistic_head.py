@@ -23,7 +23,7 @@ def test_is_scikit_learns_optimum_in_the_models_softmax_layer(transfer, digits):
     np.testing.assert_allclose(run.test_probabilities, model.predict(digits.test.images, verbose=0), atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_validation_chooses_the_penalty(transfer, digits):
     run = tk.train(transfer(True), digits, head="logistic", verbose=False)
     best = min(run.history, key=lambda row: row["val_loss"])

@@ -25,7 +25,7 @@ def train(model, data, folder, **options):
     return tk.train(model, data, epochs=2, name="small", folder=folder, verbose=False, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finished_run_is_found_in_a_read_only_folder(digits, tmp_path, make_read_only):
     folder = tmp_path / "runs"
     first = train(small(), digits, folder)
@@ -50,7 +50,7 @@ class FillDisk(keras.callbacks.Callback):
                 (self.disk / "big").write_bytes(b"x" * 10**6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_full_disk_in_a_training_is_a_clear_error_and_the_run_before_stays(digits, small_disk):
     train(small(), digits, small_disk)
     with pytest.raises(StorageError, match=r"(checkpoint|run 'small') .*cannot be kept: the disk .* is full") as error:

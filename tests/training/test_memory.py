@@ -74,7 +74,7 @@ def test_another_error_is_raised(data, tried, monkeypatch):
         tk.train(build(), data, epochs=1, batch_size="auto", verbose=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_epoch_has_whole_batches_on_an_accelerator_and_other_images_in_each(data, monkeypatch):
     shapes, seen = set(), []
 

@@ -106,7 +106,7 @@ def test_training_learns_from_mixed_images_and_leaves_the_model_compiled_as_it_w
     assert model.loss == loss
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_other_losses_and_kept_features_are_refused(digits, transfer):
     model = tk.build_cnn((16, 16, 1), filters=(8,), dense_units=16)
     model.compile("adam", "kl_divergence", metrics=["accuracy"])

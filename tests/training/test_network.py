@@ -43,7 +43,7 @@ def test_many_epochs_of_shifts_see_a_few_views(transfer, digits):
     np.testing.assert_allclose(kept.test_probabilities, plain.test_probabilities, atol=2e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_seed_and_another_head_compute_nothing_again(transfer, digits, monkeypatch):
     tk.train(transfer(True), digits, **OPTIONS)
 
@@ -68,7 +68,7 @@ def test_callbacks_see_the_whole_model_and_can_stop_it(transfer, digits):
     assert len(run.history) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_learning_rate_callbacks_reach_the_optimiser(transfer, digits):
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
     model = transfer(True)
@@ -78,7 +78,7 @@ def test_learning_rate_callbacks_reach_the_optimiser(transfer, digits):
         np.testing.assert_array_equal(weights, old)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_model_stays_a_plain_keras_model(transfer, digits):
     model = transfer(True)
     inside = model.get_layer("backbone").get_layer("first")
@@ -87,7 +87,7 @@ def test_model_stays_a_plain_keras_model(transfer, digits):
     model.fit(digits.train.images[:64], digits.train.labels[:64], verbose=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_frozen_is_trained_plainly_and_the_run_says_so(transfer, digits):
     run = tk.train(transfer(False), digits, **OPTIONS | {"epochs": 1})
     assert run.model_info["engine"].startswith("plain: no layer with weights is frozen")
@@ -110,7 +110,7 @@ def test_a_block_without_a_graph_is_trained_plainly_and_the_run_says_so(digits):
     assert run.model_info["engine"].startswith("plain: ")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_features_count_for_the_run_that_computed_them(transfer, digits):
     images = len(digits.train.labels) + len(digits.validation.labels)
     for computed in (images, 0):
@@ -123,14 +123,14 @@ def test_features_count_for_the_run_that_computed_them(transfer, digits):
         assert text in tk.compare_runs([run]).to_markdown()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_augmentation_computes_no_view_that_is_not_trained_on(transfer, digits):
     run = tk.train(transfer(True), digits, augment=("flip", "shift"), **OPTIONS | {"epochs": 1})
     images = len(digits.train.labels) + len(digits.validation.labels)
     assert run.phases[0]["features_computed"] <= images + 2 * 32  # Keras looks at two batches beforehand
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_validation_images_are_not_augmented(transfer, digits):
     model = transfer(True)
     run = tk.train(model, digits, augment=("flip", "shift"), **OPTIONS | {"epochs": 1})
@@ -177,7 +177,7 @@ def test_tail_trains_the_models_own_variables(transfer, digits):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dead_features_are_counted_and_warned_about(transfer, digits):
     model = transfer(True)
     run = tk.train(model, digits, **OPTIONS)

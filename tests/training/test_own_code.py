@@ -59,7 +59,7 @@ class OwnMetrics(keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight) | {"constant": 42.0}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["auto", "plain"])
 @pytest.mark.parametrize("cls", [HalfLoss, Stands])
 def test_own_training_step_and_loss_are_run(digits, cls, engine):
@@ -71,7 +71,7 @@ def test_own_training_step_and_loss_are_run(digits, cls, engine):
     assert run.phases[0]["engine"].startswith("plain")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("cls", [Twice, SharpPredictions, OwnMetrics])
 def test_probabilities_are_those_of_predict(digits, cls):
     data = digits.subset(10)
@@ -175,7 +175,7 @@ class Counter(layers.Layer):
         return x + 0.0 * self.count
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("layer", [RandomLayer, Counter])
 def test_what_is_random_or_keeps_state_is_not_frozen(digits, layer):
     keras.utils.set_random_seed(0)
@@ -256,7 +256,7 @@ def test_numbers_that_callbacks_add_are_recorded(digits):
     assert [row["mine"] for row in run.history] == [1.0, 2.0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_path):
     def make():
         keras.utils.set_random_seed(0)

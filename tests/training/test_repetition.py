@@ -73,7 +73,7 @@ def test_each_run_is_what_train_makes_of_its_seed(runs, cnn, data):
     assert np.abs(runs[0].test_probabilities - runs[1].test_probabilities).max() > 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finished_runs_are_found_again_and_other_settings_refused(build, data, tmp_path, monkeypatch):
     first = tk.repeat(build, data, seeds=[0], name="My CNN", folder=tmp_path, **FAST)
     both = tk.repeat(build, data, seeds=[0, 1], name="My CNN", folder=tmp_path, **FAST)
@@ -113,7 +113,7 @@ def test_test_images_that_follow_the_seed_are_refused(build, digits):
     assert [run.seed for run in caught.value.runs] == [0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_failed_run_does_not_lose_the_others(build, data, tmp_path):
     def sometimes(seed):
         if seed == 1:
@@ -156,7 +156,7 @@ def test_the_same_start_for_every_seed_is_warned_about(build, data, monkeypatch)
         tk.repeat(lambda: build(seed=7), data, seeds=(0, 1), **FAST)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seeds_share_the_features_of_frozen_layers(transfer, data, monkeypatch):
     computed = []
     load = engines.load_engine
@@ -221,7 +221,7 @@ def test_what_build_must_return(data, monkeypatch, wrong, match):
         tk.repeat(wrong, data, seeds=(0, 1))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_error_of_every_run_is_raised_itself(build, data):
     with pytest.raises(InvalidInputError, match="epochs must be"):
         tk.repeat(build, data, seeds=(0, 1), **FAST | {"epochs": 0})
@@ -275,7 +275,7 @@ def test_a_killed_worker_is_an_error_and_loses_no_finished_run(cnn, data, tmp_pa
     assert again[0].created == finished.created
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seeds_that_are_added_later_are_told_from_those_that_were_planned(build, data, tmp_path):
     options = {"name": "CNN", "folder": tmp_path, **FAST}
     first = tk.repeat(build, data, seeds=(0, 1), **options)
@@ -285,7 +285,7 @@ def test_seeds_that_are_added_later_are_told_from_those_that_were_planned(build,
     assert tk.compare_runs(more).added_seeds == {"CNN": [2]}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_processes_that_joblib_forks_are_refused_before_anything_of_keras_runs(digits):
@@ -294,7 +294,7 @@ def test_processes_that_joblib_forks_are_refused_before_anything_of_keras_runs(d
         tk.repeat(build_linear, digits.subset(3), seeds=(0, 1), **FAST)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_trainings_print_a_line_each_and_say_the_same_once(data, capsys):
     def build(seed):
         warn("something odd")

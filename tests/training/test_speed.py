@@ -28,7 +28,7 @@ def build(**given):
     return tk.build_cnn((16, 16, 1), filters=(4,), dense_units=4, **given)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_network_has_one_time_and_another_one_its_own(digits, measured):
     seconds = [tk.train(build(), digits, seed=seed, **FAST).test_seconds for seed in (0, 1)]
     assert seconds[0] == seconds[1] == pytest.approx(0.001 * len(digits.test.labels))
@@ -36,7 +36,7 @@ def test_one_network_has_one_time_and_another_one_its_own(digits, measured):
     assert len(measured) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["old", "from the future", "cut", "of another kind"])
 def test_a_time_that_is_old_or_damaged_is_measured_again(digits, measured, damage):
     tk.train(build(), digits, **FAST)

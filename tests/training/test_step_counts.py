@@ -47,7 +47,7 @@ def test_what_is_stated_stays():
     assert (recipe.head_epochs, recipe.batch_size, recipe.warmup_epochs) == (0, 8, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fine_tuning_records_what_auto_became_and_is_found_by_it(digits, transfer, tmp_path):
     small = digits.subset(20)
     run = tk.fine_tune(transfer(True), small, name="run", folder=tmp_path, verbose=False)
@@ -62,7 +62,7 @@ def test_fine_tuning_records_what_auto_became_and_is_found_by_it(digits, transfe
     assert again.created == run.created
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_head_of_fine_tuning_is_the_exact_one_and_never_lost(digits, transfer, capsys):
     small, model = digits.subset(20), transfer(True)
     exact = tk.fit_head(model, small, verbose=False)
@@ -106,7 +106,7 @@ def test_a_head_that_is_no_softmax_layer_learns_in_steps(digits, transfer):
     assert "head" not in run.recipe
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_head_on_a_frozen_backbone_gets_its_steps(digits, transfer):
     run = tk.train(transfer(True), digits.subset(20), epochs="auto", verbose=False)
     assert (run.recipe["epochs"], run.recipe["batch_size"]) == (24, 16)
@@ -135,7 +135,7 @@ class Forget(keras.callbacks.Callback):
             self.model.get_layer("predictions").kernel.assign(-self.model.get_layer("predictions").kernel * 9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_is_said_if_fine_tuning_was_no_better_than_the_head(digits, transfer):
     options = {"head_epochs": 3, "epochs": 1, "learning_rate": 1e-9, "callbacks": Forget(), "verbose": False}
     run = tk.fine_tune(transfer(True), digits.subset(20), **options)
@@ -154,7 +154,7 @@ def test_a_batch_left_to_the_machine_is_large_on_an_accelerator_with_many_images
     assert [recipe.settled(images).batch_size for images in (100, 1_000, 50_000)] == [16, 32, 256]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_short_training_is_said_at_its_beginning(digits, capsys, monkeypatch):
     def net():
         model = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])

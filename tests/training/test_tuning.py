@@ -15,7 +15,7 @@ def own(transfer):
     return {"backbone": transfer(True).get_layer("backbone"), "preprocessing": "unit", "verbose": False}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_best_by_validation_is_returned_recorded_and_found_again(digits, own, tmp_path):
     data = digits.subset(10)
     tuned = tk.tune(data, minutes=5, folder=tmp_path, **own)
@@ -41,7 +41,7 @@ def test_the_best_by_validation_is_returned_recorded_and_found_again(digits, own
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_losers_never_see_the_test_images(digits, own, monkeypatch):
     """A fine-tuning that is made worse than the frozen network is neither chosen nor asked about test images."""
     outcomes = []
@@ -84,7 +84,7 @@ def test_killed_search_goes_on_with_the_epochs_that_it_planned(digits, own, tmp_
     assert not list(tmp_path.glob(".*.plan"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_time_for_steps_the_frozen_network_is_what_there_is(digits, own):
     tuned = tk.tune(digits.subset(10), minutes=1e-3, **own)
     assert tuned.table["method"].tolist() == ["frozen"]
