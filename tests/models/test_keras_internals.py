@@ -194,6 +194,21 @@ def test_names_are_those_of_a_fresh_process():
     assert [layer.name for layer in model.layers] == fresh
 
 
+@pytest.mark.parametrize("inner", [True, False])
+def test_names_in_inner_models_are_settled_where_that_is_asked_for(inner):
+    def build():
+        inputs = keras.Input((8, 8, 3))
+        stem = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)], name="stem")
+        return keras.Model(inputs, stem(inputs), name="nested")
+
+    keras.utils.clear_session()
+    fresh = build().to_json()
+    model = build()
+    internals.settle_names(model, inner=inner)
+    assert (model.to_json() == fresh) is inner
+    assert model.layers[0].name == "input_layer"
+
+
 def test_the_call_of_a_layer_can_be_replaced_for_a_while():
     model = network()
     layer, before = model.get_layer("conv"), np.asarray(model(IMAGES))

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import re
 
 import keras
 import numpy as np
@@ -40,9 +39,7 @@ def test_backbone_keeps_the_contract(name, rng):
     assert probabilities.shape == (2, 7)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     again = build_transfer_model(name, pretrained=False, num_classes=7)
-    # Keras counts the inputs of inner networks through the process.
-    mine, yours = (re.sub(r"input_layer_\d+", "input_layer", each.to_json()) for each in (model, again))
-    assert mine == yours
+    assert model.to_json() == again.to_json()
     for mine, yours in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, yours)
     keras.backend.clear_session()

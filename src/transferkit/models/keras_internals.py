@@ -180,13 +180,21 @@ def _inner_models(model: Any) -> Iterator[Any]:
             yield from _inner_models(layer)
 
 
-def settle_names(model: Any) -> None:
+def settle_names(model: Any, *, inner: bool = False) -> None:
     """Give every layer that Keras named by a running number the name that it has in a fresh process.
 
     Two builds in one process would differ otherwise, and with them their configurations and files.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional model.
+    inner : bool, default False
+        Whether that is also done in the models inside it. In a user's own model they keep the names by which the user knows them.
     """
     counters: dict[str, itertools.count[int]] = defaultdict(itertools.count)
-    for operation in model.operations:
+    graphs = map(functional_graph, [model, *(_inner_models(model) if inner else ())])
+    for operation in itertools.chain.from_iterable(graph.operations for graph in graphs if graph is not None):
         match = re.fullmatch(r"(.+?)(_\d+)?", operation.name)
         stem = match[1] if match else operation.name
         if stem == automatic_name(type(operation)):

@@ -248,7 +248,7 @@ def _build(
     network = getattr(keras.applications, info.keras_name)(
         include_top=False, weights=None, input_shape=(size, size, 3), **options
     )
-    settle_names(network)
+    settle_names(network, inner=True)
     network.name = "backbone"  # not as an argument: EfficientNetV2 and ConvNeXt look up their settings by the name
     if pretrained is True:
         provenance = load_pretrained(network, info, width=multiplier, image_size=size)
