@@ -17,11 +17,8 @@ import machine
 import psutil
 
 ROOT = Path(__file__).parent.parent
-TARGETS = (
-    "docs",
-    "assignment",
-    "test",
-)  # first what shows the table of the last time, of which all rows are translated
+# The documentation comes first, since it shows this table as it was the last time, when all of its rows were translated.
+TARGETS = ("docs", "assignment", "test")
 
 
 def memory_gb(process: psutil.Process) -> float:
