@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from transferkit.training.evaluation import evaluate as evaluate
     from transferkit.training.fitting import fine_tune as fine_tune
     from transferkit.training.fitting import train as train
+    from transferkit.training.flips import average_flips as average_flips
     from transferkit.training.label_budgets import Arm as Arm
     from transferkit.training.label_budgets import train_label_budgets as train_label_budgets
     from transferkit.training.learning_rates import LearningRateRange as LearningRateRange
@@ -117,6 +118,7 @@ _EXPORTS = {
     "Tuned": "training.tuning",
     "accuracy_without": "runs.without",
     "apply_temperature": "runs.calibration",
+    "average_flips": "training.flips",
     "backbone_info": "models.backbones",
     "build_baseline": "models.baselines",
     "build_cnn": "models.cnn",

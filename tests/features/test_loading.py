@@ -71,6 +71,12 @@ def test_training_on_features_is_training_on_images(few, data, tmp_path):
     assert tk.train(make_model(), data, folder=tmp_path, name="head", **FAST).created == other.created
 
 
+def test_features_cannot_be_mirrored(data):
+    run = tk.train(make_model(), data, **FAST)
+    with pytest.raises(InvalidInputError, match="cannot be mirrored"):
+        tk.average_flips(run, data)
+
+
 @pytest.mark.slow
 def test_several_seeds_share_features(folder, tmp_path):
     def load():

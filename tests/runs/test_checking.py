@@ -107,6 +107,7 @@ FULL = {
             }
         ],
         "temperature": 1.5,
+        "test_time_augment": "flip",
         "steps": ["FlattenPixels"],
     },
     "model_info": {

@@ -17,13 +17,17 @@ from transferkit.models.keras_internals import (
 )
 
 
-def recompile(model: Any, *, learning_rate: Any = None, loss: Any = None, metrics: list[Any] | None = None) -> None:
+def recompile(
+    model: Any, *, like: Any = None, learning_rate: Any = None, loss: Any = None, metrics: list[Any] | None = None
+) -> None:
     """Compile `model` with its own optimiser, loss and metrics, except for what is given.
 
     Parameters
     ----------
     model : keras.Model
-        A compiled model.
+        A compiled model; any if `like` is given.
+    like : keras.Model, optional
+        The compiled model whose optimiser, loss and metrics to take, each made anew.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, optional
         The optimiser's own if None.
     loss, metrics : optional
@@ -34,17 +38,18 @@ def recompile(model: Any, *, learning_rate: Any = None, loss: Any = None, metric
     InvalidInputError
         If the model was never compiled.
     """
-    if not model.compiled or model.optimizer is None:
-        raise InvalidInputError(f"the model {model.name!r} is not compiled. Call model.compile(...) first.")
-    options = _metrics_of(model)
+    like = model if like is None else like
+    if not like.compiled or like.optimizer is None:
+        raise InvalidInputError(f"the model {like.name!r} is not compiled. Call model.compile(...) first.")
+    options = _metrics_of(like)
     if metrics is not None:
         options["metrics"] = metrics
     model.compile(
-        optimizer=fresh_optimizer(model.optimizer, learning_rate),
-        loss=model.loss if loss is None else loss,
-        steps_per_execution=model.steps_per_execution,
-        jit_compile=model.jit_compile,
-        run_eagerly=model.run_eagerly,
+        optimizer=fresh_optimizer(like.optimizer, learning_rate),
+        loss=like.loss if loss is None else loss,
+        steps_per_execution=like.steps_per_execution,
+        jit_compile=like.jit_compile,
+        run_eagerly=like.run_eagerly,
         **options,
     )
 

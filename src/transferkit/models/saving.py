@@ -110,6 +110,8 @@ def load_model(path: str | Path) -> keras.Model:
     config, provenance = _read(folder)
     compiling = config.pop("compile_config", None)
     try:
+        for inner in _dictionaries(config):  # a compiled model inside computes, whatever it was trained with
+            inner.pop("compile_config", None)
         _check_config(file, config)
         if any(is_hub_backbone(*_class(entry)) for entry in _dictionaries(config)):
             import_hub()

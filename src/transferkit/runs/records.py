@@ -90,7 +90,8 @@ class Recipe(TypedDict, total=False):
     ``learning_rate`` is the last phase's; words if the optimiser has a schedule of its own. ``penalty`` describes that of a
     logistic head. ``left_out_of_an_epoch`` counts the training images that made no whole batch. ``plain_because`` says why
     the whole model was trained as it is, where a part of it is frozen.
-    ``temperature`` is what `transferkit.calibrate` divided the logits by.
+    ``temperature`` is what `transferkit.calibrate` divided the logits by; ``test_time_augment`` is ``"flip"`` after
+    `transferkit.average_flips`.
     """
 
     epochs: ReadOnly[int]
@@ -119,6 +120,7 @@ class Recipe(TypedDict, total=False):
     plain_because: ReadOnly[str]
     phases: ReadOnly[list[PhasePlan]]
     temperature: ReadOnly[float]
+    test_time_augment: ReadOnly[str]
     steps: ReadOnly[list[str]]
 
 
@@ -131,6 +133,7 @@ class EstimatorRecipe(TypedDict, total=False):
     steps: ReadOnly[list[str]]
     augment: ReadOnly[list[str]]
     temperature: ReadOnly[float]
+    test_time_augment: ReadOnly[str]
 
 
 class Provenance(TypedDict, total=False):
