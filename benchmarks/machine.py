@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,7 @@ class Results:
     def __init__(self, name: str | None, columns: dict[str, str], options: argparse.Namespace) -> None:
         self._file = None if name is None or options.quick else options.output / f"{name}.json"
         self._columns = columns
-        command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
         command = re.sub(r" --(torch-python|output)[ =]\S+", "", command)  # places on one machine
         self.record: dict[str, Any] = {"command": command, "machine": processor(), "versions": versions(), "rows": []}
         self._shown = [list(columns)]

@@ -24,11 +24,16 @@ import torch_mobilenet
 
 OURS = {"augment": "flip", "label_smoothing": 0.1, "head_epochs": 0, "matmul_precision": "auto"}
 UPPER = {"unfreeze_from": "conv_pw_6", "batch_size": 128, "learning_rate": 2e-3, **OURS}
+MORE = {"unfreeze_from": "conv_pw_4", "average_flips": True}
 ALL = {"image_size": 64, "epochs": 4, "batch_size": 64, "learning_rate": 1e-3}
+LONGER = {"image_size": 96, "epochs": 8, "augment": ("flip", "shift"), "average_flips": True}
 WAYS: dict[str, dict[str, Any]] = {
     "upper blocks, 64 px": {"image_size": 64, "epochs": 4, **UPPER},
     "upper blocks, 96 px": {"image_size": 96, "epochs": 3, **UPPER},
     "upper blocks, 128 px": {"image_size": 128, "epochs": 6, **UPPER},
+    "upper blocks, 96 px, flips averaged": {"image_size": 96, "epochs": 5, **UPPER, "average_flips": True},
+    "more blocks, 96 px, flips averaged": {"image_size": 96, "epochs": 5, **UPPER, **MORE},
+    "all layers, 96 px, flips averaged": {**ALL, **OURS, **LONGER},
     "all layers, 64 px": {**ALL, **OURS},
     "Keras `fit`": ALL,
     "PyTorch": {**ALL, "label_smoothing": 0.1},
@@ -49,8 +54,11 @@ def fine_tune(data: Any, recipe: dict[str, Any], seed: int) -> tuple[float, list
     import transferkit as tk
 
     options = dict(recipe)
+    averaged = options.pop("average_flips", False)
     model = tk.build_transfer_model("mobilenet", image_size=options.pop("image_size"), seed=seed)
     run = tk.fine_tune(model, data, seed=seed, verbose=False, **options)
+    if averaged:
+        run = tk.average_flips(run, data)
     rows = [row for row in run.history if row["phase"] != "head"]
     return run.metrics["accuracy"], [row["seconds"] for row in rows], [row["val_accuracy"] for row in rows]
 

@@ -69,7 +69,12 @@ RECIPE: Final = {
     "warmup_epochs": mark("warm-up epochs {value}"),
     "label_smoothing": mark("label smoothing {value}"),
     "weight_decay": mark("weight decay {value}"),
+    "layer_decay": mark("layer-wise decay of the learning rate {value}"),
+    "average_weights": mark("moving average of the weights {value}"),
+    "matmul_precision": mark("matrix products in {value}"),
     "batchnorm_images": mark("BatchNorm statistics from up to {value} training images"),
+    "temperature": mark("temperature {value}"),
+    "test_time_augment": mark("predictions averaged over images with and without {value}"),
 }
 """In the order in which a recipe is told."""
 

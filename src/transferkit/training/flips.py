@@ -59,6 +59,7 @@ def average_flips(run: Run, data: Dataset, *, name: str | None = None) -> Run:
 
     See Also
     --------
+    predict : With ``flips=True`` it averages the answers for new images in the same way.
     calibrate : Improves the probabilities and changes no answer.
 
     Notes
