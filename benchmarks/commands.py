@@ -3,7 +3,8 @@
     python benchmarks/commands.py [--quick] [TARGETS ...]
 
 The targets are those of the Makefile: docs, assignment and test if none is named. Memory is counted as PSS, which divides what processes
-share among them, every half second. What a target downloads or installs should be there before; the assignment trains anew.
+share among them, every half second. What a target downloads or installs should be there before; the assignment trains anew. Rows of other
+targets that this machine measured are kept.
 """
 
 import argparse
@@ -55,8 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Minutes and memory of the project's own commands")
     parser.add_argument("targets", nargs="*", metavar="TARGETS", help=f"of the Makefile; {', '.join(TARGETS)} if none")
     options = machine.parse(parser)
+    targets = options.targets or TARGETS
+    kept = [] if options.quick else machine.kept_rows(options, "commands")
     results = machine.Results("commands", {"command": "{}", "minutes": "{:.1f}", "peak memory": "{:.1f} GB"}, options)
-    for target in options.targets or TARGETS:
+    for row in kept:
+        if row["command"].removeprefix("make ") not in targets:
+            results.add(*row.values())
+    for target in targets:
         with tempfile.TemporaryDirectory() as folder:
             command = ["make", "--silent", target, f"OPTIONS=--folder {folder}"]
             # Quickly, `make` only says what it would do.

@@ -110,8 +110,8 @@ _ = tk.plot_occlusion(data.test.images[bag], drop)
 #
 # MobileNet's last layer before the output turns each image into 1,024 numbers. t-SNE (van der Maaten & Hinton 2008) draws images whose
 # numbers are alike close together. Neither network below has ever seen a label of a garment: one was trained on
-# ImageNet, the other has random weights. (Its batch normalisation needs mean and variance of each layer; it takes them from these images,
-# as it would in its first step of training.)
+# ImageNet, the other has random weights. (Its batch normalisation needs mean and variance of each layer; it takes them from 128 of these
+# images, as it would in its first step of training.)
 
 names, labels = data.class_names, data.test.labels[:500]
 pretrained = tk.layer_outputs(mobilenet, images, "pool")
@@ -123,7 +123,7 @@ scratch = tk.build_transfer_model("mobilenet", pretrained=False)
 for layer in scratch.get_layer("backbone").layers:
     if isinstance(layer, keras.layers.BatchNormalization):
         layer.momentum = 0.0  # keep the statistics of the next batch as they are
-scratch(images, training=True)
+scratch(images[:128], training=True)
 random = tk.layer_outputs(scratch, images, "pool")
 _ = tk.plot_feature_space(random, labels, names).set_title("MobileNet, random weights")
 

@@ -172,7 +172,7 @@ def test_calibrated_run_is_saved_and_compared_with_the_run(tmp_path):
     calibrated = load_run(calibrate(run).save(tmp_path / "calibrated"))
     comparison = compare_runs([run, calibrated])
     assert comparison.table["difference"].tolist() == [0, 0]
-    assert "temperature=" in comparison.to_markdown()
+    assert f"temperature {calibrated.recipe['temperature']:g}" in comparison.to_markdown()
 
 
 @pytest.mark.parametrize(
