@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 from transferkit.plots.accuracy import draw_accuracy
 from transferkit.plots.curves import draw_curves
 from transferkit.plots.efficiency import draw_label_efficiency
-from transferkit.plots.style import color_of, paper, plot_texts, quiet_frame, wrap
+from transferkit.plots.style import color_of, marker_of, paper, plot_texts, quiet_frame, wrap
 from transferkit.report.figures import draw_svg
 from transferkit.runs.loading import load_runs
 from transferkit.translation import translator as package_texts
@@ -150,7 +150,7 @@ def draw_time_to_accuracy(figure: Any, say: Say) -> None:
     for place, (way, seeds) in enumerate(sorted(ways.items(), key=lambda item: item[1][0][-1])):
         for seed, points in seeds.items():
             label = "" if seed else say(way).replace("`", "")
-            ax.plot(*zip(*points, strict=True), marker="o", markersize=5, color=color_of(place), label=label)
+            ax.plot(*zip(*points, strict=True), marker=marker_of(place), color=color_of(place), label=label)
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.set_xlim(left=0)
     ax.set_xlabel(say("Minutes from raw files"))
