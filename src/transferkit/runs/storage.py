@@ -102,10 +102,15 @@ def weights_digest(model: Any) -> str:
     return files.sha256_arrays(*(np.asarray(array) for array in model.get_weights()))
 
 
+def has_other_weights(model_info: Mapping[str, Any], model: Any) -> bool:
+    """Whether a model was trained or changed since the run that recorded `model_info`, as far as that tells."""
+    recorded = model_info.get("weights_sha256")
+    return bool(recorded) and weights_digest(model) != recorded
+
+
 def _check_weights(record: Mapping[str, Any], model: Any) -> None:
     """Refuse to save a run with the weights of a later training."""
-    recorded = record["model_info"].get("weights_sha256")
-    if recorded and weights_digest(model) != recorded:
+    if has_other_weights(record["model_info"], model):
         raise RunError(
             f"the model of run {record['name']!r} was trained or changed since, so its weights are not those of the run. Save a run "
             "before its model is trained further, give train a folder, or save the record alone: weights=False."

@@ -17,7 +17,7 @@ from transferkit.features.loading import FeatureDataset
 from transferkit.models.compiling import recompile
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.run import Run
-from transferkit.runs.storage import weights_digest
+from transferkit.runs.storage import has_other_weights
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.evaluation import Predictor
 from transferkit.training.record import check_data
@@ -97,7 +97,7 @@ def average_flips(run: Run, data: Dataset, *, name: str | None = None) -> Run:
                 f"the {len(images)} {split} images are not those of run {run.name!r}. Give the data it was trained on."
             )
     recorded = run.dataset.get("test_fingerprint")
-    if recorded and recorded != data.describe()["test_fingerprint"]:
+    if recorded and recorded != data.fingerprints["test"]:
         raise DataError(f"the test images are not those of run {run.name!r}. Give the data it was trained on.")
     predict = _predictor(model, data)
     averaged = {}
@@ -128,8 +128,7 @@ def _model_of(run: Run) -> Any:
         from transferkit.models.saving import load_model
 
         return load_model(run.weights_file.parent)
-    recorded = run.model_info.get("weights_sha256")
-    if recorded and weights_digest(run.model) != recorded:
+    if has_other_weights(run.model_info, run.model):
         raise RunError(
             f"the model of run {run.name!r} was trained or changed since, so its weights are not those of the run. Average flips before "
             "the model is trained further, or train with folder= and load the run."
