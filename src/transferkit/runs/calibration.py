@@ -3,7 +3,6 @@
 Guo et al. (2017), "On Calibration of Modern Neural Networks", ICML, section 4.2. arXiv:1706.04599
 """
 
-import hashlib
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.errors import InvalidInputError, RunError, warn
 from transferkit.runs.metrics import LOG_LOSS_CLIP, check_pair, check_probabilities
-from transferkit.runs.run import Run
+from transferkit.runs.run import Run, derived_key
 
 TEMPERATURE_RANGE: Final = (0.05, 20.0)
 """Where the temperature is looked for; an optimum outside tells of too few errors, or of probabilities without meaning."""
@@ -206,7 +205,7 @@ def calibrate(run: Run, *, name: str | None = None) -> Run:
         test_probabilities=apply_temperature(run.test_probabilities, fitted),
         validation_probabilities=apply_temperature(run.validation_probabilities, fitted),
         recipe=run.recipe | {"temperature": temperature},
-        key=hashlib.sha256(f"{run.key} temperature".encode()).hexdigest() if run.key else "",
+        key=derived_key(run, "temperature"),
         model=None,
         path=None,
     )

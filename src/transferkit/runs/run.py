@@ -1,5 +1,6 @@
 """Run: the record of one training."""
 
+import hashlib
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -510,6 +511,11 @@ class Run:
         facts |= {} if self.train_seconds is None else {"train_seconds": f"{self.train_seconds:.1f}"}
         cells = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
         return f"<table><caption>{html.escape(self.name)}</caption>{cells}</table>"
+
+
+def derived_key(run: Run, change: str) -> str:
+    """Return the key of what was made of a run without training; empty if the run has none."""
+    return hashlib.sha256(f"{run.key} {change}".encode()).hexdigest() if run.key else ""
 
 
 def require_probabilities(run: Run) -> None:

@@ -1,6 +1,5 @@
 """Predictions averaged over each image and its mirror image."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from transferkit.features.cache import pieces_of
 from transferkit.features.loading import FeatureDataset
 from transferkit.models.compiling import recompile
 from transferkit.models.weights import weights_provenance
-from transferkit.runs.run import Run
+from transferkit.runs.run import Run, derived_key
 from transferkit.runs.storage import has_other_weights
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.evaluation import Predictor
@@ -112,7 +111,7 @@ def average_flips(run: Run, data: Dataset, *, name: str | None = None) -> Run:
         recipe=run.recipe | {"test_time_augment": "flip"},
         train_accuracy=None,
         test_seconds=None if run.test_seconds is None else 2 * run.test_seconds,
-        key=hashlib.sha256(f"{run.key} flips averaged".encode()).hexdigest() if run.key else "",
+        key=derived_key(run, "flips averaged"),
         model=None if is_classifier(model) else _averaging(model),
         path=None,
     )
