@@ -92,7 +92,7 @@ class Results:
         self._file = None if name is None or options.quick else options.output / f"{name}.json"
         self._columns = columns
         command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-        command = re.sub(r" --(torch-python|output)[ =]\S+", "", command)  # places on one machine
+        command = re.sub(r" --(torch-python|output|runs)[ =]\S+", "", command)  # places on one machine
         self.record: dict[str, Any] = {"command": command, "machine": processor(), "versions": versions(), "rows": []}
         self._shown = [list(columns)]
         print(f"\n{describe_machine()}\n")

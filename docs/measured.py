@@ -141,22 +141,26 @@ def draw_partial_freezing(figure: Any, say: Say) -> None:
 
 
 def draw_time_to_accuracy(figure: Any, say: Say) -> None:
-    """Draw the validation accuracy of each way over its minutes, a line a seed."""
-    ways: dict[str, dict[int, list[tuple[float, float]]]] = {}
-    for row in read_rows("time_to_accuracy_curves"):
-        seeds = ways.setdefault(row["way"], {})
-        seeds.setdefault(row["seed"], []).append((row["minutes"], row["validation accuracy"]))
-    ax = figure.add_subplot()
-    for place, (way, seeds) in enumerate(sorted(ways.items(), key=lambda item: item[1][0][-1])):
-        for seed, points in seeds.items():
-            label = "" if seed else say(way).replace("`", "")
-            ax.plot(*zip(*points, strict=True), marker=marker_of(place), color=color_of(place), label=label)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
-    ax.set_xlim(left=0)
-    ax.set_xlabel(say("Minutes from raw files"))
-    ax.set_ylabel(say("Validation accuracy"))
-    quiet_frame(ax)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    """Draw accuracies over minutes: of validation after each epoch, a line a seed, and of the test at the end, a dot a seed."""
+    results, curves = read_rows("time_to_accuracy"), read_rows("time_to_accuracy_curves")
+    learning, tested = figure.subplots(2, 1, sharex=True)
+    for place, way in enumerate(dict.fromkeys(row["way"] for row in sorted(results, key=lambda row: row["minutes"]))):
+        style = {"marker": marker_of(place), "color": color_of(place)}
+        seeds: dict[int, list[tuple[float, float]]] = {}
+        for row in curves:
+            if row["way"] == way:
+                seeds.setdefault(row["seed"], []).append((row["minutes"], row["validation accuracy"]))
+        for points in seeds.values():
+            learning.plot(*zip(*points, strict=True), **style)
+        ends = [(row["minutes"], row["test accuracy"]) for row in results if row["way"] == way]
+        tested.plot(*zip(*ends, strict=True), linestyle="", label=say(way).replace("`", ""), **style)
+    for ax, label in ((learning, "Validation accuracy"), (tested, "Test accuracy")):
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+        ax.set_ylabel(say(label))
+        quiet_frame(ax)
+    tested.set_xlim(left=0)
+    tested.set_xlabel(say("Minutes from raw files"))
+    figure.legend(loc="outside lower center", frameon=False, fontsize="small")
 
 
 def draw_seeds(ax: Any, groups: Mapping[str, Sequence[float]], colors: Sequence[str], label: str) -> None:
@@ -266,12 +270,12 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "features": (draw_features, 4.0, "Bars: images per second of three engines at each image size"),
     "frozen_training": (draw_frozen_training, 3.2, "Bars: seconds of a training on frozen layers, five ways"),
     "fixed_costs": (draw_fixed_costs, 3.0, "Stacked bars: where the seconds of a training go"),
-    "partial_freezing": (draw_partial_freezing, 3.6, "Bars: milliseconds of a training step, four ways"),
-    "time_to_accuracy": (draw_time_to_accuracy, 3.9, "Curves: validation accuracy over minutes, ours and its peers"),
+    "partial_freezing": (draw_partial_freezing, 5.6, "Bars: milliseconds of a training step, four ways"),
+    "time_to_accuracy": (draw_time_to_accuracy, 6.4, "Curves and dots: accuracies over minutes, ours and its peers"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
     "quick": (partial(draw_runs, folder="quick"), 5.6, "Dots and curves: four networks on 1,000 training images"),
-    "full": (partial(draw_runs, folder="full"), 6.0, "Dots and curves: five networks on 60,000 training images"),
+    "full": (partial(draw_runs, folder="full"), 6.0, "Dots and curves: six networks on 60,000 training images"),
     "model_zoo": (draw_model_zoo, 5.0, "Dots: test accuracy of thirteen models on 60,000 training images"),
     "label_efficiency": (draw_curve, 3.9, "Curves: test accuracy over labels per class, three ways of training"),
     "coverage": (draw_coverage, 8.0, "Dots: how often a verdict was wrong, before and now, where 5% are allowed"),
