@@ -123,7 +123,7 @@ scratch = tk.build_transfer_model("mobilenet", pretrained=False)
 for layer in scratch.get_layer("backbone").layers:
     if isinstance(layer, keras.layers.BatchNormalization):
         layer.momentum = 0.0  # keep the statistics of the next batch as they are
-scratch(images[:128], training=True)
+scratch(images[:50], training=True)
 random = tk.layer_outputs(scratch, images, "pool")
 _ = tk.plot_feature_space(random, labels, names).set_title("MobileNet, random weights")
 

@@ -75,13 +75,13 @@ print(frozen)
 #
 # Perhaps any large network would do. Two controls: the same network with random weights, frozen as well, and a logistic
 # regression on the pixels themselves, without any network. To be fair to the random network, its batch normalisation (explained below)
-# first gets the statistics of 100 training images; without them what goes in fades away on its way through 27 layers.
+# first gets the statistics of 50 training images; without them what goes in fades away on its way through 27 layers.
 
 scratch = tk.build_transfer_model("mobilenet", pretrained=False)
 for layer in scratch.get_layer("backbone").layers:
     if isinstance(layer, keras.layers.BatchNormalization):
         layer.momentum = 0.0  # keep the statistics of the next batch as they are
-scratch(data.train.images[:100], training=True)
+scratch(data.train.images[:50], training=True)
 tk.freeze(scratch, verbose=False)
 random = tk.train(scratch, data, head="logistic", name="random features", verbose=False)
 pixels = tk.train(tk.build_baseline("logistic_regression"), data, name="pixels", verbose=False)
