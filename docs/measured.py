@@ -275,7 +275,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
     "quick": (partial(draw_runs, folder="quick"), 5.6, "Dots and curves: four networks on 1,000 training images"),
-    "full": (partial(draw_runs, folder="full"), 6.0, "Dots and curves: six networks on 60,000 training images"),
+    "full": (partial(draw_runs, folder="full"), 6.8, "Dots and curves: six networks on 60,000 training images"),
     "model_zoo": (draw_model_zoo, 5.0, "Dots: test accuracy of thirteen models on 60,000 training images"),
     "label_efficiency": (draw_curve, 3.9, "Curves: test accuracy over labels per class, three ways of training"),
     "coverage": (draw_coverage, 8.0, "Dots: how often a verdict was wrong, before and now, where 5% are allowed"),
