@@ -51,8 +51,7 @@ def load(images: int | None, validation: int) -> Any:
 
     if images is None:
         return tk.load_fashion_mnist(validation=validation)
-    counts = {"train": images, "validation": images, "test": images}
-    return machine.fashion_mnist(**counts if validation else counts | {"validation": 0})
+    return machine.fashion_mnist(train=images, validation=min(images, validation), test=images)
 
 
 def fine_tune(

@@ -77,15 +77,10 @@ if full:  # added when the accuracies above were known, with a recipe that was f
     # The recipe of benchmarks/time_to_accuracy.py, chosen by validation: lower blocks frozen, what they give kept.
     step("Step 2e. Only the upper blocks, three seeds; each asked about mirror images too")
     build = partial(tk.build_transfer_model, "mobilenet", image_size=96)
-    upper = {
-        "name": "MobileNet, upper blocks, 96 px",
-        "unfreeze_from": "conv_pw_6",
-        "head_epochs": 0,
-        "batch_size": 128,
-    }
-    upper |= {"learning_rate": 2e-3, "augment": "flip", "label_smoothing": 0.1, "matmul_precision": "auto"}
-    upper |= {"folder": folder, "tuning_trials": 16}
-    seeds = tk.repeat(build, data, method="fine_tune", seeds=range(3), epochs=5, **upper)
+    upper = {"unfreeze_from": "conv_pw_6", "head_epochs": 0, "batch_size": 128, "learning_rate": 2e-3}
+    upper |= {"augment": "flip", "label_smoothing": 0.1, "matmul_precision": "auto", "tuning_trials": 16}
+    asked_once = {"name": "MobileNet, upper blocks, 96 px", "folder": folder}
+    seeds = tk.repeat(build, data, method="fine_tune", seeds=range(3), epochs=5, **upper, **asked_once)
     averaged = [tk.average_flips(run, data, name="MobileNet, upper blocks") for run in seeds]
     for run in averaged:
         run.save(folder / f"mobilenet-upper-blocks-seed-{run.seed}", replace=True)

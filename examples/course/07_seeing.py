@@ -110,7 +110,7 @@ _ = tk.plot_occlusion(data.test.images[bag], drop)
 #
 # MobileNet's last layer before the output turns each image into 1,024 numbers. t-SNE (van der Maaten & Hinton 2008) draws images whose
 # numbers are alike close together. Neither network below has ever seen a label of a garment: one was trained on
-# ImageNet, the other has random weights. (Its batch normalisation needs mean and variance of each layer; it takes them from 128 of these
+# ImageNet, the other has random weights. (Its batch normalisation needs mean and variance of each layer; it takes them from 50 of these
 # images, as it would in its first step of training.)
 
 names, labels = data.class_names, data.test.labels[:500]

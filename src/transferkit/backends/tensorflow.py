@@ -21,9 +21,7 @@ DRAWS = None
 STEPS_AT_ONCE = 1_000
 RUNS_EAGERLY = True
 _FEWEST_CHANNELS = 32  # with fewer, converting takes as long as multiplying
-_BFLOAT16 = re.compile(
-    "(?:amx|avx512)_bf16"
-)  # flags of processors that multiply it at twice the speed of float32, or more
+_BFLOAT16 = re.compile("(?:amx|avx512)_bf16")  # flags of processors that multiply it faster than float32
 
 tf.config.list_physical_devices()  # drivers are looked for once, and complain: now, while `chosen_backend` keeps that away
 
