@@ -26,6 +26,19 @@ def network():
     return keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
 
 
+class Batches(keras.utils.PyDataset):
+    ended = 0
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return IMAGES, np.array([0, 1, 2, 0])
+
+    def on_epoch_end(self):
+        self.ended += 1
+
+
 def test_nobody_else_touches_what_keras_does_not_document():
     root = Path(transferkit.__file__).parent
     found = []
@@ -55,6 +68,22 @@ def test_the_graph_of_a_functional_model_can_be_walked_and_run():
         args, kwargs = internals.fill_in(call.arguments, values)
         values[id(call.outputs[0])] = call.operation(*args, **kwargs)
     np.testing.assert_allclose(values[id(graph.outputs[0])], model(IMAGES), rtol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others read batches without tf.data")
+def test_what_is_trained_on_waits_for_no_thread_that_tunes_how_it_is_read(monkeypatch):
+    model, found = network(), []
+    strategy = type(model.distribute_strategy)
+    plain = strategy.experimental_distribute_dataset
+    monkeypatch.setattr(
+        strategy, "experimental_distribute_dataset", lambda *given: found.append(given[1]) or plain(*given)
+    )
+    model.compile(loss="sparse_categorical_crossentropy")
+    batches = Batches()
+    history = internals.fit_of(model)(batches, validation_data=batches, epochs=2, verbose=0).history
+    assert len(history["val_loss"]) == 2
+    assert [data.options().autotune.enabled for data in found] == [False, False]
+    assert batches.ended >= 2  # Keras's hooks are called
 
 
 def test_a_built_sequential_model_has_a_graph_and_a_subclassed_one_has_none():
