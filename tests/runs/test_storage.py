@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,35 @@ def test_weights_may_be_deleted_but_not_changed(saved):
     (saved / "model.weights.h5").write_bytes(b"other")
     with pytest.raises(RunError, match=r"model\.weights\.h5"):
         load_run(saved)
+
+
+@pytest.mark.parametrize("place", ["toy", "elsewhere"])
+def test_a_run_that_was_read_keeps_its_weights_when_it_is_saved_again(saved, place):
+    folder = replace(load_run(saved), tuning_trials=3).save(saved.with_name(place), replace=True)
+    assert load_run(folder).tuning_trials == 3
+    assert (folder / "model.weights.h5").read_bytes() == bytes(range(256))
+    assert (folder / "model.json").is_file()
+    small = load_run(folder).save(saved.with_name("small"), weights=False)
+    assert not (small / "model.weights.h5").exists()
+    assert (small / "model.json").is_file()
+
+
+def test_the_weights_of_another_run_are_not_taken_for_its_own(saved):
+    run = load_run(saved)
+    make("second", model=PlainModel(), model_info={"weights_sha256": "ab" * 32}).save(saved, replace=True)
+    for place in (saved, saved.with_name("elsewhere")):
+        with pytest.raises(RunError, match="another run by now"):
+            run.save(place, replace=True)
+    assert load_run(saved).name == "second"
+    alone = run.save(saved.with_name("alone"), weights=False)
+    assert sorted(file.name for file in alone.iterdir()) == ["manifest.json", "predictions.npz", "run.json"]
+
+
+def test_damaged_weights_are_not_copied(saved):
+    run = load_run(saved)
+    (saved / "model.weights.h5").write_bytes(b"other")
+    with pytest.raises(RunError, match=r"model\.weights\.h5"):
+        run.save(saved, replace=True)
 
 
 def test_a_saved_run_is_replaced_only_when_asked(saved):

@@ -170,10 +170,10 @@ def is_hub_task(model: Any) -> bool:
 
 
 class _Untuned(PyDatasetAdapter):
-    """Batches for TensorFlow that it does not look for a faster way to read.
+    """Batches that TensorFlow does not look for a faster way to read.
 
-    Its thread that looks sleeps twice as long after each look. One that falls asleep again while an epoch ends is waited for, on two
-    cores in every other epoch, and for up to two thirds of the time that the epoch took.
+    Keras's ``fit`` waits at the end of an epoch for the thread that looks. It sleeps twice as long after each look, and often misses
+    the order to stop; on two cores an epoch then takes up to twice as long (benchmarks/epoch_ends.py).
     """
 
     def get_tf_dataset(self) -> Any:
@@ -185,7 +185,7 @@ class _Untuned(PyDatasetAdapter):
 
 def fit_of(model: Any) -> Callable[..., Any]:
     """Return the ``fit`` of a model; Keras's own of a classifier of KerasHub, whose takes no batches of transferkit."""
-    if not is_hub_task(model) and _is_own(model, "fit"):
+    if _is_own(model, "fit"):
         return model.fit  # it may look at the batches
 
     def fit(batches: Any, *, validation_data: Any, **options: Any) -> Any:

@@ -299,7 +299,7 @@ class Run:
         path : path
             The folder; it must not exist yet, or hold an older run if `replace`.
         weights : bool, default True
-            Whether the model and its weights are written as well, if the run has a model.
+            Whether the model and its weights are written as well, if the run has a model or was read from a folder that has them.
         replace : bool, default False
             Whether a run that is there is replaced.
 
@@ -332,7 +332,8 @@ class Run:
         require_probabilities(self)
         record = {name: getattr(self, name) for name in FACTS} | {"class_names": list(self.class_names)}
         arrays = {name: getattr(self, name) for name in ARRAYS}
-        return storage.write_run(path, record, arrays, model=self.model, weights=weights, replace=replace)
+        given = {"model": self.model, "saved": self.path, "weights": weights, "replace": replace}
+        return storage.write_run(path, record, arrays, **given)
 
     def history_frame(self) -> "pd.DataFrame":
         """Return the history as a table.

@@ -4,6 +4,7 @@ The folder holds ``run.json`` (strict JSON), ``predictions.npz`` (float32 and in
 ``model.json`` (its Keras configuration) and ``model.weights.h5``, and ``manifest.json`` with the SHA-256 of each.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,7 @@ def write_run(
     arrays: Mapping[str, NDArray[Any]],
     *,
     model: Any = None,
+    saved: Path | None = None,
     weights: bool = True,
     replace: bool = False,
 ) -> Path:
@@ -47,6 +49,8 @@ def write_run(
         The arrays named in `transferkit.runs.records.ARRAYS`.
     model : keras.Model, optional
         Anything else is not written: a scikit-learn classifier could only be pickled, and a pickle runs code when it is read.
+    saved : path, optional
+        The folder that the run was read from; without a model, that and the weights are copied from there.
     weights : bool, default True
         Whether the model's weights are written. Without them the record stays small and comparable.
     replace : bool, default False
@@ -60,7 +64,7 @@ def write_run(
     Raises
     ------
     RunError
-        If `path` exists and may not be replaced, or the model was trained further since the run.
+        If `path` exists and may not be replaced, or the model was trained further since the run, or `saved` holds another run by now.
     StorageError
         If it cannot be written: the disk is full or read-only. A run that is there stays as it was.
     """
@@ -68,6 +72,7 @@ def write_run(
     check_replaceable(folder, replace=replace)
     if weights and hasattr(model, "get_weights"):
         _check_weights(record, model)
+    copied = [] if saved is None or model is not None else _files_to_copy(saved, record, weights=weights)
     kept = {name: value for name, value in record.items() if value or name in RunRecord.__required_keys__}
     with files.atomic_folder(folder, replace=replace or folder.exists(), what=f"run {record['name']!r}") as temporary:
         files.write_json(temporary / RECORD, {"schema": SCHEMA} | kept)
@@ -79,8 +84,33 @@ def write_run(
                 files.write_text(temporary / MODEL, configuration)
             if weights:
                 model.save_weights(str(temporary / WEIGHTS))
+        for file in copied:
+            shutil.copyfile(file, temporary / file.name)
         files.write_manifest(temporary, kind=_KIND, schema=SCHEMA)
     return folder
+
+
+def _files_to_copy(folder: Path, record: Mapping[str, Any], *, weights: bool) -> list[Path]:
+    """Return the files of a saved model, with its weights or without; where they are no longer those of the run, raise or return none."""
+    found = [file for name in (MODEL, *([WEIGHTS] if weights else [])) if (file := folder / name).is_file()]
+    try:
+        if found:
+            _check_owner(folder, record)
+    except RunError:
+        if weights:
+            raise
+        return []
+    return found
+
+
+def _check_owner(folder: Path, record: Mapping[str, Any]) -> None:
+    _verify(folder)
+    theirs = _read_record(folder / RECORD).get("model_info", {})
+    if theirs.get("weights_sha256") != record["model_info"].get("weights_sha256"):
+        raise RunError(
+            f"{folder} holds the model of another run by now, not that of run {record['name']!r}. Save the record alone, elsewhere: "
+            "weights=False."
+        )
 
 
 def _configuration(model: Any) -> str | None:
