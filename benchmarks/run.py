@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FULL = (
-    "importing", "comparing", "verification", "fixed_costs", "features", "partial_freezing", "frozen_training", "memory",
+    "importing", "comparing", "verification", "epoch_ends", "fixed_costs", "features", "partial_freezing", "frozen_training", "memory",
     "time_to_accuracy", "commands",
 )  # fmt: skip
 OTHERS = {  # what is given to those that write elsewhere, or need photographs

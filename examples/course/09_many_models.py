@@ -40,8 +40,8 @@ print(forest.recipe, forest.environment["cpu"], forest.key[:16])
 #
 # ``seeds`` is how many times a model was trained. Naive Bayes, k-nearest neighbours, logistic regression and gradient
 # boosting (as set here) have no chance in them, so one training says all. A random forest draws at random: it was trained
-# several times, and the interval counts that as well. The modern CNN, GoogLeNet and MobileNet take long and were trained
-# once, so theirs does not count it.
+# several times, and the interval counts that as well. GoogLeNet and MobileNet take long and were trained once, so theirs
+# does not count it.
 
 table = zoo.table.sort_values("accuracy")
 columns = ["accuracy", "accuracy_low", "accuracy_high", "seeds", "loss", "train_seconds"]
