@@ -4,8 +4,8 @@
 
 Every way fine-tunes the ImageNet MobileNet in a process of its own, which loads the images, builds, trains on 50,000, predicts the 10,000
 validation images after each epoch and the 10,000 test images once, at the end; imports are not counted. Recipes were chosen by validation,
-and two of them then train on all 60,000, without validation and so without a curve. In the curves, the minutes of an epoch are those of the
-epochs so far and of everything outside of the training steps, as if that came first.
+but for that of all layers; two of them train on all 60,000, without validation and so without a curve. In the curves, the minutes of an
+epoch are those of the epochs so far and of everything outside of the training steps, as if that came first.
 Rows that this machine wrote into the files are kept, so a run that was stopped goes on. ``--runs`` saves runs of ours in a folder.
 
 Keras's own `fit` follows its guide to transfer learning, with the learning rates of our recipe: the head on the frozen network, then all
