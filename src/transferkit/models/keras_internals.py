@@ -184,7 +184,7 @@ class _Untuned(PyDatasetAdapter):
 
 
 def fit_of(model: Any) -> Callable[..., Any]:
-    """Return the ``fit`` of a model; Keras's own of a classifier of KerasHub, whose takes no batches of transferkit."""
+    """Return the ``fit`` of a model, Keras's own on batches that are not tuned; also of a classifier of KerasHub, whose takes none of ours."""
     if _is_own(model, "fit"):
         return model.fit  # it may look at the batches
 

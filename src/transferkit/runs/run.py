@@ -311,7 +311,8 @@ class Run:
         Raises
         ------
         RunError
-            If something is there already, or it is no run that could be replaced; or the model was trained further since.
+            If something is there already, or it is no run that could be replaced; or the model was trained further since, or the
+            folder that the run was read from holds another one by now.
         StorageError
             If the disk is full or read-only; a run that is there stays as it was.
         InvalidInputError
@@ -332,8 +333,9 @@ class Run:
         require_probabilities(self)
         record = {name: getattr(self, name) for name in FACTS} | {"class_names": list(self.class_names)}
         arrays = {name: getattr(self, name) for name in ARRAYS}
-        given = {"model": self.model, "saved": self.path, "weights": weights, "replace": replace}
-        return storage.write_run(path, record, arrays, **given)
+        return storage.write_run(
+            path, record, arrays, model=self.model, saved=self.path, weights=weights, replace=replace
+        )
 
     def history_frame(self) -> "pd.DataFrame":
         """Return the history as a table.
