@@ -4,6 +4,7 @@ If one of these fails after an upgrade of Keras, ``keras_internals.py`` is the o
 """
 
 import ast
+import copy
 import random
 from contextlib import nullcontext
 from pathlib import Path
@@ -70,9 +71,13 @@ def test_the_graph_of_a_functional_model_can_be_walked_and_run():
     np.testing.assert_allclose(values[id(graph.outputs[0])], model(IMAGES), rtol=1e-6)
 
 
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others read batches without tf.data")
-def test_what_is_trained_on_waits_for_no_thread_that_tunes_how_it_is_read(monkeypatch):
-    model, found = network(), []
+def test_what_is_trained_on_waits_for_no_thread_that_tunes_how_it_is_read(monkeypatch, own):
+    model, found, given_to_fit = network(), [], []
+    if own:
+        fit = model.fit
+        model.fit = lambda *given, **options: given_to_fit.append(given[0]) or fit(*given, **options)
     strategy = type(model.distribute_strategy)
     plain = strategy.experimental_distribute_dataset
     monkeypatch.setattr(
@@ -84,6 +89,10 @@ def test_what_is_trained_on_waits_for_no_thread_that_tunes_how_it_is_read(monkey
     assert len(history["val_loss"]) == 2
     assert [data.options().autotune.enabled for data in found] == [False, False]
     assert batches.ended >= 2  # Keras's hooks are called
+    for seen in given_to_fit:  # a dataset like the one that it was made of
+        assert isinstance(seen, keras.utils.PyDataset)
+        assert (len(seen), seen.ended, len(list(seen))) == (2, batches.ended, 2)
+        np.testing.assert_array_equal(copy.copy(seen)[1][0], IMAGES)
 
 
 def test_a_built_sequential_model_has_a_graph_and_a_subclassed_one_has_none():

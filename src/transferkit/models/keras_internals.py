@@ -169,12 +169,22 @@ def is_hub_task(model: Any) -> bool:
     return _is_of_hub(_owner(model, "fit"))
 
 
-class _Untuned(PyDatasetAdapter):
+class _Untuned(PyDatasetAdapter, keras.utils.PyDataset):
     """Batches that TensorFlow does not look for a faster way to read.
 
     Keras's ``fit`` waits at the end of an epoch for the thread that looks. It sleeps twice as long after each look, and often misses
-    the order to stop; on two cores an epoch then takes up to twice as long (benchmarks/epoch_ends.py).
+    the order to stop; on two cores an epoch then takes up to twice as long (benchmarks/epoch_ends.py). A ``fit`` that is not Keras's,
+    as that of MLflow's autologging, sees the dataset that they were made of.
     """
+
+    def __len__(self) -> int:
+        return len(self.py_dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.py_dataset[index]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__.get("py_dataset"), name)  # None while it is copied
 
     def get_tf_dataset(self) -> Any:
         dataset = super().get_tf_dataset()
@@ -184,13 +194,12 @@ class _Untuned(PyDatasetAdapter):
 
 
 def fit_of(model: Any) -> Callable[..., Any]:
-    """Return the ``fit`` of a model, Keras's own on batches that are not tuned; also of a classifier of KerasHub, whose takes none of ours."""
-    if _is_own(model, "fit"):
-        return model.fit  # it may look at the batches
+    """Return the ``fit`` of a model, on batches that are not tuned; Keras's own for a classifier of KerasHub, whose takes none of ours."""
+    own = model.fit if _is_own(model, "fit") else functools.partial(keras.Model.fit, model)
 
     def fit(batches: Any, *, validation_data: Any, **options: Any) -> Any:
         looks = None if validation_data is None else _Untuned(validation_data)
-        return keras.Model.fit(model, _Untuned(batches), validation_data=looks, **options)
+        return own(_Untuned(batches), validation_data=looks, **options)
 
     return fit
 

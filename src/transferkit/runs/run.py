@@ -45,7 +45,7 @@ STATUSES: Final = get_args(Status)
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
