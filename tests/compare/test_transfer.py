@@ -44,6 +44,22 @@ def test_pretraining_comes_first_then_fine_tuning_against_frozen(made):
     assert first.differing == ()
 
 
+def test_a_frozen_network_with_many_classes_is_frozen_and_one_with_few_layers_that_train_is_not(made):
+    def record(start, backbone, strength):
+        run = made(start, strength)
+        info = run.model_info | {"trainable_parameters": 15_000, "trainable_backbone_parameters": backbone}
+        return replace(run, model_info=info)
+
+    runs = [record("frozen", 0, 0.01), record("tuned", 3_000, 0.1)]
+    (effect,) = compare_runs(runs).transfer_effects
+    assert (effect.a, effect.start_a, effect.b, effect.start_b) == (
+        "mobilenet tuned",
+        "fine-tuned",
+        "mobilenet frozen",
+        "frozen",
+    )
+
+
 def test_what_else_differs_and_other_hardware_are_told(made):
     other = made("scratch", 1e-4, recipe={"epochs": 5, "learning_rate": 0.1}, environment={"accelerator": "H100"})
     (effect,) = compare_runs([made("tuned"), other]).transfer_effects

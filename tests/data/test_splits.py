@@ -68,6 +68,26 @@ def test_groups_stay_on_one_side(pairs, data, seed):
     assert abs(len(held) - size) <= np.bincount(groups).max() + len(labels) / 5
 
 
+def test_chance_decides_which_groups_are_held_out_however_large_they_are():
+    groups = np.repeat(np.arange(40), np.linspace(5, 122, 40).astype(int))  # people with 5 to 122 photos
+    labels = np.random.default_rng(0).integers(0, 3, len(groups))
+    size = round(0.15 * len(labels))
+    parts = [split_holdout(labels, size, seed=seed, groups=groups)[1] for seed in range(40)]
+    held = [frozenset(groups[part].tolist()) for part in parts]
+    assert len(set(held)) >= 35
+    assert sum(39 in groups_held for groups_held in held) < 20
+    assert all(abs(len(part) - size) < 122 for part in parts)
+
+
+def test_no_class_loses_its_last_group():
+    labels = np.repeat([0, 1, 2], [60, 200, 200])  # the first class is one object, the others ten
+    groups = np.concatenate([np.zeros(60, int), 1 + np.arange(400) // 20])
+    for seed in range(40):
+        kept, held = split_holdout(labels, 69, seed=seed, groups=groups)
+        assert set(labels[kept]) == {0, 1, 2}
+        assert 40 <= len(held) <= 100
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))
 def test_merged_groups_are_the_connected_components(pairs):
     first, second = np.array(pairs).T

@@ -114,6 +114,7 @@ FULL = {
         "name": "net",
         "parameters": 100,
         "trainable_parameters": 10,
+        "trainable_backbone_parameters": 5,
         "layers": 3,
         "provenance": {
             "source": "download",

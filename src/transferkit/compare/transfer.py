@@ -10,7 +10,7 @@ from transferkit.compare.compared_model import ComparedModel
 from transferkit.compare.table import differing_conditions, differing_settings
 
 _FROZEN_SHARE: Final = 0.1
-"""A pretrained network that trains less than this share of its weights is frozen: a new output layer is a few percent of it."""
+"""Where the record does not say what of the backbone trained, a network that trains less than this share of its weights is frozen."""
 _UNKNOWN: Final = (None, "", "user-model")
 _HARDWARE: Final = ("platform", "cpu", "accelerator", "cores")
 
@@ -98,7 +98,8 @@ def start_of(model: ComparedModel) -> Start | None:
         return Start.SCRATCH
     if run.parameters is None or run.trainable_parameters is None:
         return None
-    frozen = run.trainable_parameters < _FROZEN_SHARE * run.parameters
+    trained = run.model_info.get("trainable_backbone_parameters")
+    frozen = run.trainable_parameters < _FROZEN_SHARE * run.parameters if trained is None else trained == 0
     return Start.FROZEN if frozen else Start.FINE_TUNED
 
 

@@ -168,7 +168,9 @@ def merge_groups(length: int, *partitions: NDArray[np.integer] | None) -> Indice
 _FOLDS = 20  # a part held out by groups is made of twentieths
 
 
-def _hold_out_groups(labels: NDArray[np.integer], size: int, *, seed: int, groups: NDArray[np.integer]) -> Indices:
+def _hold_out_groups(
+    labels: NDArray[np.integer], size: int, *, seed: int, groups: NDArray[np.integer], reserve: int
+) -> Indices:
     """Return the indices of about `size` images, whole groups, with the classes in their proportions where groups permit."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -177,17 +179,23 @@ def _hold_out_groups(labels: NDArray[np.integer], size: int, *, seed: int, group
         raise DataError(
             f"all {len(labels)} images belong to one group, so none can be held out. Give more groups, or groups=None."
         )
+    rng = np.random.default_rng([seed, _GROUP_STREAM])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds
-        state = int(np.random.default_rng([seed, _GROUP_STREAM]).integers(2**32))  # scikit-learn takes no larger seed
+        state = int(rng.integers(2**32))  # scikit-learn takes no larger seed
         divided = StratifiedGroupKFold(folds, shuffle=True, random_state=state).split(labels, labels, groups)
-        parts = [held for _, held in divided]
-    # Folds are only roughly equal: the next one joins while that brings the part nearer to its size.
-    held = parts[0]
-    for part in parts[1:]:
-        if abs(len(held) + len(part) - size) < abs(len(held) - size):
-            held = np.concatenate([held, part])
-    return np.sort(held).astype(np.int64)
+        parts = [held for _, held in divided if len(held)]
+    # The first folds hold the largest groups, whatever the seed, so their order is drawn. One joins while that brings the part nearer
+    # to its size, and leaves enough of each class.
+    held = np.empty(0, np.int64)
+    left = np.bincount(labels)
+    for part in (parts[place] for place in rng.permutation(len(parts))):
+        taken = np.bincount(labels[part], minlength=len(left))
+        leaves = left - taken
+        nearer = abs(len(held) + len(part) - size) < abs(len(held) - size)
+        if nearer and not (leaves[taken > 0] < reserve).any():
+            held, left = np.concatenate([held, part]), leaves
+    return np.sort(held if len(held) else min(parts, key=len)).astype(np.int64)
 
 
 def split_holdout(
@@ -241,7 +249,8 @@ def split_holdout(
     if size and groups is not None:
         joined = merge_groups(len(labels), equal, groups)
         fit = np.flatnonzero(~np.isin(joined, joined[_spans_classes(labels, equal)]))
-        held_mask[fit[_hold_out_groups(labels[fit], min(size, len(fit)), seed=seed, groups=joined[fit])]] = True
+        size = min(size, len(fit))
+        held_mask[fit[_hold_out_groups(labels[fit], size, seed=seed, groups=joined[fit], reserve=reserve)]] = True
     elif size:
         order = permute_classes(labels, seed=seed, stream=_HOLDOUT_STREAM)
         counts = np.array([len(members) for members in order.values()], dtype=np.int64)

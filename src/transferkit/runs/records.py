@@ -170,6 +170,7 @@ class ModelRecord(TypedDict, total=False):
     name: ReadOnly[str]
     parameters: ReadOnly[int | None]
     trainable_parameters: ReadOnly[int | None]
+    trainable_backbone_parameters: ReadOnly[int]
     layers: ReadOnly[int]
     provenance: ReadOnly[Provenance | None]
     engine: ReadOnly[str]

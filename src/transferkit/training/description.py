@@ -74,6 +74,8 @@ def describe_model(model: Any, *, engine: str, dead: list[int] | None) -> ModelR
         "dead_features": dead,
         "weights_sha256": weights_digest(model),
     }
+    for backbone in (layer for layer in model.layers if layer.name == "backbone" and provenance is not None):
+        record = {**record, "trainable_backbone_parameters": count_parameters(backbone.trainable_weights)}
     return {**record, "own_code": own} if own else record
 
 
