@@ -162,3 +162,32 @@ def test_a_damaged_table_is_made_anew(folder, tmp_path):
         stream.write(b"\xff\xff")
     again = tk.load_features(folder, labels=label)
     assert np.array_equal(again.train.images, expected)
+
+
+def test_a_part_without_rows_lacks_no_column(tmp_path):
+    photos, schema = (
+        tmp_path / "photos",
+        pa.schema([("key", pa.string()), ("image", pa.binary()), ("kind", pa.string())]),
+    )
+    photos.mkdir()
+    rng, made = np.random.default_rng(0), []
+    for row in range(40):
+        Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(tmp_path / "one.png")
+        made.append({"key": f"k{row:02d}", "image": (tmp_path / "one.png").read_bytes(), "kind": "ab"[row % 2]})
+    pq.write_table(pa.Table.from_pylist(made, schema=schema), photos / "part-0.parquet")
+    pq.write_table(schema.empty_table(), photos / "part-1.parquet")
+    files = tk.extract_features(make_model(), photos, output=tmp_path / "features", columns=["kind"], verbose=False)
+    assert len(files) == 2
+    data = tk.load_features(files, labels="kind")
+    assert data.class_names == ("a", "b")
+    assert sum(len(split.labels) for split in data) == 40
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_images_without_a_group_or_label_are_named(folder, data, missing):
+    keys = [key for split in data for key in split.paths]
+    groups = pd.Series({key: missing if key == keys[3] else key for key in keys}, dtype=object)
+    with pytest.raises(DataError, match=f"1 images have no group: {keys[3]}"):
+        tk.load_features(folder, labels=label, split=part, groups=groups)
+    with pytest.raises(DataError, match=f"1 images have no label: {keys[3]}"):
+        tk.load_features(folder, labels=groups, split=part)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, TransferKitWarning
 
 QUIET = {"verbose": False, "batch_size": 32}
 CALLBACKS = {
@@ -234,3 +234,78 @@ def test_what_monitors_accuracy_goes_on_too(transfer, digits, tmp_path, frozen, 
     columns = [[(row["epoch"], row["learning_rate"]) for row in run.history] for run in (again, whole)]
     assert columns[0] == columns[1]
     np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)
+
+
+def branching(kernel):
+    """Return a frozen stem with two branches, whose layers stand in another order than they are run in."""
+    inputs = keras.Input((16, 16, 1))
+    stem = keras.layers.Conv2D(4, 3, activation="relu", name="stem", trainable=False)(inputs)
+    a = keras.layers.Conv2D(6, 1, name="a")(stem)
+    b = keras.layers.Conv2D(6, kernel, padding="same", name="b")(stem)
+    joined = keras.layers.Concatenate()([keras.layers.ReLU()(a), keras.layers.ReLU()(b)])
+    outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.GlobalAveragePooling2D()(joined))
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_averages_go_to_the_layers_that_they_are_of(digits, kernel):
+    data = digits.subset(5)
+    data = tk.Dataset.from_arrays(data.train, data.test, validation=0)
+    plain, kept = branching(kernel), branching(kernel)
+    kept.set_weights(plain.get_weights())
+    options = {"epochs": 3, "average_weights": 0.9, **QUIET}
+    run = tk.train(kept, data, **options)
+    reference = tk.train(plain, data, engine="plain", **options)
+    assert run.model_info["engine"].startswith("litert")
+    np.testing.assert_allclose(run.test_probabilities, reference.test_probabilities, atol=1e-4)
+
+
+@pytest.mark.long
+def test_statistics_of_batchnorm_belong_to_averaged_weights_without_validation_too(digits):
+    data = tk.Dataset.from_arrays(digits.train, digits.test, validation=0)
+    model = tk.build_cnn((16, 16, 1), preset="modern", filters=(8, 16), learning_rate=1e-2)
+    run = tk.train(model, data, epochs=2, average_weights=0.99, **QUIET)
+    before = run.metrics["loss"]
+    for layer in model.layers:
+        if hasattr(layer, "moving_mean"):
+            layer.momentum = 0.0
+    model(data.train.images[:1000].astype(np.float32), training=True)  # one large batch: statistics of these weights
+    after = tk.evaluate(model, data.test).metrics["loss"]
+    assert before < 1.05 * after
+
+
+@pytest.mark.long
+def test_a_log_across_a_cut_and_both_phases_holds_every_epoch(transfer, digits, tmp_path, monkeypatch):
+    data, options = digits.subset(5), {"head_epochs": 2, "epochs": 2, "name": "run", **QUIET}
+    log = tmp_path / "log.csv"
+    from transferkit.training import checkpoint, steps
+
+    saves = []
+
+    def save_and_cut(*args, **others):
+        checkpoint.save_checkpoint(*args, **others)
+        saves.append(args[3].finished)
+        if len(saves) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "save_checkpoint", save_and_cut)
+    for _ in range(2):
+        writers = [keras.callbacks.CSVLogger(log), keras.callbacks.TensorBoard(tmp_path / "board")]
+        with contextlib.suppress(KeyboardInterrupt):
+            tk.fine_tune(transfer(False), data, folder=tmp_path / "runs", callbacks=writers, **options)
+        assert not writers[0].append  # as it was given
+    assert saves == [1, 2, 2, 3, 4, 4]  # also after each phase
+    assert [line.split(",")[0] for line in log.read_text().split()] == ["epoch", "0", "1", "2", "3"]
+
+
+@pytest.mark.long
+def test_a_callback_whose_knowledge_cannot_be_saved_is_named(transfer, digits, tmp_path):
+    class Own(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.seen = {epoch}
+
+    with pytest.warns(TransferKitWarning, match="callback Own knows cannot be saved .seen is of set"):
+        tk.train(transfer(True), digits.subset(5), epochs=2, folder=tmp_path, name="run", callbacks=Own(), **QUIET)

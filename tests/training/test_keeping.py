@@ -251,3 +251,21 @@ def test_a_run_may_be_called_like_a_device_of_windows(data, tmp_path):
     )
     assert [run.name for run in tk.load_runs(tmp_path)] == ["AUX"]
     assert not (tmp_path / "aux").exists()
+
+
+@pytest.mark.long
+def test_a_number_of_numpy_is_that_number(data, tmp_path):
+    first = tk.train(
+        build(), data, folder=tmp_path, **OPTIONS | {"epochs": np.int64(3), "label_smoothing": np.float64(0.1)}
+    )
+    again = tk.train(build(), data, folder=tmp_path, **OPTIONS | {"label_smoothing": 0.1})
+    assert again.created == first.created
+    assert type(first.recipe["epochs"]) is int
+
+
+@pytest.mark.long
+def test_a_found_run_has_the_name_that_is_asked_for(data, tmp_path):
+    options = OPTIONS | {"folder": tmp_path, "save_as": "place"}
+    first = tk.train(build(), data, **options)
+    again = tk.train(build(), data, **options | {"name": "cnn, 10 labels"})
+    assert (again.name, again.created) == ("cnn, 10 labels", first.created)

@@ -308,3 +308,22 @@ def test_many_trainings_print_a_line_each_and_say_the_same_once(data, capsys):
     few, *lines = capsys.readouterr().out.splitlines()
     assert "few training steps" in few
     assert [line.partition(": accuracy")[0] for line in lines] == ["1 of 2: linear-seed-0", "2 of 2: linear-seed-1"]
+
+
+class Losses(keras.callbacks.Callback):
+    """Remember every loss, as a callback of one's own may."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.losses.append(float(logs["loss"]))
+
+
+@pytest.mark.long
+def test_no_seed_meets_what_a_callback_remembers_of_another(cnn, data, tmp_path):
+    options = {"seeds": (0, 1), "name": "CNN", "folder": tmp_path, **FAST}
+    first = tk.repeat(cnn, data, callbacks=[Losses()], **options)
+    again = tk.repeat(cnn, data, callbacks=[Losses()], **options)
+    assert [run.created for run in again] == [run.created for run in first]

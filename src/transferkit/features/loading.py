@@ -260,6 +260,8 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
     columns: dict[str, list[Any]] = {value: [] for value in (labels, split, groups) if isinstance(value, str)}
     places: list[tuple[int, int]] = []
     for number, file in enumerate(found):
+        if not file.rows:  # a part without images, which has no columns either
+            continue
         table = file.read_table()
         for column in columns:
             if column not in table.column_names:
@@ -298,7 +300,7 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
 
     given = values_of("labels", labels, needed=True)
     kept = [position for position, label in enumerate(given) if label is not _ABSENT]
-    bad = [str(keys[position]) for position in kept if given[position] is None or given[position] != given[position]]
+    bad = [str(keys[position]) for position in kept if _is_missing(given[position])]
     if bad:
         raise DataError(
             f"{len(bad)} images have no label: {list_some(bad, most=5)}. Leave these rows out, or label them."
@@ -310,7 +312,7 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
     roles = None if split is None else values_of("split", split, needed=False)
     together = None if groups is None else values_of("groups", groups, needed=False)
     if together is not None:
-        lacking = [str(keys[position]) for position in kept if together[position] in (None, _ABSENT)]
+        lacking = [str(keys[position]) for position in kept if _is_missing(together[position])]
         if lacking:
             raise DataError(f"{len(lacking)} images have no group: {list_some(lacking, most=5)}.")
         numbers = splits.number_groups([str(together[position]) for position in kept], len(kept)).tolist()
@@ -330,8 +332,14 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
 _ABSENT: Final = object()
 
 
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
+    return value is _ABSENT or pd.isna(value) is True
+
+
 def _role(value: Any) -> str | None:
-    if value is None or value is _ABSENT or str(value).strip() in ("", "nan", "<NA>"):
+    if _is_missing(value) or not str(value).strip():
         return None
     role = split_of(str(value))
     if role is None:

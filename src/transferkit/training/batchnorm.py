@@ -12,6 +12,7 @@ import numpy as np
 
 from transferkit.backends import chosen_backend
 from transferkit.models.freezing import leaves
+from transferkit.models.keras_internals import inner_optimizer
 
 STATISTICS_IMAGES = 1024  # the paper finds about a thousand enough
 
@@ -35,7 +36,8 @@ def _training_layers(network: Any) -> list[Any]:
 class BatchNormStatistics(keras.callbacks.Callback):
     """Estimate the statistics of the BatchNorm layers that train from training batches.
 
-    Before each validation, or, when there is none, at the end of each epoch. How the weights train is not changed by it.
+    Before each validation, or, when there is none, at the end of each epoch, and of a training that ends with the average of its weights.
+    How the weights train is not changed by it.
 
     Parameters
     ----------
@@ -65,6 +67,11 @@ class BatchNormStatistics(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Estimate when there is no validation."""
         if not self._validates:
+            self._estimate()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Estimate for averaged weights, which Keras puts in place before this, when there is no validation."""
+        if not self._validates and inner_optimizer(self.model.optimizer).use_ema:
             self._estimate()
 
     def _estimate(self) -> None:

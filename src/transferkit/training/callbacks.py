@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from transferkit.backends import chosen_backend
-from transferkit.errors import DivergedError, InvalidInputError
+from transferkit.errors import DivergedError, InvalidInputError, warn
 from transferkit.models.keras_internals import first_epoch, settle_monitor
 from transferkit.progress import Bar
 from transferkit.runs.interchange import standard_columns
@@ -204,6 +204,8 @@ class CallbackStates(keras.callbacks.Callback):
         Where training begins.
     build_metrics : callable
         Builds the metrics of the model, whose names say whether more of ``val_accuracy`` is better.
+    kept : bool, default False
+        Whether there is a checkpoint for the states, so that it matters if one cannot be saved.
     """
 
     def __init__(
@@ -213,11 +215,16 @@ class CallbackStates(keras.callbacks.Callback):
         *,
         first_epoch: int,
         build_metrics: Callable[[], None] = lambda: None,
+        kept: bool = False,
     ) -> None:
         super().__init__()
-        self._build_metrics = build_metrics
+        self._build_metrics, self._kept = build_metrics, kept
         self._callbacks, self._saved, self._first_epoch = tuple(callbacks), saved, first_epoch
         self._begun: list[dict[str, Any]] = []
+        # The file of one that is to begin anew holds the epochs before these.
+        self._goes_on = [each for each in callbacks if isinstance(each, keras.callbacks.CSVLogger) and not each.append]
+        for each in self._goes_on:
+            each.append = first_epoch > 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the states back, after the callbacks have begun; refuse a callback that goes on from a training of its own."""
@@ -226,6 +233,8 @@ class CallbackStates(keras.callbacks.Callback):
                 "a callback (BackupAndRestore?) went on from a training before this one, whose epochs the record would lack. Delete its "
                 "backup; folder= keeps a checkpoint after each epoch and goes on from it."
             )
+        for each in self._goes_on:
+            each.append = False
         self._begun = [dict(vars(callback)) for callback in self._callbacks]
         for callback, state in zip(self._callbacks, self._saved or (), strict=False):
             if "monitor_op" in state.pop("__functions__", ()):
@@ -234,11 +243,20 @@ class CallbackStates(keras.callbacks.Callback):
             vars(callback).update(state)
 
     def states(self) -> list[dict[str, Any]] | None:
-        """Return what each callback knows now, as plain values and lists of arrays; None if one knows something else."""
-        try:
-            return [_state(callback, begun) for callback, begun in zip(self._callbacks, self._begun, strict=True)]
-        except TypeError:
-            return None
+        """Return what each callback knows now, as plain values and lists of arrays; None, with a warning, if one knows something else."""
+        found = []
+        for callback, begun in zip(self._callbacks, self._begun, strict=True):
+            try:
+                found.append(_state(callback, begun))
+            except TypeError as error:
+                if self._kept:
+                    warn(
+                        f"what the callback {type(callback).__name__} knows cannot be saved ({error}), so if this training is cut off it "
+                        "begins anew. Let it hold numbers, strings, lists and dicts of them, and open files in on_epoch_end."
+                    )
+                self._kept = False
+                return None
+        return found
 
 
 def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
@@ -254,10 +272,21 @@ def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
             state[name] = value
         elif np.ndim(value) == 0 and hasattr(value, "dtype"):
             state[name] = float(value)
-        else:
-            json.dumps(value, allow_nan=True)
+        elif _is_plain(value):
             state[name] = value
+        elif not isinstance(
+            callback, keras.callbacks.CSVLogger | keras.callbacks.TensorBoard
+        ):  # which open their files anew
+            raise TypeError(f"{name} is of {type(value).__name__}")
     return state
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=True)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 class ProgressBar(keras.callbacks.Callback):

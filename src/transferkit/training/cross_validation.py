@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data import checks
 from transferkit.data.dataset import Dataset
-from transferkit.data.splits import check_seed
+from transferkit.data.splits import check_seed, number_groups
 from transferkit.errors import InvalidInputError, each_warning_once
 from transferkit.files import sha256_arrays
 from transferkit.progress import brief, say
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
-from transferkit.training.tasks import Build, Method, build_model, check_build, check_method
+from transferkit.training.tasks import Build, Method, build_model, check_build, check_method, for_one_run
 
 if TYPE_CHECKING:
     from transferkit.data.description import DatasetRecord
@@ -72,7 +72,7 @@ def cross_validate(
     verbose : bool, default True
         Whether progress is shown: a live bar for the fold under way, and a line a fold.
     **options
-        Of the method: ``epochs``, ``learning_rate``, ``augment``, ...
+        Of the method: ``epochs``, ``learning_rate``, ``augment``, ... Each fold trains with copies of the callbacks.
 
     Returns
     -------
@@ -154,12 +154,7 @@ def _join_groups(images: NDArray[np.uint8], groups: ArrayLike | None) -> NDArray
     equal = checks.group_equal_images(images)
     numbers = [np.arange(count) if equal is None else equal]
     if groups is not None:
-        given = np.asarray(groups)
-        if given.shape != (count,):
-            raise InvalidInputError(
-                f"groups must name one for each of the {count:,} images, in the order training, validation, test; got shape {given.shape}."
-            )
-        numbers.append(np.unique(given, return_inverse=True)[1])
+        numbers.append(number_groups(groups, count))  # in the order training, validation, test
     # An edge from each image to the first of its number, once by content and once by group.
     first = [np.unique(each, return_index=True)[1][np.unique(each, return_inverse=True)[1]] for each in numbers]
     edges = np.concatenate([np.stack([np.arange(count), each]) for each in first], axis=1)
@@ -209,7 +204,7 @@ def _run_repetition(
         )
         places = {} if folder is None else {"folder": folder, "save_as": f"{name}-seed-{seed}-fold-{fold}"}
         with brief():
-            run = fit(build_model(build, seed), data, seed=seed, name=name, **places, **options)
+            run = fit(build_model(build, seed), data, seed=seed, name=name, **places, **for_one_run(options))
         if run.status != "completed":
             return replace(run, model=None, notes=[*run.notes, f"fold {fold} ended as {run.status!r}"])
         probabilities[held] = run.test_probabilities

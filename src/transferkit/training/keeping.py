@@ -150,7 +150,10 @@ def _take_up(training: Training, finished: Run, keeping: Keeping) -> Run:
     taken = training.take_up(finished)
     message = f"{finished.name}: finished run found in {finished.path}"
     say(message if taken else f"{message}, saved without weights: the model stays as it is", verbose=keeping.verbose)
-    return replace(finished, model=training.model) if taken else finished
+    found = replace(
+        finished, name=training.name
+    )  # save_as= may name the place, and name= say something else than it did
+    return replace(found, model=training.model) if taken else found
 
 
 def _trials_inside(run: Run) -> int:

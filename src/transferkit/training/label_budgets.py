@@ -109,7 +109,7 @@ def train_label_budgets(
     n_jobs, verbose
         As in `repeat`.
     **options
-        Options of `train` (or `fine_tune`) that all arms share.
+        Options of `train` (or `fine_tune`) that all arms share. Each run trains with copies of the callbacks.
 
     Returns
     -------

@@ -227,6 +227,8 @@ class Keeping:
     verbose: bool = True
 
     def __post_init__(self) -> None:
+        # A number of NumPy is that number, also in what identifies a run.
+        self._set(**{name: value.item() for name, value in vars(self).items() if isinstance(value, np.generic)})
         self._set(seed=check_seed(self.seed), tuning_trials=positive_int("tuning_trials", self.tuning_trials))
         for option in ("name", "save_as"):
             value = getattr(self, option)
@@ -279,7 +281,7 @@ class Steps(Fitting):
             batch_size=self.batch_size
             if self.batch_size in (None, "auto")
             else positive_int("batch_size", self.batch_size),
-            callbacks=_callbacks(self.callbacks),
+            callbacks=check_callbacks(self.callbacks),
         )
         if not self._is_left("augment"):
             self._set(augment=check_augmentations(self.augment))
@@ -529,8 +531,8 @@ def is_number(value: object) -> bool:
     return isinstance(plain, int | float) and not isinstance(plain, bool)
 
 
-def _callbacks(given: Any) -> tuple[Any, ...]:
-    """Return callbacks as a tuple: one, several in any iterable, or None."""
+def check_callbacks(given: Any) -> tuple[Any, ...]:
+    """Return callbacks as a tuple: one, several in any iterable, or None. Raise `InvalidInputError` if one is none."""
     if given is None:
         return ()
     if isinstance(given, keras.callbacks.Callback):

@@ -52,7 +52,7 @@ def repeat(
     verbose : bool, default True
         Whether progress is shown: a live bar for the run under way, and a line a run.
     **options
-        Of the method: ``epochs``, ``learning_rate``, ``augment``, ``overwrite``, ...
+        Of the method: ``epochs``, ``learning_rate``, ``augment``, ``overwrite``, ... Each seed trains with copies of the callbacks.
 
     Returns
     -------

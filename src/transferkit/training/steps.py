@@ -338,6 +338,7 @@ class GradientSteps:
             None if arrays is None else self._progress.callbacks,
             first_epoch=initial,
             build_metrics=lambda: build_metrics(network.model, *batches[0][:2]),
+            kept=self._checkpoint is not None,
         )
         callbacks = [
             DivergenceGuard(),

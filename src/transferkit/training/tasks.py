@@ -1,5 +1,6 @@
 """Many trainings in one call: each a task of its own, run here or fanned out to other processes with joblib."""
 
+import copy
 import gc
 import inspect
 import os
@@ -34,6 +35,7 @@ from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
 from transferkit.training.keeping import refuse_in_forked_child, run_folder
+from transferkit.training.options import check_callbacks
 from transferkit.training.record import PLANNED_SEEDS
 
 Method = Literal["train", "fine_tune"]
@@ -100,6 +102,19 @@ def check_method(method: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise UnknownNameError(f"option of {method}", name, known)
+
+
+def for_one_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with copies of the callbacks: what one knows after a training is no part of the next."""
+    given = check_callbacks(options.get("callbacks"))
+    return dict(options) | ({"callbacks": [_copy(callback) for callback in given]} if given else {})
+
+
+def _copy(callback: Any) -> Any:
+    try:
+        return copy.deepcopy(callback)
+    except Exception:  # noqa: BLE001 - what others hold fails in any way
+        return callback
 
 
 def check_build(build: Build, seeds: Sequence[int]) -> str:
@@ -301,7 +316,12 @@ def _run(task: Task, data: Data, expected: str, folder: Path | None, verbose: bo
         )
     if task.labels_per_class is not None:
         chosen = chosen.subset(task.labels_per_class, seed=task.seed)
-    options = dict(task.options) | {"seed": task.seed, "name": task.name, "folder": folder, "save_as": task.label}
+    options = for_one_run(task.options) | {
+        "seed": task.seed,
+        "name": task.name,
+        "folder": folder,
+        "save_as": task.label,
+    }
     model = build_model(task.build, task.seed)
     token = PLANNED_SEEDS.set(task.planned_seeds)
     try:

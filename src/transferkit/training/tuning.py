@@ -327,11 +327,11 @@ class Tuning:
                 kept, {"key": self.identity.key, "plan": list(plan)}, what="the plan of this search"
             )
         size, epochs = plan
-        start = time.perf_counter()
         recipe = replace(usual, epochs=epochs, warmup_epochs=WARMUP_SHARE * epochs)
         training = GradientSteps(self._made(size, freeze=True), self.data, recipe)
         outcome = training.fit(checkpoint)
-        seconds = time.perf_counter() - start
+        # Of all its epochs, also of those that a search that was cut off had finished.
+        seconds = sum((phase["seconds"] or 0.0) + phase["validation_seconds"] for phase in outcome.phases)
         self._keep(training, outcome, size, "fine-tuned", seconds)
         if size is not None:
             self._try_scratch(usual, size, seconds / epochs)
