@@ -88,6 +88,8 @@ def test_a_method_without_chance_needs_one_run_to_stand_for_its_recipe(seeds_of,
     assert (both["method"], both["scope"]) == ("mcnemar", "recipes")
     assert compare_runs([fixed, strong]).tests["scope"][0] == "models"
     settings = fixed.recipe | {"early_stopping": True}
+    random_step = replace(fixed, recipe={"steps": ["Nystroem", "GaussianNB"], "augment": []})
+    assert compare_runs([random_step, without_chance(strong)]).tests["scope"][0] == "models"
     stopped = replace(fixed, recipe=settings, model_info=fixed.model_info | {"estimator": {"class": "sklearn"}})
     assert compare_runs([stopped, without_chance(strong)]).tests["scope"][0] == "models"
 

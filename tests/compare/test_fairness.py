@@ -199,3 +199,14 @@ def test_only_diverged_runs_give_a_table_without_verdict(diverged):
     assert comparison.verdict == "No run finished, so nothing is compared."
     comparison.to_markdown("ko")
     comparison.to_html(language="ko")
+
+
+def test_seeds_whose_groups_make_their_splits_differ_a_little_are_one_recipe(weak):
+    def seed(number, train, **changed):
+        sizes = {"train_size": train, "validation_size": 1000 - train, "split_seed": number}
+        return replace(weak, seed=number, key=str(number), dataset=weak.dataset | sizes | changed)
+
+    assert compare_runs([seed(0, 850), seed(1, 831), seed(2, 866)]).table["seeds"].tolist() == [3]
+    for other in (seed(1, 700), seed(1, 831, split_seed=0), seed(1, 1000)):
+        with pytest.raises(UnfairComparisonError, match="train_size"):
+            compare_runs([seed(0, 850), other])

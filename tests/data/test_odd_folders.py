@@ -323,3 +323,26 @@ def test_any_name_is_a_split_or_not(name):
     assert split_of(name) in ("train", "validation", "test", None)
     if split_of(name) is not None:
         assert split_of(name.swapcase()) == split_of(f"{name}_set") == split_of(name)
+
+
+def test_splits_inside_classes_are_refused_and_other_folders_in_all_of_them_are_told(tmp_path):
+    files = [
+        f"{kind}/{part}/{number}.png" for kind in ("cat", "dog") for part in ("test", "train") for number in range(9)
+    ]
+    root = grow(tmp_path / "x", files)
+    with pytest.raises(
+        DataError, match="each class in x has folders named like splits .test, train.*test/cat.*split_folders=False"
+    ):
+        tk.load_image_folder(root, image_size=8)
+    assert len(list_images(root, split_folders=False).images) == 36
+    root = grow(tmp_path / "plants", [file.replace("test", "rust").replace("train", "scab") for file in files])
+    with pytest.warns(TransferKitWarning, match="the same 2 folders .rust, scab.*load cat alone"):
+        tk.load_image_folder(root, image_size=8)
+
+
+def test_images_of_a_test_split_without_classes_are_left_out(tmp_path):
+    files = [f"train/{kind}/images/{number}.png" for kind in ("cat", "dog") for number in range(12)]
+    root = grow(tmp_path / "x", [*files, *(f"test/images/{number}.png" for number in range(3))])
+    with pytest.warns(TransferKitWarning, match="the images in test lie in no class folder"):
+        data = tk.load_image_folder(root, image_size=8)
+    assert sum(len(split.labels) for split in data) == 24

@@ -111,3 +111,46 @@ def test_file_in_another_encoding_is_refused_with_the_cure(photos):
     table.assign(kind=table["kind"].replace("cat", "고양이")).to_csv(root / "labels.csv", encoding="cp949", index=False)
     with pytest.raises(DataError, match="is not UTF-8.*encoding='cp949'"):
         load(root / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "names"),
+    [
+        (("None", "NA"), ("NA", "None")),
+        (("01", "02"), ("01", "02")),
+        (("2", "10"), ("2", "10")),
+        (("3.0", "2.0"), ("2", "3")),
+        (("cat", " cat "), None),
+        (("nan", "cat"), None),
+    ],
+)
+def test_a_csv_file_is_not_guessed_at(photos, kinds, names):
+    root, table = photos
+    table["kind"] = [kinds[row % 2] for row in range(40)]
+    table.to_csv(root / "labels.csv", index=False)
+    if names is None:
+        with pytest.raises(DataError, match="one class only|20 of 40 are missing"):
+            load(root / "labels.csv")
+    else:
+        assert load(root / "labels.csv").class_names == names
+
+
+def test_files_that_are_called_by_numbers_keep_their_zeros(photos):
+    root, table = photos
+    for row, file in enumerate(table["file"]):
+        (root / file).rename(root / f"{row:04d}")
+    table["file"] = [f"{row:04d}" for row in range(40)]
+    table.to_csv(root / "labels.csv", index=False)
+    assert len(load(root / "labels.csv").train.labels) == 28
+
+
+@pytest.mark.parametrize("column", ["part", "owner"])
+def test_a_file_in_two_splits_or_groups_is_refused(photos, column):
+    root, table = photos
+    table["part"] = "train"
+    table.loc[30:, "part"] = "test"
+    twice = pd.concat(
+        [table, table.head(1).assign(part="test") if column == "part" else table.head(1).assign(owner="x")]
+    )
+    with pytest.raises(DataError, match=r"00\.png stands in several rows"):
+        load(twice, root=root, split="part", groups="owner")

@@ -75,6 +75,15 @@ def test_everything_that_holds_a_picture_is_taken(run, photos):
             assert frame["probability"].item() == pytest.approx(expected)
 
 
+def test_files_in_a_column_or_an_iterator_are_taken(run, photos):
+    files = sorted(photos.rglob("*.png"))[:3]
+    expected = tk.predict(run, files)["predicted"].tolist()
+    texts = list(map(str, files))
+    for given in (pd.Series(texts), pd.Series(texts, dtype="string"), pd.Index(texts), np.array(texts), iter(files)):
+        assert tk.predict(run, given)["predicted"].tolist() == expected
+    assert len(tk.predict(run, photos.rglob("*.png"))) == 60
+
+
 def test_table_is_written_and_read_back(run, photos, tmp_path):
     frame = tk.predict(run, photos / "blue", top=2)
     frame.to_csv(tmp_path / "answers.csv")

@@ -237,3 +237,7 @@ def test_bfloat16_probabilities_are_probabilities():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     values = np.array([[0.25, 0.75]], ml_dtypes.bfloat16)
     assert metrics.check_probabilities(values).tolist() == [[0.25, 0.75]]
+
+
+def test_labels_as_keras_datasets_have_them_are_labels():
+    np.testing.assert_array_equal(metrics.check_labels([[0], [2], [1]]), [0, 2, 1])

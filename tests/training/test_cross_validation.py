@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError, UnknownNameError
+from transferkit.errors import InvalidInputError, TransferKitWarning, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +126,16 @@ def test_each_fold_has_a_line(data, capsys):
     tk.cross_validate(baseline("naive_bayes"), data, folds=2, name="bayes")
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": accuracy")[0] for line in lines] == ["bayes: fold 1 of 2", "bayes: fold 2 of 2"]
+
+
+@pytest.mark.long
+def test_a_fold_that_diverges_does_not_keep_others_from_being_compared(data, runs):
+    def build(seed):
+        return tk.build_cnn((8, 8, 1), filters=(4,), dense_units=8, seed=seed)
+
+    with pytest.warns(TransferKitWarning, match="diverged"):
+        (bad,) = tk.cross_validate(build, data, folds=3, name="bad", epochs=2, learning_rate=1e30, verbose=False)
+    assert bad.status == "diverged"
+    comparison = tk.compare_runs([bad, *runs])
+    assert comparison.table.loc["bad", "status"] == "diverged"
+    assert len(comparison.tests) == 1

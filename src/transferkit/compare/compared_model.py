@@ -21,8 +21,19 @@ _MUST_AGREE: Final = ("parameters", "trainable_parameters", "layers")
 _WEIGHTS: Final = ("sha256", "backbone", "width", "image_size")
 # Keras numbers models without a name, so that each seed's backbone would be called something else.
 _NUMBERED: Final = re.compile(r"(functional|sequential)_\d+")
-# scikit-learn's classifiers whose result no seed changes, if they stand last in a pipeline as build_baseline makes it.
+# scikit-learn's classifiers whose result no seed changes, after steps of which that is true as well.
 _WITHOUT_CHANCE: Final = ("KNeighborsClassifier", "LogisticRegression", "GaussianNB", "HistGradientBoostingClassifier")
+_PREPARING: Final = (
+    "FlattenPixels",
+    "StandardScaler",
+    "MinMaxScaler",
+    "MaxAbsScaler",
+    "RobustScaler",
+    "Normalizer",
+    "passthrough",
+)
+_SIZES_OF_SPLITS: Final = ("train_size", "validation_size", "left_out_of_an_epoch")
+_GROUPS_MOVE: Final = 0.1  # the share of the images by which sizes differ at most where groups stay whole
 _MAY_DIFFER: Final = ("seed", "random_state", "temperature")  # a temperature is fitted to each run
 
 
@@ -89,9 +100,9 @@ class ComparedModel:
             return len({run.dataset.get("train_fingerprint") for run in self.completed}) == 1 and bool(
                 (self.correct == self.correct[0]).all()
             )
-        steps = self.example.recipe.get("steps")
-        last = str(steps[-1]) if isinstance(steps, list | tuple) and steps else ""
-        return last in _WITHOUT_CHANCE and not self.example.recipe.get("early_stopping")
+        *before, last = self.example.recipe.get("steps") or [""]
+        is_known = last in _WITHOUT_CHANCE and set(before) <= set(_PREPARING)
+        return is_known and not self.example.recipe.get("early_stopping")
 
     @property
     def added_seeds(self) -> list[int]:
@@ -162,6 +173,9 @@ def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
                 "the table can tell them apart; only runs with different seeds count as one model."
             )
         expected, given = _describe(first), _describe(run)
+        if _were_split_anew(first, run):
+            for name_of_size in _SIZES_OF_SPLITS:
+                given[name_of_size] = expected.get(name_of_size)
         differing = [
             f"{key} {expected.get(key)!r} and {given.get(key)!r}"
             for key in dict.fromkeys([*expected, *given])
@@ -171,6 +185,15 @@ def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
             raise UnfairComparisonError(
                 f"the runs called {name!r} are not seeds of one recipe: {'; '.join(differing)}. Give each recipe a name of its own."
             )
+
+
+def _were_split_anew(first: Run, other: Run) -> bool:
+    """Whether training and validation images are the same ones, divided by seeds, so that whole groups make the sizes differ a little."""
+    a, b = first.dataset, other.dataset
+    sizes = np.array([[data.get("train_size", 0), data.get("validation_size", 0)] for data in (a, b)])
+    (total, other_total), moved = sizes.sum(axis=1), abs(sizes[0, 0] - sizes[1, 0])
+    anew = a.get("split_seed") != b.get("split_seed") and total == other_total and (sizes > 0).all()
+    return bool(anew and moved <= _GROUPS_MOVE * total)
 
 
 def _describe(run: Run) -> dict[str, Any]:

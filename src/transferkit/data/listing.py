@@ -187,11 +187,13 @@ def _find_layout(root: Path, *, split_folders: bool) -> _Layout:
     if base != root:
         remarks.append(f"its classes were found deeper, in {show_path(base.relative_to(root))}")
     if not by_split:
+        if split_folders:
+            remarks += _look_inside(root, base, folders)
         return _Layout({None: folders}, base, [base] if base == root else [root, base], left_out, remarks)
     by_split = {split: _skip_twin(folder) for split, folder in by_split.items()}
     classes: dict[str | None, list[Path]] = {split: _subfolders(folder) for split, folder in by_split.items()}
     for split, folder in by_split.items():
-        if split != "train" and not classes[split] and _has_image(folder):
+        if split != "train" and _has_no_classes(folder, classes[split], classes["train"]):
             remarks.append(
                 f"the images in {show_path(folder.relative_to(root))} lie in no class folder, so they are left out"
             )
@@ -199,6 +201,44 @@ def _find_layout(root: Path, *, split_folders: bool) -> _Layout:
             left_out.append(folder)
     parents = [base, *(folder for folder in by_split.values() if folder not in left_out)]
     return _Layout(classes, by_split["train"], parents, left_out, remarks)
+
+
+def _has_no_classes(folder: Path, inside: list[Path], of_training: list[Path]) -> bool:
+    """Whether the images of a split lie in its folder, or in one that only says what they are: ``test/images``."""
+    if (
+        len(inside) == 1
+        and inside[0].name.lower() in _FILLERS
+        and inside[0].name not in {one.name for one in of_training}
+    ):
+        return _has_image(inside[0])
+    return not inside and _has_image(folder)
+
+
+def _look_inside(root: Path, base: Path, classes: list[Path]) -> list[str]:
+    """Return a sentence about class folders that all hold the same folders, and no image beside them.
+
+    Raises
+    ------
+    DataError
+        If those are named like splits.
+    """
+    if len(classes) < 2 or any(map(_has_image, classes)):
+        return []
+    names = {frozenset(folder.name for folder in _subfolders(one)) for one in classes}
+    if len(names) > 1 or len(next(iter(names))) < 2:
+        return []
+    shared = sorted(next(iter(names)))
+    where, first = show_path(base.name), show_path(classes[0].name)
+    if "train" in map(split_of, shared) and None not in map(split_of, shared):
+        raise DataError(
+            f"each class in {where} has folders named like splits ({list_some(map(show_path, shared))}). Put the classes into the splits, "
+            f"as in {show_path(shared[0])}/{first}. To put all images of a class together, pass split_folders=False."
+        )
+    deeper = show_path((base / classes[0].name).relative_to(root))
+    listed = list_some(map(show_path, shared), most=3)
+    return [
+        f"each class holds the same {len(shared)} folders ({listed}): if these are the classes, load {deeper} alone"
+    ]
 
 
 def _find_splits(base: Path, folders: list[Path]) -> tuple[dict[str, Path], list[Path]] | None:

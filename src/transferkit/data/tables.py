@@ -104,7 +104,7 @@ def load_image_table(
     >>> tk.load_image_table(table, path="file", label="kind", image_size=32)
     Dataset('table', 2 classes, 32x32x3, train 28, validation 6, test 6)
     """
-    frame, home, title = _read_table(table)
+    frame, home, title = _read_table(table, path, label)
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
     for column in (path, label, split, groups):
         if column is not None and column not in frame.columns:
@@ -130,7 +130,7 @@ def load_image_table(
     )
 
 
-def _read_table(table: Any) -> tuple["pd.DataFrame", Path, str]:
+def _read_table(table: Any, path: str, label: str) -> tuple["pd.DataFrame", Path, str]:
     """Return a table, the folder that its paths are relative to, and what to call it."""
     import pandas as pd
 
@@ -142,7 +142,14 @@ def _read_table(table: Any) -> tuple["pd.DataFrame", Path, str]:
             files.check_file(file)
             with file.open(encoding="utf-8-sig") as stream:
                 header = stream.readline()
-            frame = pd.read_csv(file, encoding="utf-8-sig", sep=max(",;\t", key=header.count))
+            frame = pd.read_csv(
+                file,
+                encoding="utf-8-sig",
+                sep=max(",;\t", key=header.count),
+                keep_default_na=False,  # a class may be called None, NA or null
+                na_values=["", "nan", "NaN"],
+                dtype=dict.fromkeys((path, label), str),  # files and classes of digits keep their zeros
+            )
         except UnicodeDecodeError:
             raise DataError(
                 f"{file} is not UTF-8. Give pandas.read_csv({str(file)!r}, encoding='cp949') for one of a Korean Excel, or"
@@ -150,12 +157,21 @@ def _read_table(table: Any) -> tuple["pd.DataFrame", Path, str]:
             ) from None
         except Exception as error:  # pandas raises many types for files that are no table
             raise DataError(f"{file} cannot be read as a table: {error}") from error
+        if label in frame.columns and not frame[label].str.fullmatch(r"\s*0\d+\s*").any():
+            frame[label] = _numbers_if_all_are(frame[label])
         home, title = file.resolve().parent, file.stem
     else:
         raise InvalidInputError(f"table must be a DataFrame or the path of a CSV file; got {type(table).__name__}.")
     if not len(frame):
         raise DataError("the table has no rows.")
     return frame, home, title
+
+
+def _numbers_if_all_are(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if (numbers.isna() == column.isna()).all() else column
 
 
 def _read_labels(column: "pd.Series[Any]") -> tuple[tuple[str, ...], list[int]]:
@@ -182,8 +198,8 @@ def _read_labels(column: "pd.Series[Any]") -> tuple[tuple[str, ...], list[int]]:
         checks.check_labels(values, num_classes=None, name=what)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         column = column.astype(np.int64)
-    codes, names = pd.factorize(column, sort=True)
-    return checks.check_class_names([str(name).strip() for name in names]), codes.tolist()
+    codes, names = pd.factorize(column.map(lambda value: value.strip() if isinstance(value, str) else value), sort=True)
+    return checks.check_class_names([str(name) for name in names]), codes.tolist()
 
 
 def _read_paths(column: "pd.Series[Any]", folder: Path) -> list[str]:
@@ -224,12 +240,16 @@ def _join_repeated(images: Sequence[ImageFile], class_names: Sequence[str]) -> t
     Raises
     ------
     DataError
-        If a file has two labels.
+        If a file has two labels, splits or groups.
     """
     first: dict[str, ImageFile] = {}
     several = []
     for image in images:
         other = first.setdefault(image.path, image)
+        if (other.split, other.group) != (image.split, image.group):
+            raise DataError(
+                f"{show_path(image.path)} stands in several rows with different splits or groups. Give each file one of each."
+            )
         if other.label != image.label:
             names = class_names[other.label], class_names[image.label]
             several.append(f"{show_path(image.path)} is {names[0]} and {names[1]}")

@@ -183,6 +183,8 @@ class ImageClassifier:
         if isinstance(images, str | os.PathLike):
             files = _list_files(Path(images).expanduser())
             return "file", self._decoded(files, [str(name) for name, _ in files], on_error)
+        if isinstance(images, Iterator) or _is_column(images):  # of Path.glob, of a table
+            images = list(images)
         if isinstance(images, Sequence | set | frozenset) and images and all(map(_is_encoded, images)):
             given = list(images)
             if all(isinstance(one, str | os.PathLike) for one in given):
@@ -264,6 +266,10 @@ def _choose_decoding(
 
 def _is_picture(value: Any) -> bool:
     return hasattr(value, "getextrema") and hasattr(value, "convert")  # a PIL.Image.Image, without importing Pillow
+
+
+def _is_column(value: Any) -> bool:
+    return getattr(value, "ndim", 0) == 1 and getattr(getattr(value, "dtype", None), "kind", "") in ("O", "U", "T")
 
 
 def _is_encoded(value: Any) -> bool:

@@ -51,7 +51,7 @@ def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str
 
     Parameters
     ----------
-    labels : array-like of int, shape (n,)
+    labels : array-like of int, shape (n,) or (n, 1)
         Class indices from 0.
     num_classes : int, optional
         Number of classes; the largest label must be below it. Not checked if None.
@@ -69,6 +69,8 @@ def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str
         If there is more than one axis (one-hot, for instance), or a value is not an integer from 0 to ``num_classes - 1``.
     """
     array = as_array(labels, what=what)
+    if array.ndim == 2 and array.shape[1] == 1:  # as keras.datasets.cifar10 has them
+        array = array[:, 0]
     if array.ndim != 1:
         raise InvalidInputError(
             f"{what} must have shape (n,); got {array.shape}. One-hot labels become indices with .argmax(axis=1)."

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transferkit.data import checks
 from transferkit.data.dataset import Dataset
+from transferkit.data.description import DatasetRecord
 from transferkit.data.splits import check_seed, number_groups
 from transferkit.errors import InvalidInputError, each_warning_once
 from transferkit.files import sha256_arrays
@@ -17,9 +18,6 @@ from transferkit.progress import brief, say
 from transferkit.runs.run import Run
 from transferkit.training.fitting import fine_tune, train
 from transferkit.training.tasks import Build, Method, build_model, check_build, check_method, for_one_run
-
-if TYPE_CHECKING:
-    from transferkit.data.description import DatasetRecord
 
 _FEWEST: Final = 2
 
@@ -206,7 +204,12 @@ def _run_repetition(
         with brief():
             run = fit(build_model(build, seed), data, seed=seed, name=name, **places, **for_one_run(options))
         if run.status != "completed":
-            return replace(run, model=None, notes=[*run.notes, f"fold {fold} ended as {run.status!r}"])
+            return replace(
+                run,
+                model=None,
+                dataset=_describe_pool(run, pool, folds, validation),
+                notes=[*run.notes, f"fold {fold} ended as {run.status!r}"],
+            )
         probabilities[held] = run.test_probabilities
         trained.append(replace(run, model=None))
         if options["verbose"]:
@@ -220,25 +223,13 @@ def _pool_runs(
     """Return the one run that a repetition amounts to."""
     first = runs[0]
     accuracies = [run.train_accuracy for run in runs if run.train_accuracy is not None]
-    facts = {
-        "fingerprint": pool.fingerprint,
-        "test_fingerprint": pool.fingerprint,
-        "train_fingerprint": sha256_arrays(pool.labels, folds),
-        "validation_fingerprint": None,
-        # Folds differ by an image or two; this is the same for all repetitions, which are seeds of one recipe.
-        "train_size": (train_size := len(pool.labels) - len(pool.labels) // len(runs)),
-        "validation_size": round(validation * train_size) if validation < 1 else int(validation),
-        "test_size": len(pool.labels),
-        "folds": folds.tolist(),
-    }
-    described = {key: value for key, value in first.dataset.items() if key not in ("test_clusters", "test_files")}
     return replace(
         first,
         test_probabilities=probabilities,
         test_labels=pool.labels,
         validation_probabilities=np.empty((0, pool.data.num_classes), np.float32),
         validation_labels=np.empty(0, np.int64),
-        dataset=cast("DatasetRecord", described | facts),
+        dataset=_describe_pool(first, pool, folds, validation),
         history=[],
         phases=[phase for run in runs for phase in run.phases],
         selected_epoch=None,
@@ -248,3 +239,21 @@ def _pool_runs(
         path=None,
         notes=[*first.notes, f"cross-validated: {len(runs)} folds"],
     )
+
+
+def _describe_pool(run: Run, pool: _Pool, folds: NDArray[np.int64], validation: float) -> DatasetRecord:
+    """Return the record of all images, given the run of one fold."""
+    # Folds differ by an image or two; this is the same for all repetitions, which are seeds of one recipe.
+    train_size = len(pool.labels) - len(pool.labels) // len(np.unique(folds))
+    facts = {
+        "fingerprint": pool.fingerprint,
+        "test_fingerprint": pool.fingerprint,
+        "train_fingerprint": sha256_arrays(pool.labels, folds),
+        "validation_fingerprint": None,
+        "train_size": train_size,
+        "validation_size": round(validation * train_size) if validation < 1 else int(validation),
+        "test_size": len(pool.labels),
+        "folds": folds.tolist(),
+    }
+    described = {key: value for key, value in run.dataset.items() if key not in ("test_clusters", "test_files")}
+    return cast("DatasetRecord", described | facts)
