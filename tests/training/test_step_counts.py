@@ -45,6 +45,8 @@ def test_epochs_that_are_stated_leave_everything_else_at_its_default():
 def test_what_is_stated_stays():
     recipe = FineTuneRecipe(batch_size=8, head_epochs=0, warmup_epochs=2).settled(200)
     assert (recipe.head_epochs, recipe.batch_size, recipe.warmup_epochs) == (0, 8, 2)
+    recipe = FineTuneRecipe(learning_rate=1e-3).settled(200)
+    assert (recipe.learning_rate, recipe.batch_norm) == (1e-3, False)
 
 
 @pytest.mark.long

@@ -93,8 +93,8 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         ``"logistic"``: not steps of an optimiser, but the exact optimum of the softmax layer on a frozen backbone, by
         L-BFGS (scikit-learn), with the L2 penalty that has the best validation log-loss; the history then has one row for
         each penalty tried. Options of stepwise training (`learning_rate`, `schedule`, `augment`, `label_smoothing`,
-        `callbacks`) are refused, `epochs` and `batch_size` have no meaning. The features of all training images must fit into
-        memory once, as float32.
+        `callbacks`) are refused, `epochs` and `batch_size` have no meaning. Features of up to 1 GB are standardised in memory,
+        larger ones on disk.
     engine : {"auto", "litert", "keras", "plain"}, default "auto"
         What computes the layers that are frozen from the input on, once for each image and kept on disk: LiteRT with
         XNNPACK on a CPU, Keras on an accelerator. ``"plain"`` computes them in every step, with the same result.

@@ -458,7 +458,7 @@ class FineTuneRecipe(Steps):
             gradual = choose_head_epochs(images, choices["batch_size"]) if auto else 1
             epochs = 1 if head == "logistic" else gradual
         if batch_norm is None:
-            batch_norm = not (few and self._is_left("learning_rate"))
+            batch_norm = not few
         if self._is_left("learning_rate"):
             choices["learning_rate"] = USUAL_RATE if batch_norm else GENTLE_RATE
         if self._is_left("augment"):
