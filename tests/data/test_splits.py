@@ -4,7 +4,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from transferkit.data.splits import check_seed, merge_groups, pick_per_class, resolve_size, split_holdout
-from transferkit.errors import InvalidInputError
+from transferkit.errors import DataError, InvalidInputError
 
 label_vectors = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(
     lambda values: np.array(values, dtype=np.int64)
@@ -86,6 +86,17 @@ def test_no_class_loses_its_last_group():
         kept, held = split_holdout(labels, 69, seed=seed, groups=groups)
         assert set(labels[kept]) == {0, 1, 2}
         assert 40 <= len(held) <= 100
+
+
+def test_classes_of_one_group_do_not_keep_others_from_being_held_out():
+    labels = np.concatenate([np.repeat(np.arange(30), 20), np.repeat(np.arange(30, 60), 40)])
+    groups = np.concatenate([labels[:600], 100 + np.arange(1200) // 8])  # one group each, and five each
+    for seed in range(4):
+        kept, held = split_holdout(labels, 275, seed=seed, groups=groups)
+        assert len(set(labels[kept])) == 60
+        assert 230 <= len(held) <= 320
+    with pytest.raises(DataError, match="belong to 30 groups, of which none can be held out"):
+        split_holdout(labels[:600], 90, seed=0, groups=groups[:600])
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))

@@ -135,6 +135,18 @@ def test_a_csv_file_is_not_guessed_at(photos, kinds, names):
         assert load(root / "labels.csv").class_names == names
 
 
+def test_what_programs_write_for_nothing_is_nothing_but_in_labels(photos):
+    root, table = photos
+    table["kind"] = ["NA", "cat"] * 20
+    table["owner"] = ["NULL", *table["owner"][1:]]
+    table["part"] = ["NA"] * 30 + ["test"] * 10
+    table.to_csv(root / "labels.csv", index=False)
+    data = load(root / "labels.csv", split="part")
+    assert (data.class_names, len(data.test.labels)) == (("NA", "cat"), 10)
+    with pytest.raises(InvalidInputError, match="image 0 has none"):
+        load(root / "labels.csv", groups="owner")
+
+
 def test_files_that_are_called_by_numbers_keep_their_zeros(photos):
     root, table = photos
     for row, file in enumerate(table["file"]):

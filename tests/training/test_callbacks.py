@@ -236,6 +236,19 @@ def test_what_monitors_accuracy_goes_on_too(transfer, digits, tmp_path, frozen, 
     np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)
 
 
+def nested(kernel):
+    """Return a backbone of its own, the lower part of which is frozen."""
+    inputs = keras.Input((16, 16, 1))
+    hidden = keras.layers.Conv2D(4, 3, activation="relu", name="stem", trainable=False)(inputs)
+    for name in ("a", "b"):
+        hidden = keras.layers.Conv2D(4, kernel if name == "b" else 1, name=name)(hidden)
+    backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden), name="backbone")
+    inputs = keras.Input((16, 16, 1))
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(backbone(inputs)))
+    model.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def branching(kernel):
     """Return a frozen stem with two branches, whose layers stand in another order than they are run in."""
     inputs = keras.Input((16, 16, 1))
@@ -251,10 +264,11 @@ def branching(kernel):
 
 @pytest.mark.long
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_averages_go_to_the_layers_that_they_are_of(digits, kernel):
+@pytest.mark.parametrize("build", [branching, nested])
+def test_averages_go_to_the_layers_that_they_are_of(digits, build, kernel):
     data = digits.subset(5)
     data = tk.Dataset.from_arrays(data.train, data.test, validation=0)
-    plain, kept = branching(kernel), branching(kernel)
+    plain, kept = build(kernel), build(kernel)
     kept.set_weights(plain.get_weights())
     options = {"epochs": 3, "average_weights": 0.9, **QUIET}
     run = tk.train(kept, data, **options)
@@ -302,9 +316,19 @@ def test_a_log_across_a_cut_and_both_phases_holds_every_epoch(transfer, digits, 
 
 
 @pytest.mark.long
+def test_a_log_begins_anew_with_a_training(transfer, digits, tmp_path):
+    for epochs in (3, 2):
+        log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+        run = tk.fine_tune(transfer(True), digits.subset(5), head="logistic", epochs=epochs, callbacks=log, **QUIET)
+        lines = (tmp_path / "log.csv").read_text().split()
+        assert [int(line.split(",")[0]) + 1 for line in lines[1:]] == [row["epoch"] for row in run.history[1:]]
+
+
+@pytest.mark.long
 def test_a_callback_whose_knowledge_cannot_be_saved_is_named(transfer, digits, tmp_path):
     class Own(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
+            self.rows = [epoch, [epoch]]
             self.seen = {epoch}
 
     with pytest.warns(TransferKitWarning, match="callback Own knows cannot be saved .seen is of set"):

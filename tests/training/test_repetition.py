@@ -321,6 +321,25 @@ class Losses(keras.callbacks.Callback):
         self.losses.append(float(logs["loss"]))
 
 
+class Report(keras.callbacks.Callback):
+    """Read what another callback remembers."""
+
+    def __init__(self, other, seen):
+        super().__init__()
+        self.other, self.note = other, seen.append
+
+    def on_train_end(self, logs=None):
+        self.note(len(self.other.losses))
+
+
+def test_callbacks_that_know_each_other_stay_together(cnn, data):
+    losses, seen = Losses(), []
+    report = Report(losses, [])
+    report.note = lambda count: seen.append(count)
+    tk.repeat(cnn, data, seeds=(0, 1), callbacks=[losses, report], **FAST)
+    assert seen == [FAST["epochs"]] * 2
+
+
 @pytest.mark.long
 def test_no_seed_meets_what_a_callback_remembers_of_another(cnn, data, tmp_path):
     options = {"seeds": (0, 1), "name": "CNN", "folder": tmp_path, **FAST}

@@ -174,28 +174,44 @@ def _hold_out_groups(
     """Return the indices of about `size` images, whole groups, with the classes in their proportions where groups permit."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    folds = min(_FOLDS, len(np.unique(groups)), int(np.bincount(labels).max()))
-    if folds < 2:
-        raise DataError(
-            f"all {len(labels)} images belong to one group, so none can be held out. Give more groups, or groups=None."
-        )
+    free = np.flatnonzero(~_are_needed(labels, groups, reserve))
+    folds = min(_FOLDS, len(np.unique(groups[free])), int(np.bincount(labels[free], minlength=1).max()))
     rng = np.random.default_rng([seed, _GROUP_STREAM])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds
-        state = int(rng.integers(2**32))  # scikit-learn takes no larger seed
-        divided = StratifiedGroupKFold(folds, shuffle=True, random_state=state).split(labels, labels, groups)
-        parts = [held for _, held in divided if len(held)]
-    # The first folds hold the largest groups, whatever the seed, so their order is drawn. One joins while that brings the part nearer
-    # to its size, and leaves enough of each class.
-    held = np.empty(0, np.int64)
+    parts = []
+    if folds > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds
+            state = int(rng.integers(2**32))  # scikit-learn takes no larger seed
+            kfold = StratifiedGroupKFold(folds, shuffle=True, random_state=state)
+            parts = [free[part] for _, part in kfold.split(free, labels[free], groups[free])]
+    # The first folds hold the largest groups, whatever the seed, so their order is drawn.
+    parts = [parts[place] for place in rng.permutation(len(parts))]
+    counts = [np.bincount(labels[part], minlength=labels.max() + 1) for part in parts]
     left = np.bincount(labels)
-    for part in (parts[place] for place in rng.permutation(len(parts))):
-        taken = np.bincount(labels[part], minlength=len(left))
-        leaves = left - taken
-        nearer = abs(len(held) + len(part) - size) < abs(len(held) - size)
-        if nearer and not (leaves[taken > 0] < reserve).any():
-            held, left = np.concatenate([held, part]), leaves
-    return np.sort(held if len(held) else min(parts, key=len)).astype(np.int64)
+    fit = [place for place, taken in enumerate(counts) if len(parts[place]) and _leaves_enough(left, taken, reserve)]
+    if not fit:
+        number = len(np.unique(groups))
+        raise DataError(
+            f"all {len(labels)} images belong to {'one group' if number == 1 else f'{number} groups'}, of which none can be held out, since "
+            "each class must keep one. Give more groups, or groups=None."
+        )
+    held = np.empty(0, np.int64)
+    for place in fit:  # the next one joins while that brings the part nearer to its size
+        nearer = abs(len(held) + len(parts[place]) - size) < abs(len(held) - size)
+        if nearer and _leaves_enough(left, counts[place], reserve):
+            held, left = np.concatenate([held, parts[place]]), left - counts[place]
+    return np.sort(held if len(held) else min((parts[place] for place in fit), key=len)).astype(np.int64)
+
+
+def _leaves_enough(left: Indices, taken: Indices, reserve: int) -> bool:
+    return not ((left - taken)[taken > 0] < reserve).any()
+
+
+def _are_needed(labels: NDArray[np.integer], groups: NDArray[np.integer], reserve: int) -> NDArray[np.bool_]:
+    """Return which images belong to a group without which a class that it holds would keep fewer than `reserve`."""
+    pairs, counts = np.unique(np.stack([groups, labels]), axis=1, return_counts=True)
+    left = np.bincount(labels)[pairs[1]] - counts
+    return np.isin(groups, pairs[0][left < reserve])
 
 
 def split_holdout(

@@ -4,7 +4,7 @@ import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def load_image_table(
     >>> tk.load_image_table(table, path="file", label="kind", image_size=32)
     Dataset('table', 2 classes, 32x32x3, train 28, validation 6, test 6)
     """
-    frame, home, title = _read_table(table, path, label)
+    frame, home, title = _read_table(table, path, label, (split, groups))
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
     for column in (path, label, split, groups):
         if column is not None and column not in frame.columns:
@@ -130,7 +130,7 @@ def load_image_table(
     )
 
 
-def _read_table(table: Any, path: str, label: str) -> tuple["pd.DataFrame", Path, str]:
+def _read_table(table: Any, path: str, label: str, others: tuple[str | None, ...]) -> tuple["pd.DataFrame", Path, str]:
     """Return a table, the folder that its paths are relative to, and what to call it."""
     import pandas as pd
 
@@ -157,6 +157,8 @@ def _read_table(table: Any, path: str, label: str) -> tuple["pd.DataFrame", Path
             ) from None
         except Exception as error:  # pandas raises many types for files that are no table
             raise DataError(f"{file} cannot be read as a table: {error}") from error
+        for column in {*others} & {*frame.columns}:
+            frame[column] = frame[column].mask(frame[column].isin(_MISSING))
         if label in frame.columns and not frame[label].str.fullmatch(r"\s*0\d+\s*").any():
             frame[label] = _numbers_if_all_are(frame[label])
         home, title = file.resolve().parent, file.stem
@@ -165,6 +167,10 @@ def _read_table(table: Any, path: str, label: str) -> tuple["pd.DataFrame", Path
     if not len(frame):
         raise DataError("the table has no rows.")
     return frame, home, title
+
+
+_MISSING: Final = ("NA", "N/A", "n/a", "NULL", "null", "None", "<NA>", "#N/A")
+"""What programs write for nothing. In a column of classes these may be classes."""
 
 
 def _numbers_if_all_are(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -339,7 +339,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _role(value: Any) -> str | None:
-    if _is_missing(value) or not str(value).strip():
+    if _is_missing(value) or str(value).strip() in ("", "nan", "<NA>"):
         return None
     role = split_of(str(value))
     if role is None:

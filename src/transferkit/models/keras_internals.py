@@ -169,37 +169,45 @@ def is_hub_task(model: Any) -> bool:
     return _is_of_hub(_owner(model, "fit"))
 
 
-class _Untuned(PyDatasetAdapter, keras.utils.PyDataset):
-    """Batches that TensorFlow does not look for a faster way to read.
+class _Reading(threading.local):
+    """How this thread reads batches: whether TensorFlow looks for a faster way meanwhile."""
 
-    Keras's ``fit`` waits at the end of an epoch for the thread that looks. It sleeps twice as long after each look, and often misses
-    the order to stop; on two cores an epoch then takes up to twice as long (benchmarks/epoch_ends.py). A ``fit`` that is not Keras's,
-    as that of MLflow's autologging, sees the dataset that they were made of.
-    """
+    tuned = True
 
-    def __len__(self) -> int:
-        return len(self.py_dataset)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.py_dataset[index]
+_reading = _Reading()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__.get("py_dataset"), name)  # None while it is copied
 
-    def get_tf_dataset(self) -> Any:
-        dataset = super().get_tf_dataset()
+def _leave_untuned(get_tf_dataset: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(get_tf_dataset)
+    def get(adapter: Any) -> Any:
+        dataset = get_tf_dataset(adapter)
+        if _reading.tuned:
+            return dataset
         options = type(dataset.options())()  # those of a dataset cannot be changed, but merged with others
         options.autotune.enabled = False
         return dataset.with_options(options)
 
+    return get
+
+
+PyDatasetAdapter.get_tf_dataset = _leave_untuned(PyDatasetAdapter.get_tf_dataset)
+
 
 def fit_of(model: Any) -> Callable[..., Any]:
-    """Return the ``fit`` of a model, on batches that are not tuned; Keras's own for a classifier of KerasHub, whose takes none of ours."""
+    """Return the ``fit`` of a model, Keras's own for a classifier of KerasHub, whose takes none of ours; it reads batches untuned.
+
+    Keras's ``fit`` waits at the end of an epoch for the thread that looks for a faster way to read. That sleeps twice as long after
+    each look, and often misses the order to stop; on two cores an epoch then takes up to twice as long (benchmarks/epoch_ends.py).
+    """
     own = model.fit if _is_own(model, "fit") else functools.partial(keras.Model.fit, model)
 
-    def fit(batches: Any, *, validation_data: Any, **options: Any) -> Any:
-        looks = None if validation_data is None else _Untuned(validation_data)
-        return own(_Untuned(batches), validation_data=looks, **options)
+    def fit(*given: Any, **options: Any) -> Any:
+        before, _reading.tuned = _reading.tuned, False
+        try:
+            return own(*given, **options)
+        finally:
+            _reading.tuned = before
 
     return fit
 

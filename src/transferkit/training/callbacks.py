@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import keras
@@ -191,6 +192,19 @@ class FrozenGuard(keras.callbacks.Callback):
             )
 
 
+@contextmanager
+def appending(callbacks: Sequence[Any], goes_on: bool) -> Iterator[None]:
+    """Let a `CSVLogger` that begins a new file append to it, where that holds earlier epochs of the same training."""
+    fresh = [each for each in callbacks if isinstance(each, keras.callbacks.CSVLogger) and not each.append]
+    try:
+        for each in fresh:
+            each.append = goes_on
+        yield
+    finally:
+        for each in fresh:
+            each.append = False
+
+
 class CallbackStates(keras.callbacks.Callback):
     """What the caller's callbacks know, so that it can be saved with a checkpoint and given back.
 
@@ -221,10 +235,6 @@ class CallbackStates(keras.callbacks.Callback):
         self._build_metrics, self._kept = build_metrics, kept
         self._callbacks, self._saved, self._first_epoch = tuple(callbacks), saved, first_epoch
         self._begun: list[dict[str, Any]] = []
-        # The file of one that is to begin anew holds the epochs before these.
-        self._goes_on = [each for each in callbacks if isinstance(each, keras.callbacks.CSVLogger) and not each.append]
-        for each in self._goes_on:
-            each.append = first_epoch > 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the states back, after the callbacks have begun; refuse a callback that goes on from a training of its own."""
@@ -233,8 +243,6 @@ class CallbackStates(keras.callbacks.Callback):
                 "a callback (BackupAndRestore?) went on from a training before this one, whose epochs the record would lack. Delete its "
                 "backup; folder= keeps a checkpoint after each epoch and goes on from it."
             )
-        for each in self._goes_on:
-            each.append = False
         self._begun = [dict(vars(callback)) for callback in self._callbacks]
         for callback, state in zip(self._callbacks, self._saved or (), strict=False):
             if "monitor_op" in state.pop("__functions__", ()):
@@ -270,7 +278,7 @@ def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
             continue  # settled by what the callback was made with
         if isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value):
             state[name] = value
-        elif np.ndim(value) == 0 and hasattr(value, "dtype"):
+        elif hasattr(value, "dtype") and np.ndim(value) == 0:
             state[name] = float(value)
         elif _is_plain(value):
             state[name] = value

@@ -15,7 +15,7 @@ from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.devices import predict_batch
 from transferkit.models.health import dead_features
-from transferkit.models.keras_internals import all_layers, share_compiled
+from transferkit.models.keras_internals import share_compiled
 
 Engine = Literal["auto", "litert", "keras", "plain"]
 _TAIL = "_tail"
@@ -79,9 +79,13 @@ class Tail(keras.Model):
 
     def __init__(self, prefix: Prefix) -> None:
         super().__init__(name=f"{prefix.model.name}{_TAIL}")
-        runs = {id(step.operation) for step in prefix.rest}
-        # In the order of the model, as its optimiser has their variables: Keras averages weights by their places.
-        self.trained_layers = [layer for layer in all_layers(prefix.model) if id(layer) in runs]
+        operations = {id(step.operation): step.operation for step in prefix.rest}.values()
+        # In the order in which the optimiser of the model has their variables: Keras averages weights by their places.
+        place = {id(variable): number for number, variable in enumerate(prefix.model.variables)}
+        self.trained_layers = sorted(
+            (layer for layer in operations if isinstance(layer, keras.layers.Layer)),
+            key=lambda layer: min((place[id(variable)] for variable in layer.variables), default=0),
+        )
         self._finish = prefix.finish
         self._whole = (lambda: prefix.model,)  # hidden from Keras, which would count the model's weights twice
         self.frozen_digest = prefix.weights_digest

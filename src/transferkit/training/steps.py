@@ -39,6 +39,7 @@ from transferkit.training.callbacks import (
     ModelCallbacks,
     ProgressBar,
     Recorder,
+    appending,
     number_columns,
 )
 from transferkit.training.checkpoint import (
@@ -359,6 +360,7 @@ class GradientSteps:
                 fast_kernels(model, cast("MatmulPrecision", steps.matmul_precision)),
                 phase.pace(model),
                 chosen_backend().fitting(model, network.model),
+                appending(steps.callbacks, goes_on=self._callbacks_saw_epochs),
             ):
                 fit_of(network.model)(
                     batches,
@@ -374,6 +376,11 @@ class GradientSteps:
                 )
         finally:
             bar.close()
+
+    @property
+    def _callbacks_saw_epochs(self) -> bool:
+        by_steps = {phase.name for phase in self._steps.phases if not isinstance(phase, ExactHeadPhase)}
+        return any(row["phase"] in by_steps for row in self._progress.history)
 
     def _note_preparation(self, phase: Phase, network: Network, seconds: float) -> None:
         """Count what came before the epochs: features of images as they are, the conversion of the frozen part."""

@@ -107,14 +107,12 @@ def check_method(method: str, options: Mapping[str, Any]) -> None:
 def for_one_run(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with copies of the callbacks: what one knows after a training is no part of the next."""
     given = check_callbacks(options.get("callbacks"))
-    return dict(options) | ({"callbacks": [_copy(callback) for callback in given]} if given else {})
-
-
-def _copy(callback: Any) -> Any:
+    if not given:
+        return dict(options)
     try:
-        return copy.deepcopy(callback)
+        return {**options, "callbacks": copy.deepcopy(given)}  # together, since one may know another
     except Exception:  # noqa: BLE001 - what others hold fails in any way
-        return callback
+        return {**options, "callbacks": given}
 
 
 def check_build(build: Build, seeds: Sequence[int]) -> str:

@@ -331,9 +331,9 @@ class Tuning:
         training = GradientSteps(self._made(size, freeze=True), self.data, recipe)
         outcome = training.fit(checkpoint)
         # Of all its epochs, also of those that a search that was cut off had finished.
-        seconds = sum((phase["seconds"] or 0.0) + phase["validation_seconds"] for phase in outcome.phases)
+        seconds = sum(row["seconds"] + row.get("validation_seconds", 0.0) for row in outcome.history)
         self._keep(training, outcome, size, "fine-tuned", seconds)
-        if size is not None:
+        if size is not None and outcome.status == "completed":
             self._try_scratch(usual, size, seconds / epochs)
 
     def _try_scratch(self, usual: FineTuneRecipe, size: int, seconds_an_epoch: float) -> None:
