@@ -68,7 +68,7 @@ for name, build, seeds, options in MODELS:
     if arguments.only and name not in arguments.only:
         continue
     averages = build is modern_cnn
-    trained = folder.with_name(f"{folder.name}_before_averaging") if averages else folder
+    trained = Path(f"{folder.resolve()}_before_averaging") if averages else folder
     try:
         runs = tk.repeat(build, data, seeds=seeds, name=name, folder=trained, verbose=False, **options)
         if averages:

@@ -200,3 +200,13 @@ def test_exporting_leaves_the_model_as_it_was(tmp_path):
 def test_real_architectures_are_exported(tmp_path, backbone, form):
     model = tk.build_transfer_model(backbone, pretrained=False, num_classes=3, input_shape=(64, 64, 3), image_size=64)
     assert write(model, tmp_path, form).difference < 1e-4
+
+
+def test_a_file_is_no_folder_and_other_suffixes_are_no_format(run, tmp_path):
+    for name in ("model.h5", "weights.pt"):
+        with pytest.raises(InvalidInputError, match="no format of export is called"):
+            tk.export(run, tmp_path / name)
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(InvalidInputError, match="is a file, and a SavedModel is a folder"):
+        tk.export(run, tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "mine"

@@ -3,6 +3,7 @@ import io
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -241,3 +242,40 @@ def test_from_a_folder_to_files_and_a_named_prediction_in_under_12_lines(photos,
     exec(lines, names)
     answers = [tk.predict(model, "photos/green/00.png") for model in (names["run"], "colours.tflite", "colours.onnx")]
     assert {answer["predicted"].item() for answer in answers} == {"green"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_quantised_files_answer_as_the_network_does(run, data, tmp_path, kind):
+    tf = pytest.importorskip("tensorflow")
+    run.model.export(tmp_path / "saved", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    images = data.train.images
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in images)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = getattr(tf, kind)
+    converter.inference_output_type = getattr(tf, kind)
+    (tmp_path / "small.tflite").write_bytes(converter.convert())
+    frame = tk.predict(tmp_path / "small.tflite", data.test.images, class_names=NAMES, probabilities=True)
+    np.testing.assert_allclose(frame[[f"p({name})" for name in NAMES]], run.test_probabilities, atol=0.1)
+
+
+@pytest.mark.long
+def test_threads_share_an_exported_file(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 56, 56, 3), np.uint8)
+    tk.export(tk.build_cnn((56, 56, 3), preset="modern", filters=(16, 32)), tmp_path / "cnn.tflite", images=images)
+    classifier = tk.ImageClassifier(tmp_path / "cnn.tflite")
+
+    def ask(number):
+        return classifier.predict(images[number % 4][None], probabilities=True).to_numpy()[0, 2:].astype(float)
+
+    expected = [ask(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for number, answer in enumerate(pool.map(ask, range(200))):
+            np.testing.assert_allclose(answer, expected[number % 4], atol=1e-6)
+
+
+def test_more_names_than_outputs_are_refused(run, data):
+    with pytest.raises(InvalidInputError, match=f"{len(NAMES)} outputs, but there are {len(NAMES) + 1} class names"):
+        tk.predict(run.model, data.test.images, class_names=[*NAMES, "void"])

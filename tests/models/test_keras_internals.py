@@ -276,7 +276,7 @@ def test_every_seed_that_keras_makes_up_is_drawn():
     assert random.random() == expected
 
 
-@pytest.mark.parametrize(("module", "names"), internals.SERIALISED_UNDER.items())
+@pytest.mark.parametrize(("module", "names"), internals.serialised_under().items())
 def test_built_in_classes_are_still_saved_under_their_inner_modules(module, names):
     for name in names:
         found = keras.src

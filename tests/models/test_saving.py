@@ -12,6 +12,7 @@ from keras import layers
 
 from transferkit import build_cnn, build_transfer_model, files, load_model
 from transferkit.errors import RunError
+from transferkit.models import saving
 
 
 def save(model, folder, **record):
@@ -63,6 +64,35 @@ def test_model_comes_back_and_predicts_the_same(kind, network, tmp_path, rng):
     again.evaluate(images, np.zeros(4, int), verbose=0)
     assert again.count_params() == model.count_params()
     assert len(again.trainable_weights) == len(model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        pytest.param(keras.ops.relu, id="ops.relu"),
+        keras.activations.relu,
+        lambda x: keras.ops.clip(keras.ops.cast(x, "float32") ** 2, 0, 1),
+        layers.RandomErasing(value_range=(0, 1)),
+        layers.TimeDistributed(layers.Dense(3)),
+    ],
+)
+def test_operations_and_other_layers_of_keras_come_back(through, tmp_path, images):
+    inputs = keras.Input((16, 16, 1))
+    hidden = layers.Flatten()(through(layers.Rescaling(1 / 255)(inputs)))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(hidden))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy", keras.metrics.AUC()])
+    again = load_model(save(model, tmp_path / "run"))
+    assert_same(model, again, images)
+    assert again.compiled
+
+
+def test_each_layer_of_keras_is_allowed_or_known_to_run_code_or_read_files():
+    refused = "FlaxLayer IntegerLookup JaxLayer Lambda StringLookup TFSMLayer TextVectorization TorchModuleWrapper"
+    known = saving._ALLOWED_IN_MODEL["keras.layers"] | {*refused.split(), "Layer", "Wrapper"}
+    public = {
+        kind.__name__ for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)
+    }
+    assert public <= known
 
 
 def test_provenance_comes_back(cnn, tmp_path):

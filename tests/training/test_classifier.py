@@ -1,5 +1,6 @@
 """scikit-learn classifiers go through train into the same records as networks."""
 
+import functools
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import loguniform
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.naive_bayes import GaussianNB
@@ -271,3 +273,55 @@ def test_a_random_search_over_distributions_is_found_again(small, tmp_path):
     assert search(1e-9).created == first.created
     with pytest.raises(RunError, match="param_distributions"):
         search(1e-8)
+
+
+@pytest.mark.long
+def test_seeds_of_a_random_search_are_one_recipe(small):
+    def build(seed):
+        search = RandomizedSearchCV(
+            SGDClassifier(loss="log_loss"), {"alpha": loguniform(1e-6, 1e-3), "penalty": ["l2", None]}, n_iter=2, cv=2
+        )
+        step = FunctionTransformer(functools.partial(np.multiply, 1.0))
+        return make_pipeline(FlattenPixels(), step, search)
+
+    runs = tk.repeat(build, small, seeds=(0, 1), name="search", **QUIET)
+    assert tk.compare_runs(runs).table["seeds"].tolist() == [2]
+    assert " at 0x" not in str(runs[0].recipe)
+
+
+@pytest.mark.long
+def test_repeat_takes_what_train_takes(small):
+    def build(seed):
+        members = [("forest", RandomForestClassifier(5)), ("bayes", GaussianNB())]
+        return make_pipeline(FlattenPixels(), StackingClassifier(members, cv=2))
+
+    assert len(tk.repeat(build, small, seeds=(0, 1), **QUIET)) == 2
+    with pytest.raises(InvalidInputError, match="gives no probabilities"):
+        tk.repeat(LinearSVC, small, seeds=(0, 1), **QUIET)
+
+
+def test_class_weights_reach_the_classifier_inside_a_search(small):
+    pipe = make_pipeline(FlattenPixels(), RandomForestClassifier(5, random_state=0))
+    for search in (
+        GridSearchCV(pipe, {"randomforestclassifier__max_depth": [2]}, cv=2),
+        make_pipeline(
+            FlattenPixels(), GridSearchCV(RandomForestClassifier(5, random_state=0), {"max_depth": [2]}, cv=2)
+        ),
+    ):
+        plain = tk.train(search, small, **QUIET)
+        weighted = tk.train(search, small, class_weight={0: 100.0}, **QUIET)
+        assert (weighted.test_predictions == 0).sum() > (plain.test_predictions == 0).sum()
+
+
+def test_classifier_of_named_classes_predicts_names(small):
+    names = np.array([f"digit {number}" for number in range(10)])
+    classifier = make_pipeline(FlattenPixels(), GaussianNB()).fit(small.train.images, names[small.train.labels])
+    frame = tk.predict(classifier, small.test.images[:20])
+    assert frame["predicted"].tolist() == classifier.predict(small.test.images[:20]).tolist()
+    with pytest.raises(InvalidInputError, match="instead of class indices"):
+        tk.evaluate(classifier, small.test)
+
+
+def test_what_is_not_fitted_says_so(small):
+    with pytest.raises(NotFittedError):
+        FlattenPixels().transform(small.test.images)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import transferkit as tk
@@ -57,3 +58,14 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement_and_nothing_else(dig
     (files.cache_home() / "seconds").write_text("a file where a folder should be")
     assert tk.train(build(), digits, **FAST).test_seconds > 0
     assert len(measured) == 1
+
+
+def test_only_whole_batches_are_timed(digits, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(speed, "predict_batch", lambda model, images: sizes.append(len(images)))
+    for count, expected in ((100, [64, 64]), (10, [10, 10]), (200, [64, 64, 64, 64])):
+        sizes.clear()
+        test = np.resize(digits.test.images, (count, 16, 16, 1)), np.arange(count) % 10
+        data = tk.Dataset.from_arrays(digits.train, test, 0, allow_overlap=True)
+        speed._seconds_of_image(None, data)
+        assert sizes == expected

@@ -1,5 +1,6 @@
 """tune: validation chooses among frozen and fine-tuned, the test images are seen once, and time is kept."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -116,3 +117,21 @@ def test_there_must_be_something_to_choose_by(digits, own):
         tk.tune(data, **own)
     with pytest.raises(InvalidInputError, match="keeps its own size"):
         tk.tune(digits, image_sizes=[32], **own)
+
+
+@pytest.mark.long
+def test_a_backbone_with_a_layer_of_ones_own_is_found_again(digits, tmp_path):
+    class Half(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs / 2
+
+    inputs = keras.Input((16, 16, 1))
+    hidden = Half()(keras.layers.Conv2D(4, 3, strides=3, activation="relu")(inputs))
+    backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden))
+    options = {"backbone": backbone, "preprocessing": "unit", "minutes": 0.05, "folder": tmp_path, "verbose": False}
+    first = tk.tune(digits.subset(10), **options)
+    again = tk.tune(digits.subset(10), **options)
+    assert again.run.created == first.run.created
+    np.testing.assert_allclose(
+        again.model.predict(digits.test.images, verbose=0), first.run.test_probabilities, atol=1e-4
+    )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -21,11 +22,15 @@ Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class Engine(NamedTuple):
-    """What computes probabilities, the shape of one image that it takes (None: any), and what is known of it."""
+    """What computes probabilities, the shape of one image that it takes (None: any), and what is known of it.
+
+    A classifier that was fitted without the last classes has no column for them.
+    """
 
     compute: Compute
     input_shape: tuple[int | None, ...] | None
     metadata: ModelMetadata
+    may_lack_classes: bool = False
 
 
 def guess_format(path: Path) -> Format:
@@ -105,13 +110,21 @@ def open_keras(model: Any) -> Engine:
 
 
 def _open_classifier(classifier: Any) -> Engine:
+    classes = np.asarray(classifier.classes_)
+    if classes.dtype.kind not in "iu":  # names, each with its column
+
+        def ask(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.asarray(classifier.predict_proba(images), dtype=np.float32)
+
+        return Engine(ask, None, ModelMetadata(tuple(map(str, classes))))
+
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         found = np.asarray(classifier.predict_proba(images), dtype=np.float32)
-        every = np.zeros((len(images), int(np.max(classifier.classes_)) + 1), dtype=np.float32)
-        every[:, np.asarray(classifier.classes_)] = found
+        every = np.zeros((len(images), int(classes.max()) + 1), dtype=np.float32)
+        every[:, classes] = found
         return every
 
-    return Engine(compute, None, ModelMetadata())
+    return Engine(compute, None, ModelMetadata(), may_lack_classes=True)
 
 
 def _open_path(path: Path) -> Engine:
@@ -154,16 +167,38 @@ def open_litert(path: Path) -> Engine:
     with quietly():
         interpreter = Interpreter(str(path))
     (entry,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    one_at_a_time, prepared = Lock(), [()]  # the interpreter holds one input and one answer
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        interpreter.resize_tensor_input(entry["index"], images.shape)
-        with quietly():
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(entry["index"], images.astype(entry["dtype"]))
-        interpreter.invoke()
-        return np.array(interpreter.get_tensor(answer["index"]), dtype=np.float32)
+        with one_at_a_time:
+            if images.shape != prepared[0]:
+                interpreter.resize_tensor_input(entry["index"], images.shape)
+                with quietly():
+                    interpreter.allocate_tensors()
+                prepared[0] = images.shape
+            interpreter.set_tensor(entry["index"], _quantise(images, entry))
+            interpreter.invoke()
+            return _dequantise(interpreter.get_tensor(answer["index"]), answer)
 
     return Engine(compute, _sides(entry["shape_signature"][1:]), read_archive(path))
+
+
+def _quantise(images: NDArray[np.uint8], entry: dict[str, Any]) -> NDArray[Any]:
+    """Return pixels as a file takes them: https://ai.google.dev/edge/litert/models/quantization_spec."""
+    (scale, zero), dtype = entry["quantization"], np.dtype(entry["dtype"])
+    if not scale or dtype.kind not in "iu":
+        return images.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(images / scale + zero), limits.min, limits.max).astype(dtype)
+
+
+def _dequantise(found: NDArray[Any], answer: dict[str, Any]) -> NDArray[np.float32]:
+    scale, zero = answer["quantization"]
+    if not scale or found.dtype.kind not in "iu":
+        return np.array(found, dtype=np.float32)
+    probabilities = (found.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    # Rounding moves the sum a little away from 1.
+    return probabilities / probabilities.sum(axis=-1, keepdims=True) if found.shape[-1] > 1 else probabilities
 
 
 def open_onnx(path: Path) -> Engine:

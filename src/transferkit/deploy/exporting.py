@@ -39,6 +39,19 @@ if TYPE_CHECKING:
 _TOLERANCE: Final = 1e-3  # of a probability; LiteRT's rounding differs by some millionths
 _MIXED_TOLERANCE: Final = 0.05  # between half precision and the float32 that is exported
 _IMAGES: Final = 32
+_OTHER_SUFFIXES: Final = (
+    ".h5",
+    ".hdf5",
+    ".pt",
+    ".pth",
+    ".pb",
+    ".pkl",
+    ".pickle",
+    ".joblib",
+    ".lite",
+    ".tfile",
+    ".json",
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,11 @@ def export(
     (3, 2)
     """
     target = files.as_path(path, "path")
+    if format is None and target.suffix.lower() in _OTHER_SUFFIXES:
+        raise InvalidInputError(
+            f"no format of export is called {target.suffix!r}. A Keras file ends in .keras, a LiteRT file in .tflite, an ONNX file in .onnx; "
+            "a name without a suffix is the folder of a SavedModel."
+        )
     form = guess_format(target) if format is None else format
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
@@ -189,6 +207,8 @@ def _check_target(target: Path, form: Format) -> None:
         raise InvalidInputError(
             f"{target} is a folder that holds something else, and is left alone. Give another path."
         )
+    if form == "saved_model" and target.is_file():
+        raise InvalidInputError(f"{target} is a file, and a SavedModel is a folder. Give another path.")
     suffix = {"keras": ".keras", "litert": ".tflite", "onnx": ".onnx"}.get(form)
     if suffix is not None and target.suffix.lower() != suffix:
         raise InvalidInputError(f"a file of format {form!r} ends in {suffix!r}; got {target.name!r}.")

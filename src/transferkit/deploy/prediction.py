@@ -156,7 +156,7 @@ class ImageClassifier:
             answers = np.concatenate([1 - answers, answers], axis=1)
         classes = answers.shape[1]
         names = self.class_names or tuple(str(number) for number in range(classes))
-        if self.class_names is not None and classes < len(names):  # a classifier that never saw the last ones
+        if self._engine.may_lack_classes and classes < len(names):
             answers = np.pad(answers, ((0, 0), (0, len(names) - classes)))
         if answers.shape[1] != len(names):
             raise InvalidInputError(f"the model has {classes} outputs, but there are {len(names)} class names.")

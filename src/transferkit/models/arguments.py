@@ -75,7 +75,7 @@ def check_input_shape(shape: object) -> None:
     elif isinstance(shape, (tuple, list)) and len(shape) == 3 and shape[-1] == 4:
         hint = " Drop the fourth (alpha) channel."
     whole = isinstance(shape, (tuple, list)) and len(shape) == 3 and shape[-1] in (1, 3)
-    if not whole or any(isinstance(side, bool) or (side is not None and not _is_side(side)) for side in _sides(shape)):
+    if not whole or any(side is not None and not _is_side(side) for side in _sides(shape)):
         raise InvalidInputError(f"input_shape must be (height, width, 1 or 3); got {shape!r}.{hint}")
 
 
@@ -84,7 +84,7 @@ def _sides(shape: Any) -> Iterable[object]:
 
 
 def _is_side(value: object) -> bool:
-    return isinstance(value, int) and value > 0
+    return is_int(value) and value > 0
 
 
 def rate(name: str, value: Any) -> float:

@@ -74,6 +74,9 @@ class FlattenPixels(TransformerMixin, BaseEstimator):
         DataError
             If the images are of another kind, or of another size than those that were fitted.
         """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
         checked = check_images(images, name="images", input_shape=self.image_shape_)
         return checked.reshape(len(checked), -1).astype(np.float32) / np.float32(255)
 

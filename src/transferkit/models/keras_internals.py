@@ -16,20 +16,16 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.activations import activations
 from keras.src.initializers import random_initializers
+from keras.src.ops import image as ops_image
+from keras.src.ops import math as ops_math
+from keras.src.ops import nn as ops_nn
+from keras.src.ops import numpy as ops_numpy
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from transferkit.backends import chosen_backend
 
-# Module in a saved configuration -> the names that Keras writes with it though they are built in: layers of keras.applications, and the
-# arithmetic on tensors that they use.
-SERIALISED_UNDER: dict[str | None, set[str]] = {
-    "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
-    "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
-    "keras.src.models.functional": {"Functional"},
-    "keras.src.models.sequential": {"Sequential"},
-    "keras.src.ops.numpy": {"Add", "Flip", "Mean", "Multiply", "Reshape", "Subtract", "TrueDivide"},
-}
 _CALLS = ("__call__", "call")
 _STEPS = (
     "train_step",
@@ -49,6 +45,28 @@ _STEPS = (
 )
 _HUB = "keras_hub"  # a library, not code of a user's
 _ONE_AT_A_TIME = threading.RLock()
+
+
+def serialised_under() -> dict[str | None, set[str]]:
+    """Return the names that Keras writes into a configuration though they are not public, by module.
+
+    Layers of ``keras.applications``, and operations on tensors: those that take no function.
+    """
+    names: dict[str | None, set[str]] = {
+        "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
+        "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
+        "keras.src.models.functional": {"Functional"},
+        "keras.src.models.sequential": {"Sequential"},
+        "keras.src.ops.core": {"Cast", "ConvertToTensor", "SaturateCast", "Slice", "StopGradient", "Unstack"},
+    }
+    for module in (activations, ops_image, ops_math, ops_nn, ops_numpy):
+        held = vars(module).values()
+        names[module.__name__] = {
+            kind.__name__
+            for kind in held
+            if isinstance(kind, type) and issubclass(kind, keras.Operation) and kind.__module__ == module.__name__
+        }
+    return names
 
 
 def functional_graph(model: Any) -> Any:

@@ -15,7 +15,7 @@ from transferkit.errors import MissingDependencyError, RunError
 from transferkit.files import MANIFEST, as_path, read_json, verify_manifest
 from transferkit.models.hdf5 import BadFileError, list_arrays, load_weights
 from transferkit.models.hub import import_hub, is_hub_backbone
-from transferkit.models.keras_internals import SERIALISED_UNDER
+from transferkit.models.keras_internals import serialised_under
 from transferkit.models.weights import WeightsProvenance
 
 _MODEL = "model.json"
@@ -23,15 +23,23 @@ _WEIGHTS = "model.weights.h5"
 _RECORD = "run.json"
 
 _LAYERS = """
-Activation ActivityRegularization Add AlphaDropout Attention AutoContrast Average AveragePooling1D AveragePooling2D
-BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Cropping1D Cropping2D
-Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GaussianDropout GaussianNoise
-GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity
-InputLayer LayerNormalization LeakyReLU MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply
-Normalization PReLU Permute RMSNormalization RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation
-RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D Softmax
-SpatialDropout1D SpatialDropout2D SpectralNormalization Subtract UnitNormalization UpSampling1D UpSampling2D
-ZeroPadding1D ZeroPadding2D
+Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention AugMix
+AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional
+CategoryEncoding CenterCrop Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D
+Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D CutMix Dense
+DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell
+GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention GroupedQueryAttention HashedCrossing Hashing Identity
+InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxNumBoundingBoxes MaxPooling1D MaxPooling2D
+MaxPooling3D Maximum MelSpectrogram Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline
+RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
+RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
+RandomZoom ReLU RepeatVector Rescaling Reshape Resizing ReversibleEmbedding STFTSpectrogram SeparableConv1D
+SeparableConv2D SimpleRNN SimpleRNNCell Softmax Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D
+SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 _INITIALIZERS = """
 Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal RandomNormal
@@ -40,12 +48,19 @@ RandomUniform TruncatedNormal VarianceScaling Zeros
 _OPTIMIZERS = "Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer Muon Nadam RMSprop SGD"
 _SCHEDULES = "CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay PiecewiseConstantDecay PolynomialDecay"
 _LOSSES = """
-BinaryCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy Huber KLDivergence MeanAbsoluteError
-MeanSquaredError SparseCategoricalCrossentropy
+BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy CategoricalFocalCrossentropy
+CategoricalGeneralizedCrossEntropy CategoricalHinge Circle CosineSimilarity Dice Hinge Huber KLDivergence LogCosh
+MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson
+SparseCategoricalCrossentropy SquaredHinge Tversky
 """
 _METRICS = """
-Accuracy BinaryAccuracy CategoricalAccuracy CategoricalCrossentropy F1Score Mean MeanMetricWrapper
-SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy
+AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy CategoricalCrossentropy CategoricalHinge
+ConcordanceCorrelation CosineSimilarity F1Score FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence
+LogCoshError Mean MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanMetricWrapper MeanSquaredError
+MeanSquaredLogarithmicError OneHotIoU OneHotMeanIoU PearsonCorrelation Poisson Precision PrecisionAtRecall R2Score
+Recall RecallAtPrecision RootMeanSquaredError SensitivityAtSpecificity SparseCategoricalAccuracy
+SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum
+TopKCategoricalAccuracy TrueNegatives TruePositives
 """
 # Module in the file -> names that may stand there.
 _ALLOWED_IN_MODEL: dict[str | None, set[str]] = {
@@ -55,7 +70,7 @@ _ALLOWED_IN_MODEL: dict[str | None, set[str]] = {
     "keras.initializers": set(_INITIALIZERS.split()),
     "keras.layers": set(_LAYERS.split()),
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
-    **SERIALISED_UNDER,
+    **serialised_under(),
 }
 _ALLOWED_IN_COMPILING = {
     "keras.losses": set(_LOSSES.split()),
@@ -186,7 +201,7 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
     if strangers:
         raise RunError(
             f"{file} names {', '.join(strangers)}, which could run code or is not built into Keras, so nothing of it "
-            "was loaded. If you trust it, load the .keras file with keras.models.load_model."
+            f"was loaded. Build the model again with your own code, and give it the weights: model.load_weights({str(file.with_name(_WEIGHTS))!r})."
         )
     for key, value in _numbers(config):
         if abs(value) > _LARGEST_NUMBER and key != "seed":

@@ -87,7 +87,7 @@ def fit_classifier(classifier: Any, data: Dataset, **options: Unpack[FittingOpti
     """
     recipe = Fitting(**options)
     check_data(data)
-    _check_classifier(classifier)
+    check_classifier(classifier)
     return keep(Classifier(classifier, data, recipe), recipe)
 
 
@@ -159,7 +159,8 @@ class Classifier:
         return Outcome("interrupted", [], [], info, None, "none")
 
 
-def _check_classifier(classifier: Any) -> None:
+def check_classifier(classifier: Any) -> None:
+    """Raise `InvalidInputError` unless a classifier gives probabilities and is fitted from the beginning."""
     if not hasattr(classifier, "predict_proba") and not _stacks(classifier):
         raise InvalidInputError(
             f"{type(classifier).__name__} gives no probabilities (it has no predict_proba), which a run records. "
@@ -174,15 +175,24 @@ def _check_classifier(classifier: Any) -> None:
 
 def _sample_weights(classifier: Any, weights: NDArray[np.float32]) -> dict[str, Any]:
     """Return the argument of ``fit`` that gives each image a weight, or raise `InvalidInputError` if there is none."""
+    name = _weight_parameter(classifier)
+    if name is None:
+        raise InvalidInputError(
+            f"the fit of {type(final_estimator(classifier)).__name__} takes no sample_weight, which class_weight needs. Leave class_weight "
+            "out, give the classifier its own (many have a parameter class_weight), or use one that takes sample_weight."
+        )
+    return {name: weights}
+
+
+def _weight_parameter(classifier: Any) -> str | None:
     from sklearn.utils.validation import has_fit_parameter
 
-    final = final_estimator(classifier)
-    if not has_fit_parameter(final, "sample_weight"):
-        raise InvalidInputError(
-            f"the fit of {type(final).__name__} takes no sample_weight, which class_weight needs. Leave class_weight out, give the "
-            "classifier its own (many have a parameter class_weight), or use one that takes sample_weight."
-        )
-    return {f"{name_of(classifier)}__sample_weight" if final is not classifier else "sample_weight": weights}
+    final, name = final_estimator(classifier), None
+    if has_fit_parameter(final, "sample_weight"):
+        name = "sample_weight"
+    elif hasattr(final, "refit"):  # a search passes on what its fit is given
+        name = _weight_parameter(final.estimator)
+    return name if name is None or final is classifier else f"{name_of(classifier)}__{name}"
 
 
 def _stacks(classifier: Any) -> bool:

@@ -1,9 +1,11 @@
 """What a record says of a scikit-learn estimator: its class and parameters as plain JSON values."""
 
+import functools
 import hashlib
 import inspect
 import marshal
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,13 +101,22 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if _is_estimator(value):
         return describe_estimator(value)
+    if isinstance(value, functools.partial):
+        return [_plain(value.func), _plain(value.args), _plain(value.keywords)]
+    if hasattr(value, "dist") and hasattr(value, "kwds"):  # a distribution of scipy.stats
+        return [value.dist.name, _plain(value.args), _plain(value.kwds)]
     if inspect.isfunction(value) and "<" in value.__qualname__:  # a lambda, whose name says nothing
         return _digest_function(value)
-    return _path(value) if hasattr(value, "__qualname__") else repr(value)
+    return _path(value) if hasattr(value, "__qualname__") else _repr(value)
+
+
+def _repr(value: Any) -> str:
+    """Return what an object prints, without the address at which it lies in this process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _digest_function(function: Any) -> str:
     """Return a name for a function written in place that no other has: its code with file and line, and what it encloses."""
-    enclosed = [repr(cell.cell_contents) for cell in function.__closure__ or ()]
-    content = marshal.dumps(function.__code__) + repr([function.__defaults__, enclosed]).encode()
+    enclosed = [_repr(cell.cell_contents) for cell in function.__closure__ or ()]
+    content = marshal.dumps(function.__code__) + _repr([function.__defaults__, enclosed]).encode()
     return f"{_path(function)} {hashlib.sha256(content).hexdigest()}"

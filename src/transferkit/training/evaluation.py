@@ -158,6 +158,11 @@ def check_network(model: Any) -> None:
         )
     if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
         raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
+    if model.output_shape[-1] == 1:
+        raise InvalidInputError(
+            f"the model {model.name!r} has one output for two classes. Give it two, Dense(2, activation='softmax'), and a loss for class "
+            "indices, sparse_categorical_crossentropy. (predict takes it as it is.)"
+        )
     if is_hub_task(model) and getattr(model, "preprocessor", None) is not None:
         raise InvalidInputError(
             f"{model.name!r} of KerasHub prepares images outside of its network, so what is saved or exported would not. Set its "
@@ -181,6 +186,11 @@ def _evaluate_classifier(classifier: Any, images: Any, labels: Any) -> Evaluatio
         raise InvalidInputError(
             f"{type(classifier).__name__} is not fitted. Train it first: train(model, data)."
         ) from None
+    if np.asarray(classifier.classes_).dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"{type(classifier).__name__} was fitted on {list(classifier.classes_)[:3]}... instead of class indices. Fit it on "
+            "np.unique(labels, return_inverse=True)[1]; predict takes it as it is."
+        )
     pixels = check_images(images, name="images")
     truth = check_labels(labels, num_classes=None, name="labels", length=len(pixels))
     # A class without training images is unknown to the classifier, and may have test images all the same.

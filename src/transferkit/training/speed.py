@@ -39,10 +39,11 @@ def _seconds_of_image(model: Any, data: Dataset) -> float:
     images = data.test.images[:_TIMED_IMAGES]
     if isinstance(data, FeatureDataset):  # the time is that of any images
         images = np.random.default_rng(0).integers(0, 256, (len(images), *data.image_shape), np.uint8)
-    predict_batch(model, images[:_TIMED_BATCH])
+    size = min(_TIMED_BATCH, len(images))
+    predict_batch(model, images[:size])
     seconds = []
-    for first in range(0, len(images), _TIMED_BATCH):
-        batch = images[first : first + _TIMED_BATCH]
+    for first in range(0, len(images) - size + 1, size):  # a shorter one would be compiled anew
+        batch = images[first : first + size]
         start = time.perf_counter()
         predict_batch(model, batch)
         seconds.append((time.perf_counter() - start) / len(batch))

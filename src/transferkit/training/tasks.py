@@ -33,6 +33,7 @@ from transferkit.features.threads import limit_threads
 from transferkit.features.workers import ROUNDS, describe_lost_worker, may_be_lost_worker, tell_lost_worker
 from transferkit.models._seeding import seeded
 from transferkit.runs.run import Run
+from transferkit.training.classifier import check_classifier, is_classifier
 from transferkit.training.fitting import fine_tune, train
 from transferkit.training.keeping import refuse_in_forked_child, run_folder
 from transferkit.training.options import check_callbacks
@@ -147,9 +148,12 @@ def build_model(build: Build, seed: int) -> Any:
     """Build a model whose initial weights follow `seed`, or raise `InvalidInputError` if it is none."""
     with seeded(seed):
         model = _call(build, seed)
-    is_estimator = callable(getattr(model, "fit", None)) and callable(getattr(model, "predict_proba", None))
-    if not isinstance(model, keras.Model) and not is_estimator:
-        raise InvalidInputError(f"build must return a compiled keras.Model; it returned {type(model).__name__}.")
+    if is_classifier(model):
+        check_classifier(model)
+    elif not isinstance(model, keras.Model):
+        raise InvalidInputError(
+            f"build must return a compiled keras.Model or a scikit-learn classifier; it returned {type(model).__name__}."
+        )
     if isinstance(model, keras.Model) and not model.compiled:
         raise InvalidInputError("build must return a compiled model; call model.compile(...) in it.")
     return model

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 
 from transferkit import files
 from transferkit.data.dataset import Dataset
-from transferkit.errors import DataError, InvalidInputError
+from transferkit.errors import DataError, InvalidInputError, RunError
 from transferkit.models.arguments import positive_int
 from transferkit.models.backbones import Preprocessing, backbone_info
 from transferkit.models.hub import HUB
@@ -231,7 +231,12 @@ class Tuning:
         """Rebuild the winner's model."""
         if finished.weights_file is None or finished.path is None:
             return False
-        self.model = load_model(finished.path)
+        try:
+            self.model = load_model(finished.path)
+        except RunError:  # a backbone of one's own may hold a layer that no file may name
+            chosen = next(row for row in finished.model_info["tried"] if row["chosen"])
+            self.model = self._made(None if self._sizes[0] is None else chosen["image_size"], freeze=True)
+            self.model.load_weights(finished.weights_file)
         return True
 
     def interrupted(self) -> Outcome:
