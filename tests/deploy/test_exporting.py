@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,7 +10,14 @@ from tests.deploy.conftest import make_backbone
 
 import transferkit as tk
 from transferkit.deploy import exporting
-from transferkit.errors import ExportError, InvalidInputError, MissingDependencyError, UnknownNameError
+from transferkit.errors import (
+    DataError,
+    ExportError,
+    InvalidInputError,
+    MissingDependencyError,
+    RunError,
+    UnknownNameError,
+)
 
 FILES = {"keras": "m.keras", "litert": "m.tflite", "onnx": "m.onnx", "saved_model": "m"}
 
@@ -210,3 +218,49 @@ def test_a_file_is_no_folder_and_other_suffixes_are_no_format(run, tmp_path):
     with pytest.raises(InvalidInputError, match="is a file, and a SavedModel is a folder"):
         tk.export(run, tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.long
+def test_saved_model_with_layers_of_augmentation_answers_as_in_prediction(tmp_path):
+    inputs = keras.Input((16, 16, 3))
+    hidden = keras.layers.RandomRotation(0.2)(keras.layers.RandomFlip()(inputs))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(hidden))
+    outputs = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(hidden))
+    exported = tk.export(keras.Model(inputs, outputs), tmp_path / "model")
+    assert exported.difference < 1e-5
+
+
+@pytest.mark.long
+def test_a_run_answers_with_its_own_weights_after_its_model_was_trained_on(data, tmp_path):
+    model = tk.build_cnn(data.image_shape, data.num_classes, filters=(4,), dense_units=8)
+    kept = tk.train(model, data, epochs=1, name="kept", folder=tmp_path, verbose=False)
+    loose = replace(kept, path=None)
+    tk.train(model, data, epochs=2, name="later", verbose=False)
+    answers = tk.predict(kept, data.test.images, probabilities=True).iloc[:, 2:].to_numpy()
+    np.testing.assert_allclose(answers, kept.test_probabilities, atol=1e-6)
+    np.testing.assert_allclose(tk.evaluate(kept, data.test).probabilities, kept.test_probabilities, atol=1e-6)
+    np.testing.assert_allclose(tk.evaluate(kept.path, data.test).probabilities, kept.test_probabilities, atol=1e-6)
+    with pytest.raises(InvalidInputError, match="trained or changed since"):
+        tk.predict(loose, data.test.images)
+    with pytest.raises(RunError, match="trained or changed since"):
+        tk.evaluate(loose, data.test)
+
+
+def test_a_calibrated_run_says_what_predicts(run, data):
+    calibrated = replace(run, recipe=run.recipe | {"temperature": 1.5}, model=None, path=None)  # as calibrate leaves it
+    with pytest.raises(InvalidInputError, match="is calibrated and has no model.*apply_temperature"):
+        tk.predict(calibrated, data.test.images)
+    with pytest.raises(RunError, match="is calibrated and has no model"):
+        tk.average_flips(calibrated, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("no.png", "does not exist"),
+        ("*.png", r"For a pattern, give Path\(.*glob"),
+    ],
+)
+def test_files_that_do_not_exist_are_named(run, tmp_path, name, says):
+    with pytest.raises(DataError, match=says):
+        tk.predict(run, tmp_path / name)

@@ -1,6 +1,7 @@
 """One call builds a classifier on raw pixels from any backbone."""
 
 import contextlib
+import json
 import random
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from transferkit import backbone_info, build_transfer_model, extract_features, list_backbones
+from transferkit import backbone_info, build_transfer_model, extract_features, files, list_backbones, load_model
 from transferkit.errors import InvalidInputError, TransferKitError, TransferKitWarning, UnknownNameError
 
 QUICK = ["mobilenet", "mobilenet_v3_small", "vgg16"]
@@ -472,3 +473,27 @@ def test_options_may_be_numpys(network):
     assert model.get_layer("backbone").trainable_weights
     assert float(model.optimizer.learning_rate) == 0.5
     assert model.get_config() is not None
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_model_that_is_called_does_not_train(tmp_path, rng, old):
+    """Keras's `Resizing` is called as in training by default, and hands that on to every layer after it."""
+    inputs = keras.Input((12, 12, 3))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(inputs))
+    backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Dropout(0.5)(hidden)))
+    model = build_transfer_model(backbone, preprocessing="unit", freeze=False, input_shape=(8, 8, 3))
+    if old:  # a run that was saved by an earlier version
+        run = tmp_path / "run"
+        run.mkdir()
+        config = json.loads(model.to_json())
+        (resizing,) = (layer for layer in config["config"]["layers"] if layer["class_name"] == "Resizing")
+        resizing["inbound_nodes"][0]["kwargs"]["training"] = True
+        files.write_json(run / "model.json", config)
+        model.save_weights(run / "model.weights.h5")
+        files.write_manifest(run)
+        model = load_model(run)
+    images = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    before = model.get_weights()
+    np.testing.assert_allclose(np.asarray(model(images)), model.predict(images, verbose=0), atol=1e-6)
+    for variable, value in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(variable, value)

@@ -1,12 +1,15 @@
 """Cross-validation: every image once, by a model that never saw it; and what a comparison makes of it."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError, TransferKitWarning, UnknownNameError
+from transferkit.errors import InvalidInputError, RunError, TransferKitWarning, UnknownNameError
+
+SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +142,17 @@ def test_a_fold_that_diverges_does_not_keep_others_from_being_compared(data, run
     comparison = tk.compare_runs([bad, *runs])
     assert comparison.table.loc["bad", "status"] == "diverged"
     assert len(comparison.tests) == 1
+
+
+@pytest.mark.long
+def test_what_was_cross_validated_can_be_looked_at(data, runs):
+    from transferkit.plots.images import match_images
+
+    everything = np.concatenate([split.images for split in data])
+    np.testing.assert_array_equal(match_images(runs[0], data), everything)
+    with pytest.raises(RunError, match="cross-validated"):
+        tk.calibrate(runs[0])
+    names = {name: [f"{name}/{row}.png" for row in range(len(getattr(data, name).labels))] for name in SPLITS}
+    from_files = replace(data, **{name: tk.Split(*getattr(data, name), paths=names[name]) for name in SPLITS})
+    (run,) = tk.cross_validate(baseline("naive_bayes"), from_files, folds=3, verbose=False)
+    assert run.predictions_frame()["file"].tolist() == [path for paths in names.values() for path in paths]

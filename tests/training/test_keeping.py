@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import transferkit as tk
-from transferkit.errors import InvalidInputError, RunError, TransferKitError, TransferKitWarning
+from transferkit.errors import InvalidInputError, RunError, TransferKitError, TransferKitWarning, UnknownNameError
 
 OPTIONS = {"epochs": 3, "name": "cnn", "batch_size": 32, "verbose": False}
 
@@ -269,3 +269,17 @@ def test_a_found_run_has_the_name_that_is_asked_for(data, tmp_path):
     first = tk.train(build(), data, **options)
     again = tk.train(build(), data, **options | {"name": "cnn, 10 labels"})
     assert (again.name, again.created) == ("cnn, 10 labels", first.created)
+
+
+@pytest.mark.long
+def test_another_training_under_a_name_that_was_cut_off_is_told(data, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        tk.train(build(), data, callbacks=Trouble("epoch begin", KeyboardInterrupt()), folder=tmp_path, **OPTIONS)
+    with pytest.warns(TransferKitWarning, match="was cut off, and this one is another.*set_random_seed"):
+        tk.train(build(seed=1), data, folder=tmp_path, **OPTIONS)
+
+
+def test_options_that_do_not_exist_are_named_with_those_that_do(data):
+    for function in (tk.train, tk.fine_tune):
+        with pytest.raises(UnknownNameError, match="unknown option 'epoch'. Did you mean 'epochs'"):
+            function(build(), data, epoch=1)

@@ -346,3 +346,16 @@ def test_no_seed_meets_what_a_callback_remembers_of_another(cnn, data, tmp_path)
     first = tk.repeat(cnn, data, callbacks=[Losses()], **options)
     again = tk.repeat(cnn, data, callbacks=[Losses()], **options)
     assert [run.created for run in again] == [run.created for run in first]
+
+
+@pytest.mark.parametrize("inner", ["optimizer", "model"])
+def test_options_of_a_builder_that_go_on_are_no_seed(data, inner):
+    def build(**options):
+        layers = [keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
+        model = keras.Sequential(layers, **options if inner == "model" else {})
+        optimizer = keras.optimizers.Adam(**options if inner == "optimizer" else {})
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    runs = tk.repeat(build, data, seeds=(0, 1), **FAST)
+    assert not np.array_equal(runs[0].test_probabilities, runs[1].test_probabilities)

@@ -168,6 +168,11 @@ def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
     first, *others = runs
     for place, run in enumerate(others, 1):
         if run.seed in [earlier.seed for earlier in runs[:place]]:
+            if run.dataset.get("labels_per_class") != first.dataset.get("labels_per_class"):
+                raise UnfairComparisonError(
+                    f"the runs called {name!r} were trained on different numbers of labels: efficiency_curve compares these. Or compare the "
+                    "runs of one number."
+                )
             raise UnfairComparisonError(
                 f"two runs are called {name!r} and have the same seed, {run.seed}. Give a dict of name to run, so that "
                 "the table can tell them apart; only runs with different seeds count as one model."

@@ -49,11 +49,18 @@ def _refuse_floats(images: NDArray[Any], *, name: str) -> None:
         )
     if high > 255:
         raise DataError(f"{name} go up to {high:g}; expected pixels 0..255. Rescale them to uint8 first.")
-    raise DataError(f"{name} are {images.dtype} from {low:g} to {high:g}; expected uint8. Pass images.astype('uint8').")
+    raise DataError(
+        f"{name} are {images.dtype} from {low:g} to {high:g}; expected uint8. Pass np.rint(images).astype('uint8')."
+    )
 
 
 def _refuse_dtype(images: NDArray[Any], *, name: str) -> None:
     kind = images.dtype.kind
+    if kind == "O" and images.ndim == 0:
+        raise DataError(
+            f"{name} are of type {type(images.item()).__name__}; expected an array (n, height, width, channels). Of a tf.data.Dataset of "
+            "batches, np.concatenate([images for images, _ in dataset]) makes one."
+        )
     if kind == "O":
         raise DataError(
             f"{name} have different sizes (an object array or a ragged list); expected one array of shape"

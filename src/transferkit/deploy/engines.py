@@ -83,17 +83,30 @@ def model_of(run: Any) -> Any:
     Raises
     ------
     InvalidInputError
-        If the run has no model and no folder.
+        If the run has no model and no folder, or its model was trained further since and is not in a folder.
     """
-    if run.model is not None:
-        return run.model
-    if run.path is None:
-        raise InvalidInputError(
-            f"run {run.name!r} has no model any more. Train with folder=, or save the run, and give that folder."
-        )
-    from transferkit.models.saving import load_model
+    from transferkit.runs.storage import has_other_weights
 
-    return load_model(run.path)
+    changed = run.model is not None and has_other_weights(run.model_info, run.model)
+    if run.model is not None and not changed:
+        return run.model
+    if run.weights_file is not None or (run.path is not None and not changed):
+        from transferkit.models.saving import load_model
+
+        return load_model(run.path)
+    if changed:
+        raise InvalidInputError(
+            f"the model of run {run.name!r} was trained or changed since, so its answers are not those of the run. Give the model itself "
+            "if you want its answers, or train with folder=, which keeps the weights of each run."
+        )
+    if "temperature" in run.recipe:
+        raise InvalidInputError(
+            f"run {run.name!r} is calibrated and has no model. Predict with the run that was calibrated, and give the probabilities to "
+            f"transferkit.apply_temperature(probabilities, {run.recipe['temperature']:.4g})."
+        )
+    raise InvalidInputError(
+        f"run {run.name!r} has no model any more. Train with folder=, or save the run, and give that folder."
+    )
 
 
 def open_keras(model: Any) -> Engine:

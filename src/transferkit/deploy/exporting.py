@@ -379,7 +379,10 @@ def _export(model: Any, path: Path, form: str) -> None:
             logger.setLevel(logging.CRITICAL)
         with warnings.catch_warnings(), quietly():
             warnings.simplefilter("ignore")
-            model.export(str(path), format=form, verbose=False)
+            if form == "tf_saved_model":
+                _write_endpoint(model, path)
+            else:
+                model.export(str(path), format=form, verbose=False)
     except Exception as error:
         raise ExportError(
             f"the model {model.name!r} cannot be written as {form} ({type(error).__name__}: {str(error)[:300]}). {_cure(form)}"
@@ -387,6 +390,19 @@ def _export(model: Any, path: Path, form: str) -> None:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _write_endpoint(model: Any, path: Path) -> None:
+    """Write a SavedModel that answers as `predict` does: Keras's own calls the model without saying that it does not train."""
+    import keras
+    import tensorflow as tf
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    (given,) = model.inputs
+    signature = tf.TensorSpec((None, *given.shape[1:]), given.dtype, name=given.name)
+    archive.add_endpoint("serve", lambda images: model(images, training=False), [signature])
+    archive.write_out(str(path), verbose=False)
 
 
 def _open_onnx(file: Path) -> Engine:

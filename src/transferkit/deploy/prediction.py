@@ -278,6 +278,11 @@ def _is_encoded(value: Any) -> bool:
 
 def _list_files(path: Path) -> list[tuple[str, Path]]:
     """Return the images below a folder, or the one file, with the names to call them by."""
+    if not path.exists():
+        pattern = (
+            f" For a pattern, give Path({str(path.parent)!r}).glob({path.name!r})." if set(path.name) & {*"*?["} else ""
+        )
+        raise DataError(f"{show_path(path)} does not exist. Give a file or a folder.{pattern}")
     if not path.is_dir():
         return [(show_path(path), path)]
     files = [file for file in Walk().files(path) if looks_like_image(file)]

@@ -127,6 +127,7 @@ def load_model(path: str | Path) -> keras.Model:
     try:
         for inner in _dictionaries(config):  # a compiled model inside computes, whatever it was trained with
             inner.pop("compile_config", None)
+            _settle_resizing(inner)
         _check_config(file, config)
         if any(is_hub_backbone(*_class(entry)) for entry in _dictionaries(config)):
             import_hub()
@@ -191,21 +192,34 @@ def _read_provenance(record: Any) -> WeightsProvenance | None:
         return None
 
 
+def _settle_resizing(layer: dict[str, Any]) -> None:
+    """Let layers after a `Resizing` of an older file run as the model is called, and not in training always."""
+    if layer.get("class_name") == "Resizing":
+        for arguments in _dictionaries(layer.get("inbound_nodes")):
+            if arguments.get("training") is True:
+                arguments["training"] = False
+
+
 def _check_config(file: Path, config: dict[str, Any]) -> None:
     if config.get("class_name") not in ("Functional", "Sequential"):
         raise RunError(
             f"{file} describes a {config.get('class_name')!r}; only functional and sequential models "
-            "are rebuilt from plain files."
+            f"are rebuilt from plain files. {_cure(file)}"
         )
     strangers = _strangers(config, _ALLOWED_IN_MODEL)
     if strangers:
         raise RunError(
             f"{file} names {', '.join(strangers)}, which could run code or is not built into Keras, so nothing of it "
-            f"was loaded. Build the model again with your own code, and give it the weights: model.load_weights({str(file.with_name(_WEIGHTS))!r})."
+            f"was loaded. {_cure(file)}"
         )
     for key, value in _numbers(config):
         if abs(value) > _LARGEST_NUMBER and key != "seed":
             raise RunError(f"{file} asks for {key} of {value:,}, which no network of images needs.")
+
+
+def _cure(file: Path) -> str:
+    weights = str(file.with_name(_WEIGHTS))
+    return f"Build the model again with your own code, and give it the weights: model.load_weights({weights!r})."
 
 
 def _strangers(config: Any, allowed: dict[Any, set[str]]) -> list[str]:

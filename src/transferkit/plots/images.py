@@ -40,6 +40,8 @@ def match_images(run: Run, images: Dataset | ArrayLike) -> NDArray[np.uint8]:
     RunError
         If they, or their labels, are not those that the run was tested on.
     """
+    if isinstance(images, Dataset) and run.dataset.get("folds"):  # a cross-validation tests them all
+        images = np.concatenate([split.images for split in images])
     given = images.test.images if isinstance(images, Dataset) else np.asanyarray(images)
     try:
         array = check_images(given[..., None] if given.ndim == 3 else given, name="test images")

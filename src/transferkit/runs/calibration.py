@@ -192,6 +192,11 @@ def calibrate(run: Run, *, name: str | None = None) -> Run:
     (0.09, 0.0)
     """
     _ = run.test_predictions  # raises if there are none
+    if not len(run.validation_probabilities) and run.dataset.get("folds"):
+        raise RunError(
+            f"run {run.name!r} was cross-validated, and keeps no validation predictions, on which a temperature is fitted. Calibrate a run "
+            "of train."
+        )
     if not len(run.validation_probabilities):
         raise RunError(
             f"run {run.name!r} has no validation predictions, and a temperature is never fitted on the test images. Train "

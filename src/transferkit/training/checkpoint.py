@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.errors import DataError
+from transferkit.errors import DataError, warn
 from transferkit.runs.records import EpochRecord, ProbeRecord
 
 
@@ -89,7 +89,13 @@ def save_checkpoint(path: Path, weights: Sequence[Any], optimizer: Any, progress
 
 
 def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | None:
-    """Read a checkpoint of the training with this key; None if there is none, it is another's, or it is damaged."""
+    """Read a checkpoint of the training with this key; None if there is none, it is another's, or it is damaged.
+
+    Warns
+    -----
+    TransferKitWarning
+        If it is another's, which is going to be replaced.
+    """
     try:
         content = files.read_sealed(path)
     except (OSError, DataError):
@@ -97,7 +103,13 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
-            if facts.pop("key") != key or facts.pop("layout") != _LAYOUT or facts["callbacks"] is None:
+            if facts.pop("key") != key:
+                warn(
+                    "a training of this name was cut off, and this one is another: it has other data, options or initial weights. It begins anew. "
+                    "(Code that draws new weights each time draws the same ones after keras.utils.set_random_seed(0).)"
+                )
+                return None
+            if facts.pop("layout") != _LAYOUT or facts["callbacks"] is None:
                 return None
             arrays = {name: stored[name] for name in stored.files if name != "facts"}
         score = facts["best_score"]

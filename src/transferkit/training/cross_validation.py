@@ -255,5 +255,8 @@ def _describe_pool(run: Run, pool: _Pool, folds: NDArray[np.int64], validation: 
         "test_size": len(pool.labels),
         "folds": folds.tolist(),
     }
+    paths = [path for split in pool.data for path in split.paths or ()]
+    if len(paths) == len(pool.labels):
+        facts["test_files"] = paths
     described = {key: value for key, value in run.dataset.items() if key not in ("test_clusters", "test_files")}
     return cast("DatasetRecord", described | facts)

@@ -1,5 +1,7 @@
 """Predictions and metrics of a model on one split."""
 
+import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -7,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit.data.checks import check_images, check_labels
-from transferkit.errors import InvalidInputError
+from transferkit.errors import InvalidInputError, RunError
 from transferkit.features.cache import pieces_of
 from transferkit.features.engine import convert_model
 from transferkit.features.litert import Compute
 from transferkit.models.keras_internals import is_hub_task
 from transferkit.runs.metrics import Metrics, compute_metrics
+from transferkit.runs.run import Run
+from transferkit.runs.storage import has_other_weights
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, Network, choose_network
 
@@ -101,8 +105,9 @@ def evaluate(model: Any, split: Any) -> Evaluation:
 
     Parameters
     ----------
-    model : keras.Model or scikit-learn classifier
-        A network on raw uint8 pixels with softmax output, or a fitted classifier on raw images such as `build_baseline`'s.
+    model : keras.Model, scikit-learn classifier, Run or path-like
+        A network on raw uint8 pixels with softmax output, or a fitted classifier on raw images such as `build_baseline`'s; a run with its
+        model, or the folder of a saved one.
     split : Split or tuple
         uint8 images of shape (n, height, width, channels) and int labels of shape (n,), for example ``data.test``.
 
@@ -117,6 +122,8 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         If images or labels are not of that kind, or do not fit the model.
     InvalidInputError
         If `split` is no pair, or a classifier is not fitted.
+    RunError
+        If the run has no model, or one that was trained further since.
 
     Examples
     --------
@@ -132,6 +139,12 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         raise InvalidInputError(
             f"split must be a pair (images, labels), for example data.test; got {type(split).__name__}."
         )
+    if isinstance(model, str | os.PathLike):
+        from transferkit.models.saving import load_model
+
+        model = load_model(Path(model))
+    if isinstance(model, Run):
+        model = model_of_run(model)
     if is_classifier(model):
         return _evaluate_classifier(model, *split)
     check_network(model)
@@ -139,6 +152,33 @@ def evaluate(model: Any, split: Any) -> Evaluation:
     labels = check_labels(split[1], num_classes=int(model.output_shape[-1]), name="labels", length=len(images))
     probabilities = Predictor(model, images, expected=len(images))(images)
     return Evaluation(compute_metrics(labels, probabilities), probabilities)
+
+
+def model_of_run(run: Run) -> Any:
+    """Return the model that made a run's predictions, loaded from its folder if it is not in memory or was trained further.
+
+    Raises
+    ------
+    RunError
+        If there is none.
+    """
+    changed = run.model is not None and has_other_weights(run.model_info, run.model)
+    if run.model is not None and not changed:
+        return run.model
+    if run.weights_file is not None:
+        from transferkit.models.saving import load_model
+
+        return load_model(run.weights_file.parent)
+    if changed:
+        raise RunError(
+            f"the model of run {run.name!r} was trained or changed since, so its weights are not those of the run. Do this before "
+            "the model is trained further, or train with folder=, which keeps the weights of each run."
+        )
+    if "temperature" in run.recipe:
+        raise RunError(f"run {run.name!r} is calibrated and has no model. Take the run that was calibrated.")
+    raise RunError(
+        f"run {run.name!r} has no model any more. Train with folder=, or save the run, and load it with its weights."
+    )
 
 
 def check_network(model: Any) -> None:

@@ -18,6 +18,7 @@ from transferkit.training.options import (
     TrainOptions,
     TrainRecipe,
     options_for,
+    recipe_from,
     takes,
 )
 from transferkit.training.steps import fit_steps
@@ -151,7 +152,7 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
     if options.get("head") == "logistic":
         known = options_for(HeadRecipe, options, what="with head='logistic'", ignored=("head", "epochs", "batch_size"))
         return fit_head(model, data, **known)
-    return fit_steps(model, data, TrainRecipe(**options))
+    return fit_steps(model, data, recipe_from(TrainRecipe, options))
 
 
 @takes(FineTuneRecipe)
@@ -235,7 +236,7 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
     >>> run.history_frame()["phase"].tolist()
     ['head', 'all']
     """
-    recipe = FineTuneRecipe(**options)
+    recipe = recipe_from(FineTuneRecipe, options)
     if recipe.unfreeze_from is not None or recipe.unfreeze_last is not None:
         upper_layers(find_backbone(model), recipe.unfreeze_from, recipe.unfreeze_last)  # raises if there are none
     return fit_steps(model, data, recipe)

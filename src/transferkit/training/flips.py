@@ -16,9 +16,8 @@ from transferkit.features.loading import FeatureDataset
 from transferkit.models.compiling import recompile
 from transferkit.models.weights import weights_provenance
 from transferkit.runs.run import Run, derived_key
-from transferkit.runs.storage import has_other_weights
 from transferkit.training.classifier import is_classifier, predict_classifier
-from transferkit.training.evaluation import Predictor
+from transferkit.training.evaluation import Predictor, model_of_run
 from transferkit.training.record import check_data
 
 _WIDTH = 2  # the axis of images
@@ -87,7 +86,7 @@ def average_flips(run: Run, data: Dataset, *, name: str | None = None) -> Run:
         )
     if "test_time_augment" in run.recipe:
         raise RunError(f"run {run.name!r} is averaged over flips already.")
-    model = _model_of(run)
+    model = model_of_run(run)
     splits = {"test": data.test, "validation": data.validation}
     for split, (images, labels) in splits.items():
         own = getattr(run, f"{split}_labels")
@@ -115,24 +114,6 @@ def average_flips(run: Run, data: Dataset, *, name: str | None = None) -> Run:
         model=None if is_classifier(model) else _averaging(model),
         path=None,
     )
-
-
-def _model_of(run: Run) -> Any:
-    """Return the model that made the run's predictions."""
-    if run.model is None:
-        if run.weights_file is None:
-            raise RunError(
-                f"run {run.name!r} has no model any more. Train with folder=, or save the run, and load it with its weights."
-            )
-        from transferkit.models.saving import load_model
-
-        return load_model(run.weights_file.parent)
-    if has_other_weights(run.model_info, run.model):
-        raise RunError(
-            f"the model of run {run.name!r} was trained or changed since, so its weights are not those of the run. Average flips before "
-            "the model is trained further, or train with folder= and load the run."
-        )
-    return run.model
 
 
 def _predictor(model: Any, data: Dataset) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:

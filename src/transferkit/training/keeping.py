@@ -127,7 +127,7 @@ _IN_WORDS = {
     "model": "another model",
     "weights": (
         "other initial or pretrained weights, or other layers trained (a model that was trained meanwhile has other weights: build it "
-        "again, and the run is found)"
+        "again, and the run is found; code of your own that draws new weights each time needs keras.utils.set_random_seed(0) before it)"
     ),
     "data": "other data",
     "code of its own": "other code of the model's own",

@@ -43,6 +43,7 @@ Epochs: TypeAlias = int | Literal["auto"] | None
 USUAL_EPOCHS, _BATCH_SIZE = 10, 64
 _HEADS = ("gradient", "logistic")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Recipe = TypeVar("_Recipe", bound="Keeping")
 
 
 class KeepingOptions(TypedDict, total=False):
@@ -496,6 +497,15 @@ def takes(recipe: type) -> Callable[[_Function], _Function]:
 _ORDER = ("head_epochs", "epochs", "unfreeze_from", "unfreeze_last", "layer_decay", "batch_norm", "seed", "name", "batch_size", "head_learning_rate", "learning_rate",
           "schedule", "warmup_epochs", "augment", "label_smoothing", "class_weight", "early_stopping", "average_weights", "matmul_precision", "head", "engine", "callbacks", "folder", "save_as",
           "tuning_trials", "overwrite", "verbose")  # fmt: skip
+
+
+def recipe_from(recipe: type[_Recipe], options: Mapping[str, Any]) -> _Recipe:
+    """Return a recipe with these options, or raise `UnknownNameError` if it has no option of a name."""
+    known = [field.name for field in fields(recipe)]
+    for name in options:
+        if name not in known:
+            raise UnknownNameError("option", name, known)
+    return recipe(**options)
 
 
 def options_for(recipe: type, options: Mapping[str, Any], *, what: str, ignored: Sequence[str] = ()) -> dict[str, Any]:

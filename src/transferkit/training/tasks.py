@@ -177,15 +177,19 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _takes_seed(function: Callable[..., Any]) -> bool:
-    return any(
-        parameter.kind is inspect.Parameter.VAR_KEYWORD
-        or (parameter.name == "seed" and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY)
-        for parameter in _parameters(function)
-    )
+    named = [each for each in _parameters(function) if each.kind is not inspect.Parameter.POSITIONAL_ONLY]
+    return any(each.name == "seed" or each.kind is inspect.Parameter.VAR_KEYWORD for each in named)
 
 
 def _call(function: Callable[..., Any], seed: int) -> Any:
-    return function(seed=seed) if _takes_seed(function) else function()
+    if not _takes_seed(function):
+        return function()
+    try:
+        return function(seed=seed)
+    except (TypeError, ValueError) as error:  # **options may go on to something that takes no seed
+        if "seed" not in str(error) or any(each.name == "seed" for each in _parameters(function)):
+            raise
+        return function()
 
 
 def run_tasks(
