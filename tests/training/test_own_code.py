@@ -9,6 +9,8 @@ from keras import layers, ops
 
 import transferkit as tk
 from transferkit.errors import DataError, InvalidInputError, TransferKitError
+from transferkit.training import steps
+from transferkit.training.checkpoint import save_checkpoint
 
 QUIET = {"verbose": False, "batch_size": 32}
 
@@ -257,7 +259,7 @@ def test_numbers_that_callbacks_add_are_recorded(digits):
 
 
 @pytest.mark.long
-def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_path):
+def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_path, monkeypatch):
     def make():
         keras.utils.set_random_seed(0)
         inputs = keras.Input((16, 16, 1))
@@ -267,15 +269,19 @@ def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_
         model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
-    class Trouble(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2 and armed:
-                raise OSError
+    saved = []
 
-    data, armed = digits.subset(5), [True]
-    with pytest.raises(OSError):  # noqa: PT011 - from the callback
-        tk.train(make(), data, epochs=3, callbacks=[Trouble()], folder=tmp_path, name="half", **QUIET)
-    armed.clear()
-    run = tk.train(make(), data, epochs=3, folder=tmp_path, name="half", callbacks=[Trouble()], **QUIET)
+    def save_and_cut(*args, **others):
+        save_checkpoint(*args, **others)
+        saved.append(args[3].finished)
+        if saved == [1, 2]:
+            raise OSError
+
+    monkeypatch.setattr(steps, "save_checkpoint", save_and_cut)
+    data = digits.subset(10)
+    with pytest.raises(OSError):  # noqa: PT011 - from the disk
+        tk.train(make(), data, epochs=3, folder=tmp_path, name="half", **QUIET)
+    run = tk.train(make(), data, epochs=3, folder=tmp_path, name="half", **QUIET)
+    assert saved[:3] == [1, 2, 3]
     whole = tk.train(make(), data, epochs=3, engine="plain", **QUIET)
     np.testing.assert_allclose(run.test_probabilities, whole.test_probabilities, atol=1e-5)
