@@ -23,7 +23,7 @@ WRONG_IMAGES = [
     (with_value(300), "go up to 300"),
     (GOOD / 255, "already scaled: float64.*pass uint8 pixels 0..255; the model rescales by itself"),
     (GOOD / np.float32(127.5) - 1, "already normalised.*the model rescales by itself"),
-    (GOOD.astype(np.float32), r"float32 from 0 to 255.*images\.astype\('uint8'\)"),
+    (GOOD.astype(np.float32), r"float32 from 0 to 255.*np\.rint\(images\)\.astype\('uint8'\)"),
     (GOOD.astype(np.float16), "float16"),
     (GOOD.astype(np.int64), r"int64; expected uint8"),
     (GOOD.astype(np.int64) * 300, "int64 from 0 to .*Rescale first"),
@@ -47,7 +47,7 @@ WRONG_IMAGES = [
     (np.zeros((2, 0, 8, 3)), "no pixels"),
     ("images.png", "4 axes"),
     (np.ma.masked_equal(GOOD, GOOD[0, 0, 0, 0]), r"masked array with .* masked values.*filled"),
-    (None, "different sizes"),
+    (None, "of type NoneType; expected an array"),
 ]
 
 

@@ -1,6 +1,7 @@
 """train and fine_tune on scikit-learn's digits: results, records, reuse, resumption and refusals."""
 
 import random
+from contextlib import contextmanager
 from dataclasses import replace
 
 import keras
@@ -213,7 +214,7 @@ def test_label_smoothing_does_not_replace_another_loss(digits, loss):
 def test_models_that_put_out_no_probabilities_are_refused(digits, use):
     logits = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     unbuilt = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
-    for model, says in ((logits, "softmax"), (unbuilt, "no built"), ("a name", "keras.Model")):
+    for model, says in ((logits, "softmax"), (unbuilt, "no built"), (7, "keras.Model")):
         if isinstance(model, keras.Model):
             model.compile("adam", "sparse_categorical_crossentropy")
         with pytest.raises(InvalidInputError, match=says):
@@ -269,44 +270,52 @@ def test_finished_run_of_other_settings_is_neither_reused_nor_lost(digits, tmp_p
     assert tk.load_run(tmp_path / "cnn").key == replaced.key
 
 
-class StopAfter(keras.callbacks.Callback):
+@contextmanager
+def ctrl_c(monkeypatch, at):
     """Behave like a user who presses Ctrl-C in the middle of an epoch."""
+    from transferkit.training import steps
 
-    def __init__(self, epoch):
-        super().__init__()
-        self.stop_epoch, self.epoch = epoch, 0
+    class Guard(steps.DivergenceGuard):
+        epoch = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == self.stop_epoch and batch == 3:
-            raise KeyboardInterrupt
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if self.epoch == at and batch >= 3:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(steps, "DivergenceGuard", Guard)
+        yield
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("stop", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
-def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, stop):
+def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, stop, monkeypatch):
     data = digits.subset(10)
     options = {"head_epochs": 2, "epochs": 2, "batch_size": 16, "augment": "shift", "verbose": False, "name": "net"}
     whole = tk.fine_tune(small_transfer(), data, **options)
-    with pytest.raises(KeyboardInterrupt):
-        tk.fine_tune(small_transfer(), data, folder=tmp_path, callbacks=[StopAfter(stop)], **options)
-    assert tk.load_run(tmp_path / "net").status == "interrupted"
+    with ctrl_c(monkeypatch, stop):
+        tk.fine_tune(small_transfer(), data, folder=tmp_path, **options)
+    cut = tk.load_run(tmp_path / "net")
+    assert cut.status == "interrupted"
     resumed = tk.fine_tune(small_transfer(), data, folder=tmp_path, **options)
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+    assert resumed.history[:stop] == cut.history[:stop]  # not trained again
     np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
     assert not list(tmp_path.glob(".*checkpoint*"))
 
 
 @pytest.mark.slow
-def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(digits, tmp_path):
+def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(digits, tmp_path, monkeypatch):
     data, model = digits.subset(10), small_transfer()
     options = {"head_epochs": 1, "epochs": 2, "batch_size": 16, "verbose": False, "name": "net", "folder": tmp_path}
     whole = tk.fine_tune(small_transfer(), data, **options | {"folder": None})
     before = [layer.trainable for layer in model.layers], model.get_weights()
-    with pytest.raises(KeyboardInterrupt):
-        tk.fine_tune(model, data, callbacks=[StopAfter(2)], **options)
+    with ctrl_c(monkeypatch, 2):
+        tk.fine_tune(model, data, **options)
     assert [layer.trainable for layer in model.layers] == before[0]
     assert all(map(np.array_equal, model.get_weights(), before[1]))
     resumed = tk.fine_tune(model, data, **options)
@@ -317,12 +326,12 @@ def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(
 
 
 @pytest.mark.long
-def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path):
+def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path, monkeypatch):
     data = digits.subset(10)
     finished = tk.train(small_cnn(), data, name="CNN", folder=tmp_path, **FAST)
     again = {"name": "CNN", "folder": tmp_path, "overwrite": True, **FAST}
-    with pytest.warns(TransferKitWarning, match="stays"), pytest.raises(KeyboardInterrupt):
-        tk.train(small_cnn(), data, callbacks=[StopAfter(0)], **again | {"batch_size": 8})
+    with pytest.warns(TransferKitWarning, match="stays"), ctrl_c(monkeypatch, 0):
+        tk.train(small_cnn(), data, **again | {"batch_size": 8})
     with pytest.warns(TransferKitWarning) as warned:
         tk.train(small_cnn(), data, learning_rate=1e30, **again)
     said = [str(item.message) for item in warned if issubclass(item.category, TransferKitWarning)]

@@ -71,7 +71,8 @@ def test_the_same_model_goes_on_as_if_nothing_had_been(data, whole, tmp_path, mo
         tk.train(model, data, callbacks=Trouble(moment, error), folder=tmp_path, **OPTIONS)
     for before, now in zip(start, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, now)
-    again = tk.train(model, data, folder=tmp_path, **OPTIONS)
+    with pytest.warns(TransferKitWarning, match="it has other data, options, callbacks"):
+        again = tk.train(model, data, folder=tmp_path, **OPTIONS)
     np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=1e-4)
     assert [row["epoch"] for row in again.history] == [1, 2, 3]
 

@@ -105,7 +105,8 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
             facts = json.loads(str(stored["facts"]))
             if facts.pop("key") != key:
                 warn(
-                    "a training of this name was cut off, and this one is another: it has other data, options or initial weights. It begins anew. "
+                    "a training of this name was cut off, and this one is another: it has other data, options, callbacks or initial weights. It begins "
+                    "anew. "
                     "(Code that draws new weights each time draws the same ones after keras.utils.set_random_seed(0).)"
                 )
                 return None
