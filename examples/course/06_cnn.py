@@ -132,7 +132,7 @@ print(f"{model.count_params():,} parameters against {modern.count_params():,}")
 # %%
 # Both were trained on all 60,000 images with flips, shifts and label smoothing, by ``python examples/assignment.py --full`` and
 # ``python examples/model_zoo.py --only "CNN, modern"``: the course's network once, for 30 epochs; the modern one three times, for 60,
-# with erasing as well.
+# with erasing as well, and asked for each image and its mirror image.
 
 records = ("full/cnn", *(f"model_zoo/cnn-modern-seed-{seed}" for seed in range(3)))
 both = tk.compare_runs([tk.load_run(f"../../docs/results/{record}") for record in records])

@@ -19,7 +19,7 @@ print(course[["method", "accuracy"]].to_string(index=False))
 # ------------------------
 #
 # The runs below were made by ``python examples/model_zoo.py`` on all 60,000 training images, with recipes fixed
-# beforehand, and each predicted the 10,000 test images once. The records lie in ``docs/results/model_zoo``. The first CNN
+# beforehand, and each predicted the 10,000 test images once (the modern CNN their mirror images too). The records lie in ``docs/results/model_zoo``. The first CNN
 # and both MobileNets are runs of ``python examples/assignment.py --full``, whose recipes are the same.
 
 zoo = tk.compare_runs(tk.load_runs("../../docs/results/model_zoo"))

@@ -286,7 +286,7 @@ def ctrl_c(monkeypatch, at):
             if self.epoch == at and batch >= 3:
                 raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(steps, "DivergenceGuard", Guard)
         yield
 

@@ -48,7 +48,8 @@ def build_cnn(
     preset : {"course", "modern"}, default "course"
         ``"course"``: 5x5 convolutions without padding, each followed by 2x2 max pooling, then a dense layer and
         dropout. ``"modern"``: pairs of 3x3 convolutions with batch normalisation, average pooling over the whole map,
-        and dropout. Train it with flips, shifts and erasing: on all of Fashion-MNIST it reached 94.6% in 60 epochs (examples/model_zoo.py).
+        and dropout. Train it with flips, shifts and erasing: on all of Fashion-MNIST it reached 94.8% in 60 epochs, with
+        `average_flips` (examples/model_zoo.py).
     filters : sequence of int, optional
         Channels of each convolution (course) or pair of them (modern). (32, 64) and (32, 64, 128) if None: 184,586 and
         289,066 parameters on 28x28 grey images.
