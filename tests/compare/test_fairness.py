@@ -207,6 +207,8 @@ def test_seeds_whose_groups_make_their_splits_differ_a_little_are_one_recipe(wea
         return replace(weak, seed=number, key=str(number), dataset=weak.dataset | sizes | changed)
 
     assert compare_runs([seed(0, 850), seed(1, 831), seed(2, 866)]).table["seeds"].tolist() == [3]
+    unknown = [seed(number, 850, train_size=None) for number in range(2)]
+    assert compare_runs(unknown).table["seeds"].tolist() == [2]
     for other in (seed(1, 700), seed(1, 831, split_seed=0), seed(1, 1000)):
         with pytest.raises(UnfairComparisonError, match="train_size"):
             compare_runs([seed(0, 850), other])

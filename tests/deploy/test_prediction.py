@@ -13,6 +13,7 @@ from PIL import Image
 from tests.deploy.conftest import COLOURS, paint
 
 import transferkit as tk
+from transferkit.deploy.engines import _dequantise
 from transferkit.errors import DataError, InvalidInputError, TransferKitWarning
 
 NAMES = list(COLOURS)
@@ -279,3 +280,11 @@ def test_threads_share_an_exported_file(tmp_path):
 def test_more_names_than_outputs_are_refused(run, data):
     with pytest.raises(InvalidInputError, match=f"{len(NAMES)} outputs, but there are {len(NAMES) + 1} class names"):
         tk.predict(run.model, data.test.images, class_names=[*NAMES, "void"])
+
+
+@pytest.mark.parametrize("found", [[115, 90, -128], [-128, -128, -128], [127, -128, -127]])
+def test_quantised_answers_are_probabilities_or_refused(found):
+    answer = {"quantization": (1 / 256, -128)}
+    given = _dequantise(np.array([found], np.int8), answer)
+    exact = (np.array([found]) + 128) / 256
+    np.testing.assert_allclose(given, exact / (exact.sum() if abs(exact.sum() - 1) < 0.006 else 1), atol=1e-6)

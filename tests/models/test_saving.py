@@ -74,6 +74,7 @@ def test_model_comes_back_and_predicts_the_same(kind, network, tmp_path, rng):
         lambda x: keras.ops.clip(keras.ops.cast(x, "float32") ** 2, 0, 1),
         layers.RandomErasing(value_range=(0, 1)),
         layers.TimeDistributed(layers.Dense(3)),
+        pytest.param(lambda x: keras.ops.add(x[:, 0], x[..., 3, :]), id="slices"),
     ],
 )
 def test_operations_and_other_layers_of_keras_come_back(through, tmp_path, images):
@@ -87,7 +88,8 @@ def test_operations_and_other_layers_of_keras_come_back(through, tmp_path, image
 
 
 def test_each_layer_of_keras_is_allowed_or_known_to_run_code_or_read_files():
-    refused = "FlaxLayer IntegerLookup JaxLayer Lambda StringLookup TFSMLayer TextVectorization TorchModuleWrapper"
+    refused = "FlaxLayer IntegerLookup JaxLayer Lambda StringLookup TFSMLayer TextVectorization TorchModuleWrapper "
+    refused += "MelSpectrogram STFTSpectrogram "  # of sound, and of any size
     known = saving._ALLOWED_IN_MODEL["keras.layers"] | {*refused.split(), "Layer", "Wrapper"}
     public = {
         kind.__name__ for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)
@@ -247,3 +249,33 @@ assert "transferkit" not in sys.modules
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "node"),
+    [
+        ("Add", {}, {"args": [1.0, 2.0], "kwargs": {}}),  # would run while the file is read
+        ("Full", {"shape": [3000, 3000]}, None),
+        ("BroadcastTo", {"shape": [200_000, 200_000]}, None),
+    ],
+)
+def test_operations_that_make_room_are_refused(folder, name, config, node):
+    def change(model):
+        flat = next(layer for layer in model["config"]["layers"] if layer["class_name"] == "Flatten")
+        entry = {"module": "keras.src.ops.numpy", "class_name": name, "registered_name": name, "name": "made"}
+        nodes = flat["inbound_nodes"] if node is None else [node]
+        model["config"]["layers"].append(entry | {"config": config | {"name": "made"}, "inbound_nodes": nodes})
+
+    rewrite(folder, change)
+    with pytest.raises(RunError, match="nothing of it was loaded|which no network of images needs"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("config", [{"num_thresholds": 2_000_000}, {"num_thresholds": "many"}])
+def test_metrics_that_make_no_sense_leave_the_model_uncompiled(folder, config):
+    def change(model):
+        metric = {"module": "keras.metrics", "class_name": "AUC", "config": config, "registered_name": None}
+        model["compile_config"]["metrics"] = [metric]
+
+    rewrite(folder, change)
+    assert not load_model(folder).compiled

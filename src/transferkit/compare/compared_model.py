@@ -195,7 +195,7 @@ def _check_one_recipe(name: str, runs: Sequence[Run]) -> None:
 def _were_split_anew(first: Run, other: Run) -> bool:
     """Whether training and validation images are the same ones, divided by seeds, so that whole groups make the sizes differ a little."""
     a, b = first.dataset, other.dataset
-    sizes = np.array([[data.get("train_size", 0), data.get("validation_size", 0)] for data in (a, b)])
+    sizes = np.array([[data.get("train_size") or 0, data.get("validation_size") or 0] for data in (a, b)])
     (total, other_total), moved = sizes.sum(axis=1), abs(sizes[0, 0] - sizes[1, 0])
     anew = a.get("split_seed") != b.get("split_seed") and total == other_total and (sizes > 0).all()
     return bool(anew and moved <= _GROUPS_MOVE * total)

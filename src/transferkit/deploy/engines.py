@@ -185,6 +185,7 @@ def open_litert(path: Path) -> Engine:
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with one_at_a_time:
             if images.shape != prepared[0]:
+                prepared[0] = ()  # a file of one shape refuses others
                 interpreter.resize_tensor_input(entry["index"], images.shape)
                 with quietly():
                     interpreter.allocate_tensors()
@@ -210,8 +211,9 @@ def _dequantise(found: NDArray[Any], answer: dict[str, Any]) -> NDArray[np.float
     if not scale or found.dtype.kind not in "iu":
         return np.array(found, dtype=np.float32)
     probabilities = (found.astype(np.float32) - np.float32(zero)) * np.float32(scale)
-    # Rounding moves the sum a little away from 1.
-    return probabilities / probabilities.sum(axis=-1, keepdims=True) if found.shape[-1] > 1 else probabilities
+    total = probabilities.sum(axis=-1, keepdims=True)
+    rounded = np.abs(total - 1) <= 0.5 * scale * found.shape[-1] + 1e-6  # what rounding moves, and no more
+    return np.where(rounded, probabilities / np.where(rounded, total, 1), probabilities)
 
 
 def open_onnx(path: Path) -> Engine:

@@ -50,8 +50,9 @@ _ONE_AT_A_TIME = threading.RLock()
 def serialised_under() -> dict[str | None, set[str]]:
     """Return the names that Keras writes into a configuration though they are not public, by module.
 
-    Layers of ``keras.applications``, and operations on tensors: those that take no function.
+    Layers of ``keras.applications``, and operations on tensors: those that take no function and make no tensor of any size.
     """
+    making = {"Arange", "Array", "Full", "Geomspace", "Linspace", "Logspace"}
     names: dict[str | None, set[str]] = {
         "keras.src.applications.convnext": {"LayerScale", "StochasticDepth"},
         "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
@@ -65,7 +66,7 @@ def serialised_under() -> dict[str | None, set[str]]:
             kind.__name__
             for kind in held
             if isinstance(kind, type) and issubclass(kind, keras.Operation) and kind.__module__ == module.__name__
-        }
+        } - making
     return names
 
 

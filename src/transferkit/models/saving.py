@@ -4,7 +4,9 @@ The configuration may name built-in layers only, from the list below; the weight
 unpickled, and no class is looked up by a module's name that the file gives.
 """
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -32,11 +34,11 @@ DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU EinsumDense Embed
 GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
 GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention GroupedQueryAttention HashedCrossing Hashing Identity
 InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxNumBoundingBoxes MaxPooling1D MaxPooling2D
-MaxPooling3D Maximum MelSpectrogram Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline
+MaxPooling3D Maximum Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline
 RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
 RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
 RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
-RandomZoom ReLU RepeatVector Rescaling Reshape Resizing ReversibleEmbedding STFTSpectrogram SeparableConv1D
+RandomZoom ReLU RepeatVector Rescaling Reshape Resizing ReversibleEmbedding SeparableConv1D
 SeparableConv2D SimpleRNN SimpleRNNCell Softmax Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D
 SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
 UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
@@ -64,7 +66,7 @@ TopKCategoricalAccuracy TrueNegatives TruePositives
 """
 # Module in the file -> names that may stand there.
 _ALLOWED_IN_MODEL: dict[str | None, set[str]] = {
-    None: {"__keras_tensor__"},
+    None: {"__keras_tensor__", "__slice__", "__ellipsis__"},
     "keras": {"DTypePolicy", "Functional", "Sequential"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.initializers": set(_INITIALIZERS.split()),
@@ -78,8 +80,10 @@ _ALLOWED_IN_COMPILING = {
     "keras.optimizers": set(_OPTIMIZERS.split()),
     "keras.optimizers.schedules": set(_SCHEDULES.split()),
 }
-_WIDTH_KEYS = ("filters", "projection_dim", "units")
+_WIDTH_KEYS = ("filters", "input_dim", "output_dim", "projection_dim", "units")
 _LARGEST_NUMBER = 1_000_000  # of pixels a side, channels, ...: what a network of images can need, and memory can hold
+_LARGEST_SHAPE = 100_000_000  # numbers in a list of sides
+_LARGEST_IN_METRICS = 10_000  # classes, thresholds
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -143,8 +147,9 @@ def load_model(path: str | Path) -> keras.Model:
         load_weights(model, weights, f"{_MODEL} beside it")
     except BadFileError as error:
         raise RunError(f"{weights} cannot be used: {error}.") from None
-    if compiling is not None and not _strangers(compiling, _ALLOWED_IN_MODEL | _ALLOWED_IN_COMPILING):
-        model.compile_from_config(compiling)
+    if compiling is not None and _can_compile(compiling):
+        with suppress(Exception):  # of a configuration that makes no sense: the model stays uncompiled
+            model.compile_from_config(compiling)
     if provenance is not None:
         model.provenance = provenance
     return model
@@ -215,6 +220,30 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
     for key, value in _numbers(config):
         if abs(value) > _LARGEST_NUMBER and key != "seed":
             raise RunError(f"{file} asks for {key} of {value:,}, which no network of images needs.")
+    for sides in _shapes(config):
+        if abs(math.prod(sides)) > _LARGEST_SHAPE:
+            raise RunError(f"{file} asks for {sides}, which no network of images needs.")
+    for node in (node for entry in _dictionaries(config) for node in entry.get("inbound_nodes") or ()):
+        # Keras runs an operation on plain numbers while it reads the file.
+        if not any(part.get("class_name") == "__keras_tensor__" for part in _dictionaries(node)):
+            raise RunError(f"{file} has an operation that is given no tensor, so nothing of it was loaded.")
+
+
+def _can_compile(compiling: dict[str, Any]) -> bool:
+    measured = [compiling.get(part) for part in ("loss", "metrics", "weighted_metrics")]
+    is_large = any(abs(value) > _LARGEST_IN_METRICS for key, value in _numbers(measured) if key != "seed")
+    return not is_large and not _strangers(compiling, _ALLOWED_IN_MODEL | _ALLOWED_IN_COMPILING)
+
+
+def _shapes(value: Any) -> Iterator[list[int]]:
+    """Yield the lists of whole numbers in a configuration."""
+    if isinstance(value, list):
+        sides = [side for side in value if isinstance(side, int) and not isinstance(side, bool)]
+        if sides:
+            yield sides
+    inner = [value[key] for key in value if key != "bin_boundaries"] if isinstance(value, dict) else value
+    for entry in inner if isinstance(inner, list) else ():
+        yield from _shapes(entry)
 
 
 def _cure(file: Path) -> str:

@@ -17,6 +17,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, InvalidInputError, RunError
 from transferkit.models.arguments import positive_int
 from transferkit.models.backbones import Preprocessing, backbone_info
+from transferkit.models.hdf5 import BadFileError, load_weights
 from transferkit.models.hub import HUB
 from transferkit.models.saving import load_model
 from transferkit.models.transfer import build_transfer_model
@@ -235,8 +236,14 @@ class Tuning:
             self.model = load_model(finished.path)
         except RunError:  # a backbone of one's own may hold a layer that no file may name
             chosen = next(row for row in finished.model_info["tried"] if row["chosen"])
-            self.model = self._made(None if self._sizes[0] is None else chosen["image_size"], freeze=True)
-            self.model.load_weights(finished.weights_file)
+            frozen = chosen["method"] != "from scratch"
+            self.model = self._made(None if self._sizes[0] is None else chosen["image_size"], freeze=frozen)
+            for phase in self._usual().phases if chosen["method"] == "fine-tuned" else ():
+                phase.prepare(self.model)
+            try:
+                load_weights(self.model, finished.weights_file, "the winner of this search")
+            except BadFileError as error:
+                raise RunError(f"{finished.weights_file} cannot be used: {error}.") from None
         return True
 
     def interrupted(self) -> Outcome:
@@ -314,15 +321,20 @@ class Tuning:
             seconds = time.perf_counter() - start
             self._keep(head, outcome, size, "frozen", seconds)
 
-    def _try_fine_tuning(self, checkpoint: Path | None, kept: Path | None) -> None:
+    def _usual(self) -> FineTuneRecipe:
+        """Return what `fine_tune` does if nothing is stated."""
         asked = self._recipe
-        usual = FineTuneRecipe(
+        recipe = FineTuneRecipe(
             augment=self._augment,
             class_weight=asked.class_weight,
             seed=asked.seed,
             name=self.name,
             verbose=asked.verbose,
-        ).settled(len(self.data.train.labels), exact_head=True)
+        )
+        return recipe.settled(len(self.data.train.labels), exact_head=True)
+
+    def _try_fine_tuning(self, checkpoint: Path | None, kept: Path | None) -> None:
+        usual = self._usual()
         plan = self._read_plan(kept) or self._plan_fine_tuning(usual)
         if plan is None:
             say(f"{self.name}: no time to fine-tune", verbose=self._recipe.verbose)
