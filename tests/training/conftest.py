@@ -1,9 +1,12 @@
 """Small models for training tests."""
 
+from contextlib import contextmanager
+
 import keras
 import pytest
 
 import transferkit as tk
+from transferkit.training import steps
 
 
 def make_transfer(freeze, *, seed=0):
@@ -22,3 +25,27 @@ def make_transfer(freeze, *, seed=0):
 @pytest.fixture
 def transfer():
     return make_transfer
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Return a context for a user who presses Ctrl-C in the middle of an epoch, from 0, without a callback that the run would know of."""
+
+    @contextmanager
+    def press(at):
+        class Guard(steps.DivergenceGuard):
+            epoch = 0
+
+            def on_epoch_begin(self, epoch, logs=None):
+                self.epoch = epoch
+
+            def on_train_batch_end(self, batch, logs=None):
+                super().on_train_batch_end(batch, logs)
+                if self.epoch == at and batch >= min(3, self.params["steps"] - 1):
+                    raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            patch.setattr(steps, "DivergenceGuard", Guard)
+            yield
+
+    return press

@@ -1,7 +1,6 @@
 """train and fine_tune on scikit-learn's digits: results, records, reuse, resumption and refusals."""
 
 import random
-from contextlib import contextmanager
 from dataclasses import replace
 
 import keras
@@ -270,34 +269,13 @@ def test_finished_run_of_other_settings_is_neither_reused_nor_lost(digits, tmp_p
     assert tk.load_run(tmp_path / "cnn").key == replaced.key
 
 
-@contextmanager
-def ctrl_c(monkeypatch, at):
-    """Behave like a user who presses Ctrl-C in the middle of an epoch."""
-    from transferkit.training import steps
-
-    class Guard(steps.DivergenceGuard):
-        epoch = 0
-
-        def on_epoch_begin(self, epoch, logs=None):
-            self.epoch = epoch
-
-        def on_train_batch_end(self, batch, logs=None):
-            super().on_train_batch_end(batch, logs)
-            if self.epoch == at and batch >= 3:
-                raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        patch.setattr(steps, "DivergenceGuard", Guard)
-        yield
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("stop", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
-def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, stop, monkeypatch):
+def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, stop, ctrl_c):
     data = digits.subset(10)
     options = {"head_epochs": 2, "epochs": 2, "batch_size": 16, "augment": "shift", "verbose": False, "name": "net"}
     whole = tk.fine_tune(small_transfer(), data, **options)
-    with ctrl_c(monkeypatch, stop):
+    with ctrl_c(stop):
         tk.fine_tune(small_transfer(), data, folder=tmp_path, **options)
     cut = tk.load_run(tmp_path / "net")
     assert cut.status == "interrupted"
@@ -309,12 +287,12 @@ def test_interrupted_fine_tuning_goes_on_to_the_same_result(digits, tmp_path, st
 
 
 @pytest.mark.slow
-def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(digits, tmp_path, monkeypatch):
+def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(digits, tmp_path, ctrl_c):
     data, model = digits.subset(10), small_transfer()
     options = {"head_epochs": 1, "epochs": 2, "batch_size": 16, "verbose": False, "name": "net", "folder": tmp_path}
     whole = tk.fine_tune(small_transfer(), data, **options | {"folder": None})
     before = [layer.trainable for layer in model.layers], model.get_weights()
-    with ctrl_c(monkeypatch, 2):
+    with ctrl_c(2):
         tk.fine_tune(model, data, **options)
     assert [layer.trainable for layer in model.layers] == before[0]
     assert all(map(np.array_equal, model.get_weights(), before[1]))
@@ -326,11 +304,11 @@ def test_interrupted_model_is_what_it_was_so_that_the_same_call_goes_on_with_it(
 
 
 @pytest.mark.long
-def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path, monkeypatch):
+def test_finished_run_is_not_replaced_by_one_without_a_result(digits, tmp_path, ctrl_c):
     data = digits.subset(10)
     finished = tk.train(small_cnn(), data, name="CNN", folder=tmp_path, **FAST)
     again = {"name": "CNN", "folder": tmp_path, "overwrite": True, **FAST}
-    with pytest.warns(TransferKitWarning, match="stays"), ctrl_c(monkeypatch, 0):
+    with pytest.warns(TransferKitWarning, match="stays"), ctrl_c(0):
         tk.train(small_cnn(), data, **again | {"batch_size": 8})
     with pytest.warns(TransferKitWarning) as warned:
         tk.train(small_cnn(), data, learning_rate=1e30, **again)

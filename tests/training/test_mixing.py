@@ -1,6 +1,5 @@
 """mixup and cutmix: images that are two at once, targets that say how much of each, and who may learn from them."""
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -119,16 +118,8 @@ def test_other_losses_and_kept_features_are_refused(digits, transfer):
     assert run.status == "completed"
 
 
-class StopIn(keras.callbacks.Callback):
-    """Behave like a user who presses Ctrl-C in the last epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.slow
-def test_fine_tuning_mixes_in_its_second_phase_and_goes_on_after_a_cut(digits, transfer, tmp_path):
+def test_fine_tuning_mixes_in_its_second_phase_and_goes_on_after_a_cut(digits, transfer, tmp_path, ctrl_c):
     data = digits.subset(10)
     options = OPTIONS | {"head_epochs": 1, "augment": ("flip", "mixup", "cutmix"), "name": "net"}
     options |= {"unfreeze_last": 1, "layer_decay": 0.5}
@@ -137,8 +128,8 @@ def test_fine_tuning_mixes_in_its_second_phase_and_goes_on_after_a_cut(digits, t
     assert not head["engine"].startswith("plain")
     assert upper["engine"] == "plain: mixed images are other ones in every epoch"
     assert (whole.recipe["layer_decay"], whole.recipe["phases"][1]["unfreeze_last"]) == (0.5, 1)
-    with pytest.raises(KeyboardInterrupt):
-        tk.fine_tune(transfer(True), data, folder=tmp_path / "cut", callbacks=[StopIn()], **options)
+    with ctrl_c(2):
+        tk.fine_tune(transfer(True), data, folder=tmp_path / "cut", **options)
     resumed = tk.fine_tune(transfer(True), data, folder=tmp_path / "cut", **options)
     assert [row["phase"] for row in resumed.history] == ["head", "upper layers", "upper layers"]
     np.testing.assert_allclose(resumed.test_probabilities, whole.test_probabilities, atol=1e-3)
