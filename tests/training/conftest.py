@@ -7,6 +7,7 @@ import pytest
 
 import transferkit as tk
 from transferkit.training import steps
+from transferkit.training.checkpoint import save_checkpoint
 
 
 def make_transfer(freeze, *, seed=0):
@@ -49,3 +50,22 @@ def ctrl_c(monkeypatch):
             yield
 
     return press
+
+
+@pytest.fixture
+def cut_after(monkeypatch):
+    """Return a function that lets an error follow the checkpoint of a number, from 1; it returns a list to which each adds its epochs."""
+
+    def cut(number, error):
+        saved = []
+
+        def save_and_cut(*args, **others):
+            save_checkpoint(*args, **others)
+            saved.append(args[3].finished)
+            if len(saved) == number:
+                raise error
+
+        monkeypatch.setattr(steps, "save_checkpoint", save_and_cut)
+        return saved
+
+    return cut

@@ -114,51 +114,29 @@ def stopping(patience):
 
 @pytest.mark.long
 @pytest.mark.parametrize("cut", [pytest.param(cut, marks=[] if cut == 3 else pytest.mark.slow) for cut in range(1, 7)])
-def test_early_stopping_across_a_cut_ends_where_an_uninterrupted_one_does(transfer, digits, tmp_path, cut, monkeypatch):
+def test_early_stopping_across_a_cut_ends_where_an_uninterrupted_one_does(transfer, digits, tmp_path, cut, cut_after):
     data, options = digits.subset(5), {"head_epochs": 4, "epochs": 5, "warmup_epochs": 0.5, "name": "run", **QUIET}
     whole = tk.fine_tune(transfer(False), data, callbacks=[stopping(2)], **options)
     epochs = [(row["epoch"], row["phase"]) for row in whole.history]
     assert epochs == [(1, "head"), (2, "head"), (5, "all"), (6, "all")] or len(epochs) < 9
-    from transferkit.training import checkpoint, steps
-
-    saves = []
-
-    def save_and_cut(*args, **others):
-        checkpoint.save_checkpoint(*args, **others)
-        saves.append(1)
-        if len(saves) == cut:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(steps, "save_checkpoint", save_and_cut)
-        with contextlib.suppress(KeyboardInterrupt):
-            tk.fine_tune(transfer(False), data, folder=tmp_path, callbacks=[stopping(2)], **options)
+    cut_after(cut, KeyboardInterrupt)
+    with contextlib.suppress(KeyboardInterrupt):
+        tk.fine_tune(transfer(False), data, folder=tmp_path, callbacks=[stopping(2)], **options)
     again = tk.fine_tune(transfer(False), data, folder=tmp_path, callbacks=[stopping(2)], **options)
     assert [(row["epoch"], row["phase"]) for row in again.history] == epochs
     np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)
 
 
 @pytest.mark.slow
-def test_plateau_goes_on_with_the_rate_that_it_had_set(transfer, digits, tmp_path, monkeypatch):
+def test_plateau_goes_on_with_the_rate_that_it_had_set(transfer, digits, tmp_path, cut_after):
     def plateau():
         return keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=100.0, factor=0.5)
 
     data, options = digits.subset(5), {"epochs": 5, "name": "run", **QUIET}
     whole = tk.train(transfer(True), data, callbacks=plateau(), **options)
-    from transferkit.training import checkpoint, steps
-
-    saves = []
-
-    def save_and_cut(*args, **others):
-        checkpoint.save_checkpoint(*args, **others)
-        saves.append(1)
-        if len(saves) == 3:
-            raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(steps, "save_checkpoint", save_and_cut)
-        with pytest.raises(OSError, match="space"):
-            tk.train(transfer(True), data, folder=tmp_path, callbacks=plateau(), **options)
+    cut_after(3, OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="space"):
+        tk.train(transfer(True), data, folder=tmp_path, callbacks=plateau(), **options)
     again = tk.train(transfer(True), data, folder=tmp_path, callbacks=plateau(), **options)
     rates = [row["learning_rate"] for row in whole.history]
     assert rates[-1] < rates[0]
@@ -214,21 +192,15 @@ def test_early_stopping_without_validation_is_refused(digits, transfer):
 @pytest.mark.parametrize(
     ("frozen", "options"), [(True, {}), (False, {"label_smoothing": 0.1}), (True, {"engine": "plain"})]
 )
-def test_what_monitors_accuracy_goes_on_too(transfer, digits, tmp_path, frozen, options, monkeypatch):
+def test_what_monitors_accuracy_goes_on_too(transfer, digits, tmp_path, frozen, options, cut_after):
     def made():
         stop = keras.callbacks.EarlyStopping("val_accuracy", patience=3, min_delta=0.9, restore_best_weights=True)
         return [stop, keras.callbacks.ReduceLROnPlateau("val_accuracy", patience=1, min_delta=0.9)]
 
     data, options = digits.subset(5), {"epochs": 6, "name": "run", **QUIET} | options
     whole = tk.train(transfer(frozen), data, callbacks=made(), **options)
-    from transferkit.training import checkpoint, steps
-
-    def save_and_cut(*args, **others):
-        checkpoint.save_checkpoint(*args, **others)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-        patch.setattr(steps, "save_checkpoint", save_and_cut)
+    cut_after(1, KeyboardInterrupt)
+    with contextlib.suppress(KeyboardInterrupt):
         tk.train(transfer(frozen), data, callbacks=made(), folder=tmp_path, **options)
     again = tk.train(transfer(frozen), data, callbacks=made(), folder=tmp_path, **options)
     columns = [[(row["epoch"], row["learning_rate"]) for row in run.history] for run in (again, whole)]
@@ -292,20 +264,10 @@ def test_statistics_of_batchnorm_belong_to_averaged_weights_without_validation_t
 
 
 @pytest.mark.long
-def test_a_log_across_a_cut_and_both_phases_holds_every_epoch(transfer, digits, tmp_path, monkeypatch):
+def test_a_log_across_a_cut_and_both_phases_holds_every_epoch(transfer, digits, tmp_path, cut_after):
     data, options = digits.subset(5), {"head_epochs": 2, "epochs": 2, "name": "run", **QUIET}
     log = tmp_path / "log.csv"
-    from transferkit.training import checkpoint, steps
-
-    saves = []
-
-    def save_and_cut(*args, **others):
-        checkpoint.save_checkpoint(*args, **others)
-        saves.append(args[3].finished)
-        if len(saves) == 4:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(steps, "save_checkpoint", save_and_cut)
+    saves = cut_after(4, KeyboardInterrupt)
     for _ in range(2):
         writers = [keras.callbacks.CSVLogger(log), keras.callbacks.TensorBoard(tmp_path / "board")]
         with contextlib.suppress(KeyboardInterrupt):

@@ -9,8 +9,6 @@ from keras import layers, ops
 
 import transferkit as tk
 from transferkit.errors import DataError, InvalidInputError, TransferKitError
-from transferkit.training import steps
-from transferkit.training.checkpoint import save_checkpoint
 
 QUIET = {"verbose": False, "batch_size": 32}
 
@@ -259,7 +257,7 @@ def test_numbers_that_callbacks_add_are_recorded(digits):
 
 
 @pytest.mark.long
-def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_path, monkeypatch):
+def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_path, cut_after):
     def make():
         keras.utils.set_random_seed(0)
         inputs = keras.Input((16, 16, 1))
@@ -269,15 +267,7 @@ def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_
         model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
-    saved = []
-
-    def save_and_cut(*args, **others):
-        save_checkpoint(*args, **others)
-        saved.append(args[3].finished)
-        if saved == [1, 2]:
-            raise OSError
-
-    monkeypatch.setattr(steps, "save_checkpoint", save_and_cut)
+    saved = cut_after(2, OSError)
     data = digits.subset(10)
     with pytest.raises(OSError):  # noqa: PT011 - from the disk
         tk.train(make(), data, epochs=3, folder=tmp_path, name="half", **QUIET)

@@ -85,28 +85,11 @@ def model_of(run: Any) -> Any:
     InvalidInputError
         If the run has no model and no folder, or its model was trained further since and is not in a folder.
     """
-    from transferkit.runs.storage import has_other_weights
+    from transferkit.models.saving import load_model
+    from transferkit.runs.storage import find_model
 
-    changed = run.model is not None and has_other_weights(run.model_info, run.model)
-    if run.model is not None and not changed:
-        return run.model
-    if run.weights_file is not None or (run.path is not None and not changed):
-        from transferkit.models.saving import load_model
-
-        return load_model(run.path)
-    if changed:
-        raise InvalidInputError(
-            f"the model of run {run.name!r} was trained or changed since, so its answers are not those of the run. Give the model itself "
-            "if you want its answers, or train with folder=, which keeps the weights of each run."
-        )
-    if "temperature" in run.recipe:
-        raise InvalidInputError(
-            f"run {run.name!r} is calibrated and has no model. Predict with the run that was calibrated, and give the probabilities to "
-            f"transferkit.apply_temperature(probabilities, {run.recipe['temperature']:.4g})."
-        )
-    raise InvalidInputError(
-        f"run {run.name!r} has no model any more. Train with folder=, or save the run, and give that folder."
-    )
+    found = find_model(run, InvalidInputError)
+    return load_model(found) if isinstance(found, Path) else found
 
 
 def open_keras(model: Any) -> Engine:
@@ -124,20 +107,16 @@ def open_keras(model: Any) -> Engine:
 
 def _open_classifier(classifier: Any) -> Engine:
     classes = np.asarray(classifier.classes_)
-    if classes.dtype.kind not in "iu":  # names, each with its column
-
-        def ask(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return np.asarray(classifier.predict_proba(images), dtype=np.float32)
-
-        return Engine(ask, None, ModelMetadata(tuple(map(str, classes))))
+    named = classes.dtype.kind not in "iu"  # each with its column
+    columns = np.arange(len(classes)) if named else classes
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = np.asarray(classifier.predict_proba(images), dtype=np.float32)
-        every = np.zeros((len(images), int(classes.max()) + 1), dtype=np.float32)
-        every[:, classes] = found
+        every = np.zeros((len(images), int(columns.max()) + 1), dtype=np.float32)
+        every[:, columns] = classifier.predict_proba(images)
         return every
 
-    return Engine(compute, None, ModelMetadata(), may_lack_classes=True)
+    metadata = ModelMetadata(tuple(map(str, classes))) if named else ModelMetadata()
+    return Engine(compute, None, metadata, may_lack_classes=not named)
 
 
 def _open_path(path: Path) -> Engine:

@@ -51,10 +51,8 @@ def adapt_pixels(images: Any, *, size: tuple[int, int], channels: int, mode: Pre
     """
     x = images
     if tuple(x.shape[1:3]) != size:
-        resize = layers.Resizing(*size, interpolation="bilinear", dtype="float32", name="resize")
-        x = resize(
-            x, training=False
-        )  # Keras's default, True, would reach every layer after it when the model is called
+        # Keras's default, training=True, would reach every layer after it when the model is called.
+        x = layers.Resizing(*size, interpolation="bilinear", dtype="float32", name="resize")(x, training=False)
     if x.shape[-1] == 1 and channels == 3:
         x = layers.Concatenate(dtype="float32", name="to_rgb")([x, x, x])
     if x.shape[-1] != channels:

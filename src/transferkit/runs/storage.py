@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferkit import files
-from transferkit.errors import DataError, InvalidInputError, RunError
+from transferkit.errors import DataError, InvalidInputError, RunError, TransferKitError
 from transferkit.runs.checking import check, check_run
 from transferkit.runs.records import ARRAYS, RunRecord
 
@@ -136,6 +136,36 @@ def has_other_weights(model_info: Mapping[str, Any], model: Any) -> bool:
     """Whether a model was trained or changed since the run that recorded `model_info`, as far as that tells."""
     recorded = model_info.get("weights_sha256")
     return bool(recorded) and weights_digest(model) != recorded
+
+
+def find_model(run: Any, error: type[TransferKitError]) -> Any:
+    """Return the model that made a run's predictions, or, if it is not in memory or was trained further, the folder to load it from.
+
+    Raises
+    ------
+    TransferKitError
+        Of the type `error`, if there is neither.
+    """
+    changed = run.model is not None and has_other_weights(run.model_info, run.model)
+    if run.model is not None and not changed:
+        return run.model
+    if run.weights_file is not None:
+        return run.path
+    if "temperature" in run.recipe:
+        raise error(
+            f"run {run.name!r} is calibrated and has no model. Take the run that was calibrated, and give probabilities to "
+            f"transferkit.apply_temperature(probabilities, {run.recipe['temperature']:.4g})."
+        )
+    if changed:
+        raise error(
+            f"the model of run {run.name!r} was trained or changed since, so its answers are not those of the run. Do this before the model "
+            "is trained further, or train with folder=, which keeps the weights of each run."
+        )
+    if run.path is None:
+        raise error(
+            f"run {run.name!r} has no model any more. Train with folder=, or save the run, and give that folder or load it."
+        )
+    return run.path  # from which it cannot be loaded either; loading says why
 
 
 def _check_weights(record: Mapping[str, Any], model: Any) -> None:

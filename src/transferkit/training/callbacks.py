@@ -282,11 +282,13 @@ def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
             state[name] = float(value)
         elif _is_plain(value):
             state[name] = value
-        elif not isinstance(
-            callback, keras.callbacks.CSVLogger | keras.callbacks.TensorBoard
-        ):  # which open their files anew
+        elif not isinstance(callback, _OPENING):
             raise TypeError(f"{name} is of {type(value).__name__}")
     return state
+
+
+# They open their files anew.
+_OPENING = (keras.callbacks.CSVLogger, keras.callbacks.TensorBoard)
 
 
 def _is_plain(value: Any) -> bool:

@@ -106,8 +106,7 @@ def load_progress(path: Path, *, key: str) -> tuple[Progress, dict[str, Any]] | 
             if facts.pop("key") != key:
                 warn(
                     "a training of this name was cut off, and this one is another: it has other data, options, callbacks or initial weights. It begins "
-                    "anew. "
-                    "(Code that draws new weights each time draws the same ones after keras.utils.set_random_seed(0).)"
+                    "anew. (Code that draws new weights each time draws the same ones after keras.utils.set_random_seed(0).)"
                 )
                 return None
             if facts.pop("layout") != _LAYOUT or facts["callbacks"] is None:

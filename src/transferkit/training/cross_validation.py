@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from transferkit.data import checks
 from transferkit.data.dataset import Dataset
 from transferkit.data.description import DatasetRecord
-from transferkit.data.splits import check_seed, number_groups
+from transferkit.data.splits import check_seed, merge_groups, number_groups
 from transferkit.errors import InvalidInputError, each_warning_once
 from transferkit.files import sha256_arrays
 from transferkit.progress import brief, say
@@ -118,7 +118,8 @@ def cross_validate(
     default = check_build(build, [start])
     images = np.concatenate([np.asarray(split.images) for split in data])
     labels = np.concatenate([split.labels for split in data])
-    together = _join_groups(images, groups)
+    numbered = None if groups is None else number_groups(groups, len(images))
+    together = merge_groups(len(images), checks.group_equal_images(images), numbered)
     return [
         _run_repetition(
             build,
@@ -141,23 +142,6 @@ class _Pool:
     def __init__(self, data: Dataset, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         self.data, self.images, self.labels = data, images, labels
         self.fingerprint = sha256_arrays(images, labels)
-
-
-def _join_groups(images: NDArray[np.uint8], groups: ArrayLike | None) -> NDArray[np.int64]:
-    """Return a number for each image, the same for those that must stay together: equal ones, and those of one group."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(images)
-    equal = checks.group_equal_images(images)
-    numbers = [np.arange(count) if equal is None else equal]
-    if groups is not None:
-        numbers.append(number_groups(groups, count))  # in the order training, validation, test
-    # An edge from each image to the first of its number, once by content and once by group.
-    first = [np.unique(each, return_index=True)[1][np.unique(each, return_inverse=True)[1]] for each in numbers]
-    edges = np.concatenate([np.stack([np.arange(count), each]) for each in first], axis=1)
-    graph = coo_array((np.ones(edges.shape[1], bool), (edges[0], edges[1])), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _draw_folds(labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:

@@ -14,9 +14,10 @@ from transferkit.features.cache import pieces_of
 from transferkit.features.engine import convert_model
 from transferkit.features.litert import Compute
 from transferkit.models.keras_internals import is_hub_task
+from transferkit.models.saving import load_model
 from transferkit.runs.metrics import Metrics, compute_metrics
 from transferkit.runs.run import Run
-from transferkit.runs.storage import has_other_weights
+from transferkit.runs.storage import find_model
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, Network, choose_network
 
@@ -140,8 +141,6 @@ def evaluate(model: Any, split: Any) -> Evaluation:
             f"split must be a pair (images, labels), for example data.test; got {type(split).__name__}."
         )
     if isinstance(model, str | os.PathLike):
-        from transferkit.models.saving import load_model
-
         model = load_model(Path(model))
     if isinstance(model, Run):
         model = model_of_run(model)
@@ -162,23 +161,8 @@ def model_of_run(run: Run) -> Any:
     RunError
         If there is none.
     """
-    changed = run.model is not None and has_other_weights(run.model_info, run.model)
-    if run.model is not None and not changed:
-        return run.model
-    if run.weights_file is not None:
-        from transferkit.models.saving import load_model
-
-        return load_model(run.weights_file.parent)
-    if changed:
-        raise RunError(
-            f"the model of run {run.name!r} was trained or changed since, so its weights are not those of the run. Do this before "
-            "the model is trained further, or train with folder=, which keeps the weights of each run."
-        )
-    if "temperature" in run.recipe:
-        raise RunError(f"run {run.name!r} is calibrated and has no model. Take the run that was calibrated.")
-    raise RunError(
-        f"run {run.name!r} has no model any more. Train with folder=, or save the run, and load it with its weights."
-    )
+    found = find_model(run, RunError)
+    return load_model(found) if isinstance(found, Path) else found
 
 
 def check_network(model: Any) -> None:

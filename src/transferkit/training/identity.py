@@ -31,10 +31,8 @@ from transferkit.training.values import UnidentifiedError, is_installed, value_d
 
 PROTOCOL = 2  # raised when the same call would train in another way
 _PROBE_IMAGES = 16
-_SAME_LOSS, _SAME_GRADIENTS = (
-    1e-3,
-    5e-2,
-)  # of the larger; MobileNet from scratch differs by 2% between an Intel and an AMD processor
+# Of the larger; gradients of MobileNet from scratch differ by 2% between an Intel and an AMD processor.
+_SAME_LOSS, _SAME_GRADIENTS = 1e-3, 5e-2
 
 
 @dataclass(frozen=True)

@@ -150,9 +150,7 @@ def _take_up(training: Training, finished: Run, keeping: Keeping) -> Run:
     taken = training.take_up(finished)
     message = f"{finished.name}: finished run found in {finished.path}"
     say(message if taken else f"{message}, saved without weights: the model stays as it is", verbose=keeping.verbose)
-    found = replace(
-        finished, name=training.name
-    )  # save_as= may name the place, and name= say something else than it did
+    found = replace(finished, name=training.name)  # save_as= may have named the place
     return replace(found, model=training.model) if taken else found
 
 
