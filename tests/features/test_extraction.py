@@ -127,6 +127,14 @@ def test_folders_and_lists_of_images_are_shards(model, images, tmp_path, output)
         assert np.array_equal(read(found), tk.extract_features(model, images[[0, 2, 4, 1, 3, 5]]))
 
 
+def test_photographs_whose_names_begin_with_an_underscore_are_read(model, images, tmp_path, output):
+    (tmp_path / "photos").mkdir()
+    for row, name in enumerate(["DSC0001", "_DSC0002", "_MG_0003"]):  # cameras name photographs in Adobe RGB so
+        Image.fromarray(images[row]).save(tmp_path / "photos" / f"{name}.png")
+    (whole,) = extract(model, tmp_path / "photos", output)
+    assert pq.read_table(whole)["key"].to_pylist() == ["DSC0001.png", "_DSC0002.png", "_MG_0003.png"]
+
+
 def test_a_damaged_file_is_computed_anew(model, shards, output):
     found = extract(model, shards, output)
     good = [path.read_bytes() for path in found]

@@ -125,6 +125,13 @@ def test_where_no_temperature_helps_it_is_one():
     assert fit_temperature([0, 0], np.ones((2, 1))) == 1.0
 
 
+@pytest.mark.parametrize("sure", [0.97, 0.999, 0.99999])
+def test_validation_without_errors_warns_however_sure_the_answers_are(sure):
+    rows = np.linspace(sure - 0.02, sure, 40)
+    with pytest.warns(TransferKitWarning, match="lowest temperature allowed, 0.05, suits the 40 validation images"):
+        fit_temperature([0] * 40, np.column_stack([rows, 1 - rows]))
+
+
 def test_validation_without_errors_warns():
     with pytest.warns(TransferKitWarning, match="lowest temperature allowed, 0.05, suits the 3 validation images"):
         fit_temperature([0, 0, 1], [[0.8, 0.2], [0.7, 0.3], [0.1, 0.9]])

@@ -8,6 +8,7 @@ import pytest
 
 import transferkit as tk
 from transferkit.errors import InvalidInputError, RunError, TransferKitWarning, UnknownNameError
+from transferkit.training import cross_validation
 
 SPLITS = ("train", "validation", "test")
 
@@ -34,6 +35,46 @@ def runs(data):
         for name in ("naive_bayes", "logistic_regression")
         for run in tk.cross_validate(baseline(name), data, folds=4, repeats=2, name=name, verbose=False)
     ]
+
+
+@pytest.fixture(scope="module")
+def objects(data):
+    """Four pictures of each object, whose groups the training and validation images know; and the object of each picture."""
+    images, labels = data.train.images[:160], data.train.labels[:160] % 2
+    known = np.arange(120) // 4
+    pictures = tk.Dataset.from_arrays(
+        (images[:120], labels[:120]), (images[120:], labels[120:]), validation=0.25, groups=known, seed=1
+    )
+    return pictures, {image.tobytes(): number // 4 for number, image in enumerate(images)}
+
+
+def test_groups_that_the_dataset_knows_stay_in_one_fold_and_count_once(objects):
+    pictures, object_of = objects
+    (run,) = tk.cross_validate(baseline("naive_bayes"), pictures, folds=3, verbose=False)
+    seen = np.array(
+        [object_of[image.tobytes()] for split in (pictures.train, pictures.validation) for image in split.images]
+    )
+    for values in (run.dataset["folds"], run.dataset["test_clusters"]):
+        assert all(len(set(np.array(values)[: len(seen)][seen == number])) == 1 for number in range(30))
+    assert len(set(run.dataset["test_clusters"])) == 30 + 40  # each test image stands for itself
+
+
+def test_validation_inside_of_a_fold_keeps_groups_together(objects, monkeypatch):
+    pictures, object_of = objects
+    trained = []
+    monkeypatch.setattr(
+        cross_validation,
+        "train",
+        lambda model, fold, **options: trained.append(fold) or tk.train(model, fold, **options),
+    )
+    tk.cross_validate(baseline("naive_bayes"), pictures, folds=3, validation=0.2, verbose=False)
+    for fold in trained:
+        learned, chosen = (
+            {object_of[image.tobytes()] for image in split.images} for split in (fold.train, fold.validation)
+        )
+        assert chosen
+        assert not chosen & learned & set(range(30))
+    assert len(trained) == 3
 
 
 @pytest.mark.long
@@ -85,7 +126,7 @@ def test_a_comparison_goes_fold_by_fold(runs):
 
 def test_repetitions_are_seeds_of_one_recipe_although_folds_are_not_quite_equally_large(data):
     runs = tk.cross_validate(
-        baseline("naive_bayes"), data, folds=7, repeats=3, groups=np.arange(300) // 4, validation=0.1, verbose=False
+        baseline("naive_bayes"), data, folds=7, repeats=3, groups=np.arange(300) // 4, validation=0.3, verbose=False
     )
     assert tk.compare_runs(runs).table["seeds"].tolist() == [3]
 

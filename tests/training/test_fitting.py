@@ -342,6 +342,20 @@ def test_run_is_not_saved_with_the_weights_of_a_later_training(digits, tmp_path)
     first.save(tmp_path / "record", weights=False)
 
 
+@pytest.mark.long
+def test_a_run_whose_folder_holds_another_training_by_now_is_not_answered_by_that(digits, tmp_path):
+    data = digits.subset(10)
+    first = tk.train(small_cnn(), data, name="cnn", folder=tmp_path, **FAST)
+    loaded = tk.load_run(tmp_path / "cnn")
+    tk.train(small_cnn(), data, name="cnn", folder=tmp_path, overwrite=True, **FAST | {"epochs": 1})
+    first.model.set_weights([weights + 1 for weights in first.model.get_weights()])  # only the folder is left
+    for old in (first, loaded):
+        with pytest.raises(InvalidInputError, match="holds the model of another training by now"):
+            tk.predict(old, data.test.images)
+        with pytest.raises(RunError, match="holds the model of another training by now"):
+            tk.average_flips(old, data)
+
+
 @pytest.mark.parametrize("wrong", ["sigmoid", "scaled"])
 def test_outputs_that_are_no_probabilities_are_noticed_before_the_training(digits, wrong):
     outputs = {

@@ -241,8 +241,9 @@ def _of_folder(folder: Path) -> list[Shard]:
 
 def _contents(folder: Path) -> tuple[list[Shard], list[str]]:
     """Return the Parquet files in a folder, and its images."""
-    found = [path for path in Walk().files(folder) if not path.name.startswith("_")]
-    tables = [path for path in found if path.suffix.lower() in _PARQUET]
+    found = list(Walk().files(folder))
+    # Spark writes tables of its own, as _metadata, beside those with the rows; cameras call photographs _MG_0001.
+    tables = [path for path in found if path.suffix.lower() in _PARQUET and not path.name.startswith("_")]
     others = [path for path in found if path.suffix.lower() not in _PARQUET]
     images = sorted(path.relative_to(folder).as_posix() for path in others if looks_like_image(path))
     if tables and images:

@@ -18,6 +18,7 @@ TEMPERATURE_RANGE: Final = (0.05, 20.0)
 
 _TOLERANCE = 1e-9  # of the temperature's logarithm
 _AT_THE_END = 1e-3
+_FLAT = 1e-6  # of the loss
 
 
 def fit_temperature(validation_labels: ArrayLike, validation_probabilities: ArrayLike) -> float:
@@ -72,7 +73,8 @@ def fit_temperature(validation_labels: ArrayLike, validation_probabilities: Arra
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": _TOLERANCE})
     if not found.fun < loss(0.0):
         return 1.0
-    if found.x - low < _AT_THE_END:
+    # Where all images are answered rightly, a whole range of low temperatures has a loss of 0.
+    if found.x - low < _AT_THE_END or loss(low) <= found.fun + _FLAT:
         warn(
             f"the lowest temperature allowed, {TEMPERATURE_RANGE[0]}, suits the {len(labels)} validation images best: too few "
             "of them are answered wrongly to place it. Use more of them."

@@ -150,6 +150,7 @@ def find_model(run: Any, error: type[TransferKitError]) -> Any:
     if run.model is not None and not changed:
         return run.model
     if run.weights_file is not None:
+        _check_still_there(run, error)
         return run.path
     if "temperature" in run.recipe:
         raise error(
@@ -166,6 +167,17 @@ def find_model(run: Any, error: type[TransferKitError]) -> Any:
             f"run {run.name!r} has no model any more. Train with folder=, or save the run, and give that folder or load it."
         )
     return run.path  # from which it cannot be loaded either; loading says why
+
+
+def _check_still_there(run: Any, error: type[TransferKitError]) -> None:
+    """Raise if a run's folder holds another training by now: its answers would not be those of the run."""
+    record = run.path / RECORD
+    ours = run.model_info.get("weights_sha256")
+    if ours and record.is_file() and _read_record(record)["model_info"].get("weights_sha256") != ours:
+        raise error(
+            f"{run.path} holds the model of another training by now, not that of run {run.name!r}. Load the run that lies there, or train "
+            "under another name."
+        )
 
 
 def _check_weights(record: Mapping[str, Any], model: Any) -> None:

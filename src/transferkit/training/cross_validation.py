@@ -56,7 +56,7 @@ def cross_validate(
         How many times all of this is done, with other folds each time.
     groups : array-like, shape (n,), optional
         What each image shows, in the order training, validation, test: images with one value, photos of one object for instance, stay in one
-        fold. Each image for itself if None.
+        fold, on one side of `validation` too. Those of the dataset if None, or each image for itself if it knows none.
     validation : int or float, default 0
         How many of a fold's training images (a count, or a fraction) choose the epoch.
     name : str, optional
@@ -118,12 +118,12 @@ def cross_validate(
     default = check_build(build, [start])
     images = np.concatenate([np.asarray(split.images) for split in data])
     labels = np.concatenate([split.labels for split in data])
-    numbered = None if groups is None else number_groups(groups, len(images))
+    numbered = _known_groups(data) if groups is None else number_groups(groups, len(images))
     together = merge_groups(len(images), checks.group_equal_images(images), numbered)
     return [
         _run_repetition(
             build,
-            _Pool(data, images, labels),
+            _Pool(data, images, labels, together),
             _draw_folds(labels, together, folds, start + repeat),
             validation,
             default if name is None else name,
@@ -136,11 +136,27 @@ def cross_validate(
     ]
 
 
+def _known_groups(data: Dataset) -> NDArray[np.int64] | None:
+    """Return the groups that the splits know, images without one each for itself; None if no split knows any."""
+    known = [split.groups for split in data if split.groups is not None and len(split.groups)]
+    if not known:
+        return None
+    free, parts = 1 + max(int(groups.max()) for groups in known), []
+    for split in data:
+        count = len(split.labels)
+        parts.append(np.arange(free, free + count) if split.groups is None else split.groups)
+        free += count
+    return np.concatenate(parts)
+
+
 class _Pool:
     """All images of a dataset, in the order training, validation, test."""
 
-    def __init__(self, data: Dataset, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self, data: Dataset, images: NDArray[np.uint8], labels: NDArray[np.int64], together: NDArray[np.int64]
+    ) -> None:
         self.data, self.images, self.labels = data, images, labels
+        self.together = together if together.max() + 1 < len(labels) else None
         self.fingerprint = sha256_arrays(images, labels)
 
 
@@ -182,6 +198,7 @@ def _run_repetition(
             class_names=pool.data.class_names,
             name=pool.data.name,
             seed=seed,
+            groups=None if pool.together is None else pool.together[~held],  # on one side of the validation split too
             allow_overlap=True,  # equal images were kept in one fold
         )
         places = {} if folder is None else {"folder": folder, "save_as": f"{name}-seed-{seed}-fold-{fold}"}
@@ -239,6 +256,8 @@ def _describe_pool(run: Run, pool: _Pool, folds: NDArray[np.int64], validation: 
         "test_size": len(pool.labels),
         "folds": folds.tolist(),
     }
+    if pool.together is not None:
+        facts["test_clusters"] = pool.together.tolist()
     paths = [path for split in pool.data for path in split.paths or ()]
     if len(paths) == len(pool.labels):
         facts["test_files"] = paths
