@@ -187,3 +187,6 @@ def test_dead_features_are_counted_and_warned_about(transfer, digits):
     with pytest.warns(TransferKitWarning, match="8 of 8 features"):
         run = tk.train(model, digits, **OPTIONS)
     assert run.model_info["dead_features"] == [8, 8]
+    train, test = ((split.images, split.labels) for split in (digits.train, digits.test))
+    few = tk.Dataset.from_arrays(train, test, validation=20, allow_overlap=True)
+    assert tk.train(model, few, **OPTIONS).model_info["dead_features"] == [8, 8]  # too few to warn of

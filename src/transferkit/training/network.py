@@ -20,6 +20,7 @@ from transferkit.models.keras_internals import share_compiled
 Engine = Literal["auto", "litert", "keras", "plain"]
 _TAIL = "_tail"
 _HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
+_ENOUGH_IMAGES = 64  # of fewer, many features are the same by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +193,7 @@ def count_dead(network: Network, data: Dataset) -> list[int] | None:
     if features.ndim != 2:
         return None
     found = dead_features(features)
-    if found.fraction > _MANY_DEAD:
+    if found.fraction > _MANY_DEAD and len(images) >= _ENOUGH_IMAGES:
         warn(
             f"{found.dead} of {found.total} features of {network.name!r} are the same for every image, so "
             "its frozen layers can say little about them. A larger image_size usually helps."
