@@ -86,7 +86,7 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         100 steps. Keras's ``use_ema``.
     matmul_precision : {"float32", "bfloat16", "auto"}, default "float32"
         What convolutions round their factors and results to; sums, weights, everything else, and the test's
-        prediction stay in float32. ``"bfloat16"`` (8 bits; Kalamkar et al. 2019, doi:10.48550/arXiv.1905.12322) shortens a step by a
+        prediction stay in float32. ``"bfloat16"`` (8 significant bits; Kalamkar et al. 2019, doi:10.48550/arXiv.1905.12322) shortens a step by a
         fifth to a half on a CPU that multiplies it, with AMX or AVX-512 BF16, and takes longer than float32 on one that does not;
         ``"auto"`` is that where the processor does. On JAX and PyTorch it is their own setting of that name, and ``"auto"`` is
         ``"float32"``. The run records it if it is not ``"float32"``.
