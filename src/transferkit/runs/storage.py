@@ -105,12 +105,16 @@ def _files_to_copy(folder: Path, record: Mapping[str, Any], *, weights: bool) ->
 
 def _check_owner(folder: Path, record: Mapping[str, Any]) -> None:
     _verify(folder)
-    theirs = _read_record(folder / RECORD).get("model_info", {})
-    if theirs.get("weights_sha256") != record["model_info"].get("weights_sha256"):
+    if _weights_in(folder) != record["model_info"].get("weights_sha256"):
         raise RunError(
             f"{folder} holds the model of another run by now, not that of run {record['name']!r}. Save the record alone, elsewhere: "
             "weights=False."
         )
+
+
+def _weights_in(folder: Path) -> str | None:
+    """Return the digest of the weights that the run in a folder was saved with."""
+    return _read_record(folder / RECORD).get("model_info", {}).get("weights_sha256")
 
 
 def _configuration(model: Any) -> str | None:
@@ -171,9 +175,8 @@ def find_model(run: Any, error: type[TransferKitError]) -> Any:
 
 def _check_still_there(run: Any, error: type[TransferKitError]) -> None:
     """Raise if a run's folder holds another training by now: its answers would not be those of the run."""
-    record = run.path / RECORD
     ours = run.model_info.get("weights_sha256")
-    if ours and record.is_file() and _read_record(record)["model_info"].get("weights_sha256") != ours:
+    if ours and (run.path / RECORD).is_file() and _weights_in(run.path) != ours:
         raise error(
             f"{run.path} holds the model of another training by now, not that of run {run.name!r}. Load the run that lies there, or train "
             "under another name."
