@@ -360,6 +360,35 @@ def test_what_is_random_or_learns_is_not_frozen():
     assert find_prefix(model).last_layer == "frozen"
 
 
+class Part(layers.Layer):
+    """Holds two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(8, activation="relu"), layers.Dense(8, activation="relu")
+
+    def build(self, shape):
+        self.first.build(shape)
+        self.second.build((*shape[:-1], 8))
+        self.built = True
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def test_what_is_frozen_inside_of_a_layer_stays_frozen(data):
+    inputs, part = keras.Input((16, 16, 1)), Part()
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(part(layers.Flatten()(inputs))))
+    part.first.trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before = part.first.get_weights()
+    run = tk.train(model, data, **OPTIONS)
+    for old, new in zip(before, part.first.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert not part.first.trainable
+    assert run.phases[0]["trainable_parameters"] == 8 * 8 + 8 + 8 * 10 + 10
+
+
 @pytest.mark.skipif(find_graph() is None, reason="the extra 'offline' is not installed")
 def test_the_offline_weights_are_read_without_tensorflow():
     tensors = read_graph(find_graph())

@@ -168,3 +168,10 @@ def test_models_that_differ_in_the_code_of_a_layer_have_other_features(monkeypat
     before = frozen_after(lambda x: Scaled()(x)).digest
     monkeypatch.setattr(Scaled, "call", lambda self, inputs: inputs * 3)
     assert frozen_after(lambda x: Scaled()(x)).digest != before
+
+
+def test_a_normalisation_of_pixels_alone_is_no_frozen_part():
+    inputs = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2D(2, 3)(keras.layers.Normalization(mean=0.5, variance=2.0)(inputs))
+    with pytest.raises(NoPrefixError, match="no layer with weights is frozen"):
+        find_prefix(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x))))

@@ -151,3 +151,15 @@ def test_frozen_part_survives_saving(model, tmp_path):
 def test_layer_that_is_no_name_is_refused(model):
     with pytest.raises(InvalidInputError, match="by its name"):
         unfreeze(model, 3)
+
+
+def test_augmentation_and_normalisation_that_are_nested_are_no_backbones():
+    """As in tutorials of Keras, where augmentation is a Sequential beside the base."""
+    inputs, images = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    base = keras.Model(images, keras.layers.Conv2D(4, 3)(images), name="base")
+    augmentation = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])
+    scaling = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Normalization(mean=0, variance=1)])
+    x = keras.layers.GlobalAveragePooling2D()(base(scaling(augmentation(inputs))))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    assert freeze(model, verbose=False).get_layer("base").trainable is False
+    assert len(model.trainable_variables) == 2  # of the new layer

@@ -284,3 +284,24 @@ def test_options_that_do_not_exist_are_named_with_those_that_do(data):
     for function in (tk.train, tk.fine_tune):
         with pytest.raises(UnknownNameError, match="unknown option 'epoch'. Did you mean 'epochs'"):
             function(build(), data, epoch=1)
+
+
+class Holds(keras.Model):
+    """Has attributes that Keras replaces to track them, and a training step of its own, which may read them."""
+
+    def train_step(self, *data):
+        return super().train_step(*data)
+
+
+def test_a_model_with_lists_and_dicts_as_attributes_is_found_again(data, tmp_path):
+    def trained(rate):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((16, 16, 1))
+        model = Holds(inputs, keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(inputs)))
+        model.rates, model.parts = [rate, 0.2], {"all": [model.layers[-1], (1, 2)]}
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return tk.train(model, data, folder=tmp_path, **OPTIONS | {"epochs": 1})
+
+    assert trained(0.1).created == trained(0.1).created
+    with pytest.raises(RunError, match="another"):
+        trained(0.3)

@@ -89,3 +89,15 @@ def test_only_what_differs_from_keras_stands_in_the_record(digits):
 def test_unknown_precisions_are_refused_at_once(transfer, digits):
     with pytest.raises(tk.errors.UnknownNameError, match="matmul_precision"):
         tk.train(transfer(False), digits, matmul_precision="float16")
+
+
+def test_frozen_layers_are_converted_with_kernels_of_their_own(digits):
+    """The head trains on shifted images, whose features are computed while the others' convolutions are rounded."""
+    inputs = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2D(32, 3)(inputs)
+    x = keras.layers.Conv2D(32, 1, activation="relu")(x)
+    backbone = keras.Model(inputs, keras.layers.Conv2D(32, 3, strides=2, activation="relu")(x))
+    model = tk.build_transfer_model(backbone, input_shape=(16, 16, 1), image_size=16, preprocessing="unit", seed=0)
+    options = {"augment": "shift", "matmul_precision": "bfloat16", "batch_size": 64, "verbose": False}
+    run = tk.fine_tune(model, digits, head_epochs=1, epochs=1, **options)  # warnings are errors
+    assert run.phases[0]["engine"] == "litert"

@@ -275,3 +275,133 @@ def test_a_model_in_bfloat16_trains_and_goes_on_from_its_checkpoint(digits, tmp_
     assert saved[:3] == [1, 2, 3]
     whole = tk.train(make(), data, epochs=3, engine="plain", **QUIET)
     np.testing.assert_allclose(run.test_probabilities, whole.test_probabilities, atol=1e-5)
+
+
+class OwnStep(keras.Model):
+    """Trains with a loss and metrics of its own, as a guide of Keras shows it; validation is that of Keras, which knows neither."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.seen = keras.metrics.Mean(name="loss")
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        images, labels = data
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, self(images, training=True)))
+        self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        self.seen.update_state(loss)
+        return {"loss": self.seen.result()}
+
+    @property
+    def metrics(self):
+        return [self.seen]
+
+
+def own_step():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 1))
+    x = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+    model = OwnStep(inputs, layers.Dense(10, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_of_epochs_between_which_validation_cannot_tell_the_last_counts(digits):
+    run = tk.train(own_step(), digits.subset(20), epochs=4, **QUIET)
+    assert run.selected_epoch == 4
+
+
+def test_learning_rates_are_tried_with_a_training_step_of_ones_own(digits):
+    found = tk.find_learning_rate(own_step(), digits, steps=20)
+    assert found.table["loss"].iloc[0] == pytest.approx(2.4, abs=0.5)
+
+
+class Part(layers.Layer):
+    """A layer that holds others."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.first, self.second = layers.Dense(8, activation="relu"), layers.Dense(8, activation="relu")
+        self.norm, self.noise = layers.BatchNormalization(momentum=0.9), layers.Dropout(0.5)
+
+    def build(self, shape):
+        self.first.build(shape)
+        self.second.build((*shape[:-1], 8))
+        self.norm.build((*shape[:-1], 8))
+        self.built = True
+
+    def call(self, x, training=None):
+        return self.noise(self.norm(self.second(self.first(x)), training=training), training=training)
+
+
+def test_batch_normalisation_and_dropout_inside_of_a_layer_are_found(digits):
+    inputs = keras.Input((16, 16, 1))
+    part = Part(name="part")
+    backbone = keras.Model(inputs, part(layers.Flatten()(inputs)))
+    model = tk.build_transfer_model(
+        backbone, input_shape=(16, 16, 1), image_size=16, preprocessing="none", batch_norm_momentum=0.5
+    )
+    inside = model.get_layer("backbone").get_layer("part")
+    assert inside.norm.momentum == 0.5
+    assert inside.noise.rate == 0
+    before = inside.norm.get_weights()
+    tk.fine_tune(model, digits.subset(10), epochs=1, batch_norm=False, **QUIET)
+    for old, new in zip(before, inside.norm.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_fine_tuning_does_not_call_a_compile_of_ones_own(digits):
+    class Compiled(keras.Model):
+        def compile(self, optimizer, loss_fn):
+            super().compile(optimizer=optimizer, loss=loss_fn, metrics=["accuracy"])
+
+    inputs, images = keras.Input((16, 16, 1)), keras.Input((16, 16, 1))
+    backbone = keras.Model(images, layers.Dense(8, activation="relu")(layers.Flatten()(images)), name="backbone")
+    model = Compiled(inputs, layers.Dense(10, activation="softmax")(backbone(inputs)))
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    run = tk.fine_tune(model, digits.subset(10), head_epochs=1, epochs=1, **QUIET)
+    assert [phase["name"] for phase in run.phases] == ["head", "all"]
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_softmax_of_half_precision_is_no_obstacle(digits, policy):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 1))
+    x = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Dense(64, activation="relu", dtype=policy)(x)
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax", dtype=policy)(x))
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    run = tk.train(model, digits.subset(20), epochs=3, **QUIET)
+    np.testing.assert_allclose(run.test_probabilities.sum(axis=1), 1, atol=1e-6)
+    answered = model.predict(digits.test.images, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(run.test_probabilities.argmax(axis=1), answered)
+
+
+class AddsAWord(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs |= {"note": "good", "nothing": None}
+
+
+def test_words_that_callbacks_add_are_passed_over(digits):
+    run = tk.train(by_hand(digits), digits.subset(5), epochs=1, callbacks=[AddsAWord()], **QUIET)
+    assert not {"note", "nothing"} & set(run.history[0])
+
+
+def test_metrics_of_class_indices_go_on_where_labels_are_smoothed(digits):
+    seen = {}
+
+    def trained(**options):
+        model = by_hand(digits)
+        top = keras.metrics.SparseTopKCategoricalAccuracy(3, name="top3")
+        model.compile(
+            "adam", "sparse_categorical_crossentropy", metrics=["accuracy", top], weighted_metrics=["accuracy"]
+        )
+        watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.update(logs))
+        return tk.train(model, digits.subset(10), epochs=1, callbacks=[watch], **QUIET, **options).history[0]
+
+    plain, smoothed = trained(), trained(label_smoothing=0.1)
+    assert set(plain) == set(smoothed)
+    assert "val_top3" in seen
+    assert smoothed["val_top3"] >= smoothed["val_accuracy"]

@@ -359,3 +359,37 @@ def test_options_of_a_builder_that_go_on_are_no_seed(data, inner):
 
     runs = tk.repeat(build, data, seeds=(0, 1), **FAST)
     assert not np.array_equal(runs[0].test_probabilities, runs[1].test_probabilities)
+
+
+def of_shared(backbone, *, freeze):
+    inputs = keras.Input((16, 16, 1))
+    backbone.trainable = not freeze
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(backbone(inputs)))
+    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.fixture
+def shared():
+    inputs = keras.Input((16, 16, 1))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(8, activation="relu")(x), name="backbone")
+
+
+@pytest.mark.parametrize(
+    "options", [{"freeze": False}, {"freeze": True, "method": "fine_tune"}], ids=["train", "fine_tune"]
+)
+def test_models_that_would_train_each_other_are_refused(shared, data, monkeypatch, options):
+    nothing_trains(monkeypatch)
+    method = {name: options[name] for name in options if name == "method"}
+    build = functools.partial(of_shared, shared, freeze=options["freeze"])
+    with pytest.raises(InvalidInputError, match="share weights .*inside of the function"):
+        tk.repeat(build, data, seeds=[0, 1], **method)
+    with pytest.raises(InvalidInputError, match="share weights"):
+        tk.cross_validate(build, data, folds=3, **method)
+
+
+@pytest.mark.long
+def test_a_frozen_network_may_be_shared(shared, data):
+    runs = tk.repeat(functools.partial(of_shared, shared, freeze=True), data, seeds=(0, 1), **FAST)
+    assert [run.status for run in runs] == ["completed"] * 2

@@ -123,6 +123,20 @@ def test_without_epochs_a_pretrained_or_partly_frozen_network_gets_them_chosen_a
     assert (scratch.recipe["epochs"], scratch.recipe["batch_size"]) == (10, 64)
 
 
+@pytest.mark.long
+def test_a_frozen_network_behind_augmentation_in_the_model_counts_as_frozen(digits):
+    """As in tutorials of Keras: its features cannot be kept, but a head is what trains."""
+    inputs, images = keras.Input((16, 16, 1)), keras.Input((16, 16, 1))
+    base = keras.Model(images, keras.layers.Conv2D(4, 3, strides=4)(images))
+    base.trainable = False
+    x = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    run = tk.train(model, digits.subset(32), verbose=False)
+    assert (len(run.history), run.recipe["batch_size"]) == (30, 32)  # 10 steps an epoch
+
+
 @pytest.mark.parametrize("epochs", ["auto", "many", 0, 2.5])
 def test_epochs_of_a_network_that_learns_from_nothing_must_be_stated(digits, epochs):
     with pytest.raises(InvalidInputError, match="epochs"):

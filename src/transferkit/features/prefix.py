@@ -294,11 +294,16 @@ def _best_cut(graph: Graph, fixed: Sequence[Step]) -> int | None:
         if len(step.outputs) == 1 and _separates(graph, step.outputs[0]):
             if best is None or step.size < best.size:
                 best = step
-            if _weights([step]):
+            if _learned(step):
                 return best.outputs[0]
-        elif best is not None and _weights([step]):
+        elif best is not None and _learned(step):
             return best.outputs[0]
     return None
+
+
+def _learned(step: Step) -> bool:
+    """Whether a step holds what was learned: a normalisation of pixels has weights that never train, in a network from nothing as well."""
+    return bool(_weights([step])) and not isinstance(step.operation, keras.layers.Normalization)
 
 
 def _separates(graph: Graph, cut: int) -> bool:

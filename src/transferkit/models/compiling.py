@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 
 from transferkit.errors import InvalidInputError
 from transferkit.models.keras_internals import (
+    forget_functions,
     given_to_compile,
     inner_optimizer,
     optimizer_config,
@@ -18,7 +20,12 @@ from transferkit.models.keras_internals import (
 
 
 def recompile(
-    model: Any, *, like: Any = None, learning_rate: Any = None, loss: Any = None, metrics: list[Any] | None = None
+    model: Any,
+    *,
+    like: Any = None,
+    learning_rate: Any = None,
+    loss: Any = None,
+    adapt_metrics: Callable[[Any], list[Any]] | None = None,
 ) -> None:
     """Compile `model` with its own optimiser, loss and metrics, except for what is given.
 
@@ -30,8 +37,10 @@ def recompile(
         The compiled model whose optimiser, loss and metrics to take, each made anew.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, optional
         The optimiser's own if None.
-    loss, metrics : optional
+    loss : optional
         The model's own if None.
+    adapt_metrics : callable, optional
+        Makes metrics for another loss of the model's own.
 
     Raises
     ------
@@ -42,8 +51,8 @@ def recompile(
     if not like.compiled or like.optimizer is None:
         raise InvalidInputError(f"the model {like.name!r} is not compiled. Call model.compile(...) first.")
     options = _metrics_of(like)
-    if metrics is not None:
-        options["metrics"] = metrics
+    if adapt_metrics is not None:
+        options |= {name: adapt_metrics(given) for name, given in options.items() if name != "loss_weights"}
     model.compile(
         optimizer=fresh_optimizer(like.optimizer, learning_rate),
         loss=like.loss if loss is None else loss,
@@ -110,3 +119,16 @@ def _equal(a: Any, b: Any) -> bool:
         return type(a) is type(b) and bool(np.all(a == b))
     except Exception:  # noqa: BLE001 - objects of one's own
         return False
+
+
+def set_optimizer(model: Any, optimizer: Any) -> None:
+    """Let a compiled model train with another optimiser; loss and metrics stay the objects that they are."""
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
+        optimizer, keras.optimizers.LossScaleOptimizer
+    ):
+        scaled = model.optimizer
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            optimizer, initial_scale=scaled.initial_scale, dynamic_growth_steps=scaled.dynamic_growth_steps
+        )
+    model.optimizer = optimizer
+    forget_functions(model)

@@ -11,7 +11,8 @@ from transferkit import progress
 from transferkit.errors import InvalidInputError, UnknownNameError
 from transferkit.models.arguments import flag, python_bool, rate
 from transferkit.models.blocks import last_blocks
-from transferkit.models.compiling import recompile
+from transferkit.models.compiling import fresh_optimizer, set_optimizer
+from transferkit.models.keras_internals import all_layers
 
 
 def freeze(
@@ -154,7 +155,7 @@ def find_backbone(model: Any) -> Any:
     InvalidInputError
         If there is none, or several without that name.
     """
-    nested = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, keras.Model)]
+    nested = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, keras.Model) and _could_learn(layer)]
     for layer in nested:
         if layer.name == "backbone":
             return layer
@@ -166,6 +167,11 @@ def find_backbone(model: Any) -> Any:
         "'backbone'. "
         "Set layer.trainable and compile by hand, or build it with build_transfer_model."
     )
+
+
+def _could_learn(network: Any) -> bool:
+    """Whether a network has weights besides those of a normalisation of pixels; augmentation and resizing have none."""
+    return any(layer.weights and not isinstance(layer, keras.layers.Normalization) for layer in leaves(network))
 
 
 def set_frozen(backbone: Any, until: bool | str, *, batch_norm: bool = True) -> None:
@@ -226,7 +232,7 @@ def _set_trainable(backbone: Any, training: Sequence[Any], *, batch_norm: bool) 
     for layer in backbone.layers:
         layer.trainable = id(layer) in chosen
     if not batch_norm:
-        for layer in leaves(backbone):
+        for layer in all_layers(backbone):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
 
@@ -240,21 +246,15 @@ def leaves(network: Any) -> Iterator[Any]:
             yield layer
 
 
-def trainable_flags(model: Any) -> list[bool]:
-    """Return whether each layer trains, networks before the layers in them."""
-    return [layer.trainable for layer in _with_networks(model)]
+def trainable_flags(model: Any) -> list[tuple[Any, bool]]:
+    """Return each layer, at any depth, outer ones first, and each variable, with whether it trains."""
+    return [(part, part.trainable) for part in (*all_layers(model), *model.variables)]
 
 
-def restore_flags(model: Any, flags: Iterable[bool]) -> None:
-    """Let each layer train or not, as `trainable_flags` found it."""
-    for layer, trains in zip(_with_networks(model), flags, strict=True):
-        layer.trainable = trains  # a network's passes on to its layers, which come later
-
-
-def _with_networks(network: Any) -> Iterator[Any]:
-    yield network
-    for layer in network.layers:
-        yield from _with_networks(layer) if isinstance(layer, keras.Model) else (layer,)
+def restore_flags(flags: Iterable[tuple[Any, bool]]) -> None:
+    """Let each layer and variable train or not, as `trainable_flags` found it."""
+    for part, trains in flags:
+        part.trainable = trains  # a layer passes it on to what it holds, which comes later
 
 
 def _span(backbone: Any, name: str) -> tuple[int, int]:
@@ -274,8 +274,8 @@ def _span(backbone: Any, name: str) -> tuple[int, int]:
 def _finish(model: Any, learning_rate: float | None, *, verbose: bool) -> Any:
     if learning_rate is not None and not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         learning_rate = rate("learning_rate", learning_rate)
-    if getattr(model, "compiled", False):
-        recompile(model, learning_rate=learning_rate)
+    if getattr(model, "compiled", False) and model.optimizer is not None:
+        set_optimizer(model, fresh_optimizer(model.optimizer, learning_rate))
     if verbose:
         progress.say(describe_trainable(model))
     return model

@@ -168,6 +168,11 @@ def has_own_call(model: Any) -> bool:
     return any(_is_own(model, name) for name in _CALLS)
 
 
+def has_own_step(model: Any) -> bool:
+    """Whether a model trains by code of its user's."""
+    return _is_own(model, "train_step")
+
+
 def _is_own(model: Any, name: str) -> bool:
     if name in vars(model):  # set on the object
         return True
@@ -501,3 +506,13 @@ def optimizer_config(optimizer: Any) -> dict[str, Any]:
         return dict(inner.get_config()) | {"learning_rate": rate}
     finally:
         inner._learning_rate = rate
+
+
+def plain_kind(value: Any) -> type | None:
+    """Return list, tuple or dict for one, and for what Keras and TensorFlow put in its place to track an attribute; None for others."""
+    kind = type(value)
+    if kind in (list, tuple, dict):
+        return kind
+    if kind.__module__.startswith(("keras.src.utils.tracking", "tensorflow.python.trackable")):
+        return next((plain for plain in (list, tuple, dict) if isinstance(value, plain)), None)
+    return None

@@ -20,9 +20,9 @@ from transferkit.models.arguments import (
     rate,
 )
 from transferkit.models.backbones import Backbone, Preprocessing, backbone_info
-from transferkit.models.freezing import leaves, set_frozen
+from transferkit.models.freezing import set_frozen
 from transferkit.models.hub import HUB, load_hub
-from transferkit.models.keras_internals import has_own_call, settle_names
+from transferkit.models.keras_internals import all_layers, has_own_call, settle_names
 from transferkit.models.precision import Precision, computing_in
 from transferkit.models.preprocessing import Affine, adapt_pixels, check_preprocessing
 from transferkit.models.program import model_program_digest
@@ -342,13 +342,13 @@ def _guess_preprocessing(network: Any, name: str) -> Preprocessing:
 
 
 def _silence(network: Any) -> None:
-    for layer in leaves(network):
+    for layer in all_layers(network):
         if isinstance(layer, layers.Dropout):
             layer.rate = 0.0
 
 
 def _set_momentum(network: Any, momentum: float) -> None:
-    for layer in leaves(network):
+    for layer in all_layers(network):
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
 

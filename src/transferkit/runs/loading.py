@@ -42,7 +42,7 @@ def load_run(path: Path | str) -> Run:
     record, arrays = storage.read_run(folder)
     fields: dict[str, Any] = {**record, **arrays}
     try:
-        run = Run(**fields, path=folder)
+        run = Run(**fields, path=folder.absolute())  # notebooks change the working directory
         require_probabilities(run)
     except TransferKitError as error:
         raise RunError(

@@ -11,15 +11,14 @@ import keras
 import numpy as np
 
 from transferkit.backends import chosen_backend
-from transferkit.models.freezing import leaves
-from transferkit.models.keras_internals import inner_optimizer
+from transferkit.models.keras_internals import all_layers, inner_optimizer
 
 STATISTICS_IMAGES = 1024  # the paper finds about a thousand enough
 
 
 def has_batchnorm(model: Any) -> bool:
     """Whether any layer of the model is a BatchNormalization."""
-    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in leaves(model))
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in all_layers(model))
 
 
 def trains_batchnorm(network: Any) -> bool:
@@ -29,7 +28,7 @@ def trains_batchnorm(network: Any) -> bool:
 
 def _training_layers(network: Any) -> list[Any]:
     return [
-        layer for layer in leaves(network) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        layer for layer in all_layers(network) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
 
 

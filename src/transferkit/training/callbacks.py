@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import keras
@@ -114,7 +114,12 @@ class Recorder(keras.callbacks.Callback):
 
 def number_columns(logs: dict[str, Any]) -> dict[str, float]:
     """Return the numbers of an epoch, under the names that they have in a record."""
-    return {name: float(x) for name, x in standard_columns(logs).items() if np.ndim(x) == 0}
+    found = {}
+    for name, x in standard_columns(logs).items():
+        if np.ndim(x) == 0:
+            with suppress(TypeError, ValueError):  # a text, or None
+                found[name] = float(x)
+    return found
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -148,7 +153,7 @@ class BestWeights(keras.callbacks.Callback):
     def judge(self, epoch: int, accuracy: float, loss: float) -> None:
         """Keep the weights if they are the best so far."""
         score = (accuracy, -loss)
-        if self.score is None or score > self.score:
+        if self.score is None or score >= self.score:  # a validation that always says the same chooses the last
             self.epoch, self.score, self.weights = epoch, score, values_of(self._variables)
 
     def restore(self) -> None:

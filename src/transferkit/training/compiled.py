@@ -4,25 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import keras
-
-from transferkit.models.compiling import fresh_optimizer
+from transferkit.models.compiling import fresh_optimizer, set_optimizer
 from transferkit.models.freezing import restore_flags, trainable_flags
 from transferkit.models.keras_internals import forget_functions, given_to_compile
 from transferkit.training.checkpoint import assign_values, values_of
-
-
-def set_optimizer(model: Any, optimizer: Any) -> None:
-    """Let a compiled model train with another optimiser; loss and metrics stay the objects that they are."""
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
-        optimizer, keras.optimizers.LossScaleOptimizer
-    ):
-        scaled = model.optimizer
-        optimizer = keras.optimizers.LossScaleOptimizer(
-            optimizer, initial_scale=scaled.initial_scale, dynamic_growth_steps=scaled.dynamic_growth_steps
-        )
-    model.optimizer = optimizer
-    forget_functions(model)
 
 
 @contextmanager
@@ -45,7 +30,7 @@ def snapshot(model: Any) -> Callable[[], None]:
     held = values_of(variables)
 
     def restore() -> None:
-        restore_flags(model, flags)
+        restore_flags(flags)
         assign_values(variables, held)
 
     return restore

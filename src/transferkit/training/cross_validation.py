@@ -115,7 +115,7 @@ def cross_validate(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidInputError(f"{key} must be a whole number of at least {least}; got {value!r}.")
     check_method(method, options)
-    default = check_build(build, [start])
+    default = check_build(build, [start], method)
     images = np.concatenate([np.asarray(split.images) for split in data])
     labels = np.concatenate([split.labels for split in data])
     numbered = _known_groups(data) if groups is None else number_groups(groups, len(images))

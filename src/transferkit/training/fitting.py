@@ -44,8 +44,8 @@ def train(model: Any, data: Dataset, **options: Unpack[TrainOptions]) -> Run:
         Its training split trains, its validation split chooses, its test split is measured.
     epochs : int or "auto", optional
         Passes over the training images. ``"auto"``, for a network that is pretrained or partly frozen, chooses them, and what
-        else is None, from the number of training images: at least 300 steps for a head on a frozen backbone, otherwise as in
-        `fine_tune`. The run records what it became. None means ``"auto"`` for such a network, and 10 for one that learns from nothing.
+        else is None, from the number of training images: 300 steps for a head on a frozen backbone, in 10 to 60 epochs, otherwise as
+        in `fine_tune`. The run records what it became. None means ``"auto"`` for such a network, and 10 for one that learns from nothing.
     seed : int, default 0
         Draws order, augmentation and dropout. Initial weights have the `seed` of the model's builder.
     name : str, optional

@@ -221,7 +221,7 @@ def probe_network(
         try:
             if part is not model:
                 part.follow(model)
-            logs = fit_plainly(model, part, _OneBatch(np.asarray(inputs), targets))
+            logs = fit_plainly(model, part, OneBatch(np.asarray(inputs), targets))
             after = values_of(model.trainable_variables)
         finally:
             restore()
@@ -234,7 +234,9 @@ def probe_network(
     }
 
 
-class _OneBatch(keras.utils.PyDataset):
+class OneBatch(keras.utils.PyDataset):
+    """One batch, for a training of a single step."""
+
     def __init__(self, images: Any, targets: Any) -> None:
         super().__init__()
         self._batch = images, targets

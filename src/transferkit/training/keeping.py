@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from transferkit import files, progress
 from transferkit.backends import chosen_backend
@@ -118,7 +118,8 @@ def _differences(finished: Run, training: Training, keeping: Keeping) -> list[st
     recorded = finished.probe
     if recorded and not same_probe(recorded, training.probe() or {}):
         found.append(
-            "code that computes something else: the loss or its gradients at the initial weights are not the recorded ones"
+            "code that computes something else: the loss or its gradients at the initial weights are not the recorded ones (code of your "
+            "own that draws random numbers needs keras.utils.set_random_seed(0) before it)"
         )
     return found
 
@@ -148,7 +149,9 @@ def _take_up(training: Training, finished: Run, keeping: Keeping) -> Run:
             "that, pass overwrite=True."
         )
     taken = training.take_up(finished)
-    message = f"{finished.name}: finished run found in {finished.path}"
+    where = cast("Path", finished.path)
+    where = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
+    message = f"{finished.name}: finished run found in {where}"
     say(message if taken else f"{message}, saved without weights: the model stays as it is", verbose=keeping.verbose)
     found = replace(finished, name=training.name)  # save_as= may have named the place
     return replace(found, model=training.model) if taken else found
@@ -165,7 +168,7 @@ def _save(run: Run, place: Path) -> Run:
         warn(f"run {run.name!r} has no result ({run.status}), so the finished run in {place} stays.")
         return run
     run.save(place, weights=run.status == "completed", replace=True)
-    return replace(run, path=place)
+    return replace(run, path=place.absolute())
 
 
 def run_folder(folder: str | Path, name: str) -> Path:

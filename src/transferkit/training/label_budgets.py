@@ -163,7 +163,7 @@ def train_label_budgets(
                 for seed in chosen
             ]
     for arm in named.values():
-        check_build(arm.build, chosen)
+        check_build(arm.build, chosen, arm.method)
     resolve_data(data, chosen[0]).subset(max(budgets), seed=chosen[0])  # raises if a class has fewer
     return run_tasks(tasks, data, folder=folder, n_jobs=n_jobs, verbose=verbose)
 

@@ -14,11 +14,11 @@ from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, warn
 from transferkit.features.engine import check_engine
 from transferkit.models.arguments import positive_int, rate
-from transferkit.models.compiling import fresh_optimizer
-from transferkit.models.keras_internals import forget_functions, inner_optimizer
+from transferkit.models.compiling import fresh_optimizer, set_optimizer
+from transferkit.models.keras_internals import fit_plainly, forget_functions, has_own_step, inner_optimizer
 from transferkit.training.batches import Batches
-from transferkit.training.compiled import set_optimizer, snapshot
-from transferkit.training.identity import set_random_states
+from transferkit.training.compiled import snapshot
+from transferkit.training.identity import OneBatch, set_random_states
 from transferkit.training.kernels import fast_kernels
 from transferkit.training.losses import wants_one_hot
 from transferkit.training.network import Engine, choose_network
@@ -183,7 +183,7 @@ def find_learning_rate(
         set_random_states(model, seed, 0)
         if network.model is not model:
             network.model.follow(model)
-        losses = list(_losses(network.model, optimizer, batches, rates))
+        losses = list(_losses(model, network.model, optimizer, batches, rates))
     table = pd.DataFrame({"rate": rates[: len(losses)], "loss": losses, "smoothed": _smooth(losses)})
     suggestion, reason = _suggest(table)
     if suggestion is None:
@@ -213,7 +213,7 @@ def _borrowed(model: Any, learning_rate: float) -> Iterator[Any]:
         model.reset_metrics()
 
 
-def _losses(network: Any, optimizer: Any, batches: Batches, rates: Any) -> Iterator[float]:
+def _losses(model: Any, network: Any, optimizer: Any, batches: Batches, rates: Any) -> Iterator[float]:
     """Yield the loss of each batch before the step on it, until they diverge."""
     losses: list[float] = []
     for step, learning_rate in enumerate(rates):
@@ -222,7 +222,15 @@ def _losses(network: Any, optimizer: Any, batches: Batches, rates: Any) -> Itera
             batches.on_epoch_end()
         optimizer.learning_rate = learning_rate
         network.reset_metrics()
-        loss = float(network.train_on_batch(*batches[index], return_dict=True)["loss"])
+        if has_own_step(model):  # fit gives it (images, labels), and train_on_batch a third thing
+            logs = fit_plainly(model, network, OneBatch(*batches[index]))
+        else:
+            logs = network.train_on_batch(*batches[index], return_dict=True)
+        if "loss" not in logs:
+            raise InvalidInputError(
+                f"the train_step of {model.name!r} gives no 'loss', which this test follows; it gives {list(logs)}."
+            )
+        loss = float(logs["loss"])
         if not math.isfinite(loss):
             return
         losses.append(loss)

@@ -25,6 +25,13 @@ _ROWS = (
     keras.losses.Tversky,
 )
 
+_ACCURACY = ("accuracy", "acc")
+_OF_ROWS = {
+    keras.metrics.SparseCategoricalAccuracy: keras.metrics.CategoricalAccuracy,
+    keras.metrics.SparseTopKCategoricalAccuracy: keras.metrics.TopKCategoricalAccuracy,
+    keras.metrics.SparseCategoricalCrossentropy: keras.metrics.CategoricalCrossentropy,
+}
+
 
 def is_sparse_crossentropy(loss: Any) -> bool:
     """Whether a loss is plain cross-entropy of probabilities and integer labels."""
@@ -45,6 +52,21 @@ def name_of_loss(loss: Any) -> str:
     """Return what a record and an error call a loss."""
     loss = getattr(loss, "func", loss)  # of functools.partial
     return str(loss if isinstance(loss, str) else getattr(loss, "__name__", None) or type(loss).__name__)
+
+
+def metrics_of_rows(metrics: Any) -> list[Any]:
+    """Return Keras's metrics of class indices as those of one-hot rows, under their names; accuracy alone if there are only others."""
+    found: list[Any] = []
+    for metric in keras.tree.flatten(metrics):
+        if metric in _ACCURACY:
+            found.append(metric)
+            continue
+        known = keras.metrics.get(metric) if isinstance(metric, str) else metric
+        if (kind := _OF_ROWS.get(type(known))) is not None:
+            config = known.get_config()
+            config.pop("ignore_class", None)
+            found.append(kind(**config))
+    return found or [_ACCURACY[0]]
 
 
 def wants_one_hot(loss: Any, num_classes: int) -> bool:

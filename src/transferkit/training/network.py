@@ -19,6 +19,7 @@ from transferkit.models.keras_internals import share_compiled
 
 Engine = Literal["auto", "litert", "keras", "plain"]
 _TAIL = "_tail"
+_HALF_ROUNDING = 0.02  # of the sum of a row of bfloat16
 _HEALTH_IMAGES, _MANY_DEAD = 512, 0.5
 _ENOUGH_IMAGES = 64  # of fewer, many features are the same by chance
 
@@ -66,7 +67,7 @@ class Network:
         starts = range(0, len(images), batch_size)
         size = batch_size if len(images) > batch_size else None
         parts = [predict_batch(self.model, inputs[start : start + batch_size], size=size) for start in starts]
-        return np.concatenate(parts).astype(np.float32, copy=False)
+        return rounded_to_one(np.concatenate(parts))
 
 
 class Tail(keras.Model):
@@ -79,7 +80,7 @@ class Tail(keras.Model):
     """
 
     def __init__(self, prefix: Prefix) -> None:
-        super().__init__(name=f"{prefix.model.name}{_TAIL}")
+        super().__init__(name=f"{prefix.model.name}{_TAIL}", dtype=prefix.model.dtype_policy)
         operations = {id(step.operation): step.operation for step in prefix.rest}.values()
         # In the order in which the optimiser of the model has their variables: Keras averages weights by their places.
         place = {id(variable): number for number, variable in enumerate(prefix.model.variables)}
@@ -123,6 +124,15 @@ class Tail(keras.Model):
     def stop_training(self, value: bool) -> None:
         if hasattr(self, "_whole"):
             self._whole[0]().stop_training = value
+
+
+def rounded_to_one(answers: NDArray[Any]) -> NDArray[np.float32]:
+    """Return outputs in float32; rows of half precision, whose sum is 1 up to its rounding, with the sum 1."""
+    found = answers.astype(np.float32, copy=False)
+    if answers.dtype.itemsize >= found.dtype.itemsize:
+        return found
+    sums = found.sum(axis=1, keepdims=True)
+    return np.where(np.abs(sums - 1) < _HALF_ROUNDING, found / sums, found)
 
 
 def _tail(prefix: Prefix) -> Tail:

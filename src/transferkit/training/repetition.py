@@ -100,7 +100,7 @@ def repeat(
     """
     chosen = check_seeds(seeds)
     check_method(method, options)
-    default = check_build(build, chosen)
+    default = check_build(build, chosen, method)
     named = default if name is None else name
     tasks = [
         Task(build, method, options, named, seed, f"{named}-seed-{seed}", planned_seeds=tuple(chosen))

@@ -17,9 +17,9 @@ from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, first_time, warn
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
-from transferkit.models.compiling import recompile
+from transferkit.models.compiling import recompile, set_optimizer
 from transferkit.models.devices import batch_up_to, even, images_an_epoch, size_of_looks
-from transferkit.models.freezing import freeze
+from transferkit.models.freezing import find_backbone, freeze
 from transferkit.models.keras_internals import build_metrics, fit_of
 from transferkit.models.weights import weights_provenance
 from transferkit.progress import say
@@ -51,7 +51,7 @@ from transferkit.training.checkpoint import (
     saved_weights,
 )
 from transferkit.training.class_weights import weights_of_classes
-from transferkit.training.compiled import lent, set_optimizer, snapshot, unchanged_on_error
+from transferkit.training.compiled import lent, snapshot, unchanged_on_error
 from transferkit.training.contract import Outcome, Predict
 from transferkit.training.description import count_parameters, describe_model, describe_recipe
 from transferkit.training.evaluation import Predictor, check_network
@@ -59,9 +59,15 @@ from transferkit.training.identity import identify_network, probe_network
 from transferkit.training.keeping import keep
 from transferkit.training.kernels import fast_kernels
 from transferkit.training.logistic import count_trials, fit_softmax, softmax_layer
-from transferkit.training.losses import is_crossentropy, is_sparse_crossentropy, name_of_loss, wants_one_hot
+from transferkit.training.losses import (
+    is_crossentropy,
+    is_sparse_crossentropy,
+    metrics_of_rows,
+    name_of_loss,
+    wants_one_hot,
+)
 from transferkit.training.memory import fit_into_memory
-from transferkit.training.network import Engine, Network, check_features, choose_network, count_dead
+from transferkit.training.network import Engine, Network, check_features, choose_network, count_dead, rounded_to_one
 from transferkit.training.options import (
     USUAL_EPOCHS,
     BodyPhase,
@@ -110,14 +116,23 @@ def _settle(model: Any, data: Dataset, steps: Steps) -> Steps:
     if steps.epochs not in ("auto", None):
         return steps.settled(images)
     prefix, provenance = _lasting_prefix(model, steps), weights_provenance(model)
-    if prefix is None and (provenance is None or provenance.source == "random"):
+    frozen = _has_frozen_backbone(model) if prefix is None else prefix.gives_vectors
+    if prefix is None and not frozen and (provenance is None or provenance.source == "random"):
         if steps.epochs is None:
             return replace(steps, epochs=USUAL_EPOCHS).settled(images)
         raise InvalidInputError(
             f"epochs='auto' is for networks that are pretrained or partly frozen; {model.name!r} is neither, so say how many epochs it "
             "needs, for example epochs=10."
         )
-    return steps.settled(images, frozen=prefix is not None and prefix.gives_vectors)
+    return steps.settled(images, frozen=frozen)
+
+
+def _has_frozen_backbone(model: Any) -> bool:
+    """Whether nothing of a nested network trains, also where augmentation inside of the model comes before it."""
+    try:
+        return not find_backbone(model).trainable_weights
+    except InvalidInputError:
+        return False
 
 
 def _divide_batches(model: Any, steps: Steps, *, left: bool) -> Steps:
@@ -318,7 +333,7 @@ class GradientSteps:
         self._progress.dead_features = count_dead(network, self.data) or self._progress.dead_features
         batches = self._batches(phase, network, initial)
         if self._soft and is_sparse_crossentropy(model.loss):
-            recompile(model, loss=keras.losses.CategoricalCrossentropy(), metrics=["accuracy"])
+            recompile(model, loss=keras.losses.CategoricalCrossentropy(), adapt_metrics=metrics_of_rows)
         with chosen_backend().placed(model):
             optimizer = phase.optimizer_for(model.optimizer, len(batches))
             if steps.average_weights is not None:
@@ -357,7 +372,7 @@ class GradientSteps:
         self._note_preparation(phase, network, time.perf_counter() - start)
         try:
             with (
-                fast_kernels(model, cast("MatmulPrecision", steps.matmul_precision)),
+                fast_kernels(network.model, cast("MatmulPrecision", steps.matmul_precision)),  # not what is frozen
                 phase.pace(model),
                 chosen_backend().fitting(model, network.model),
                 appending(steps.callbacks, goes_on=self._callbacks_saw_epochs),
@@ -568,7 +583,7 @@ def check_trainable(model: Any, data: Dataset, *, engine: Engine = "auto") -> No
         answers = check_features(model, data, engine=engine).finish(keras.ops.convert_to_tensor(some), training=False)
     else:
         answers = model(some, training=False)
-    answers = keras.ops.convert_to_numpy(answers)
+    answers = rounded_to_one(keras.ops.convert_to_numpy(answers))
     check_probabilities(answers, what=f"the outputs of the model {model.name!r}")
 
 

@@ -116,13 +116,13 @@ def for_one_run(options: Mapping[str, Any]) -> dict[str, Any]:
         return {**options, "callbacks": given}
 
 
-def check_build(build: Build, seeds: Sequence[int]) -> str:
-    """Build one model, check that it can be trained, and return what its runs are called by default.
+def check_build(build: Build, seeds: Sequence[int], method: Method = "train") -> str:
+    """Build two models, check that they can be trained apart, and return what their runs are called by default.
 
     Raises
     ------
     InvalidInputError
-        If `build` is not callable, or returns something else than a compiled model.
+        If `build` is not callable, or returns something else than a compiled model, or models that train each other.
 
     Warns
     -----
@@ -134,14 +134,28 @@ def check_build(build: Build, seeds: Sequence[int]) -> str:
             f"build must be a function that returns a new model, for example transferkit.build_cnn; got {type(build).__name__}."
         )
     model = build_model(build, seeds[0])
-    if isinstance(model, keras.Model) and not _takes_seed(build) and len(seeds) > 1:
-        start, other = model.get_weights(), build_model(build, seeds[1]).get_weights()
-        if len(start) == len(other) and all(map(np.array_equal, start, other)):
+    if isinstance(model, keras.Model):
+        again = build_model(build, seeds[:2][-1])
+        _refuse_shared(model, again, method)
+        start, other = model.get_weights(), again.get_weights()
+        same = len(start) == len(other) and all(map(np.array_equal, start, other))
+        if same and len(seeds) > 1 and not _takes_seed(build):
             warn(
                 "build takes no seed, and all its models start from the same weights: the spread over the seeds will lack what "
                 "initialisation adds. Pass a function of seed, for example lambda seed: transferkit.build_cnn(seed=seed)."
             )
     return str(getattr(model, "name", type(model).__name__))
+
+
+def _refuse_shared(model: Any, again: Any, method: Method) -> None:
+    """Raise if two models of one builder hold the same weights, so that training one trains the other."""
+    theirs = {id(variable) for variable in again.weights}
+    shared = [variable for variable in model.weights if id(variable) in theirs]
+    if any(variable.trainable or method == "fine_tune" for variable in shared):
+        raise InvalidInputError(
+            f"build returns models that share weights ({shared[0].path}), so each training would go on from the one before it, which may "
+            "have seen its test images. Make all layers that train inside of the function."
+        )
 
 
 def build_model(build: Build, seed: int) -> Any:

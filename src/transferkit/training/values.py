@@ -28,6 +28,7 @@ from transferkit.models.keras_internals import (
     inner_optimizer,
     is_state,
     optimizer_config,
+    plain_kind,
     rate_of,
     settings_beside_config,
 )
@@ -120,10 +121,11 @@ class _Walk:
         return self.array(keras.ops.convert_to_numpy(value))
 
     def sequence(self, value: Any) -> bytes:
-        return self.all(type(value).__name__, *value) if type(value) in (list, tuple) else self.reduced(value)
+        kind = plain_kind(value)
+        return self.reduced(value) if kind is None else self.all(kind.__name__, *value)
 
     def mapping(self, value: Mapping[Any, Any]) -> bytes:
-        if type(value) not in (dict, types.MappingProxyType):
+        if type(value) is not types.MappingProxyType and plain_kind(value) is None:
             return self.reduced(value)
         return _hash(*sorted(self.all(key, item) for key, item in value.items()))
 
