@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transferkit.errors import UnfairComparisonError
 from transferkit.report.comparison import compare_runs
 from transferkit.statistics.accuracy_tests import compare_recipes
 
@@ -220,3 +221,97 @@ def test_runs_without_selection_may_name_different_epochs(seeds_of):
         for epoch, run in enumerate(seeds_of("fine", 0.1, range(2)), 1)
     ]
     assert "fine" in compare_runs(runs).to_markdown()
+
+
+def knn(make_run, name, *, seed=0, neighbours=5, fingerprint="a", **recipe):
+    """Return what `train` records of a classifier of scikit-learn."""
+    run = make_run(name, 0.1, seed=seed, key=f"{name}-{seed}-{neighbours}")
+    parameters = {
+        "steps": [
+            ["scale", {"class": "MinMaxScaler", "parameters": {}}],
+            ["last", {"class": "K", "parameters": {"n": neighbours}}],
+        ]
+    }
+    return replace(
+        run,
+        recipe={"steps": ["FlattenPixels", "KNeighborsClassifier"], "augment": [], **recipe},
+        model_info={"name": name, "estimator": {"class": "Pipeline", "parameters": parameters}},
+        dataset=run.dataset | {"train_fingerprint": fingerprint},
+    )
+
+
+def test_classifiers_of_other_settings_are_no_seeds(make_run):
+    runs = [knn(make_run, "knn", seed=seed, neighbours=5 + seed) for seed in (0, 1)]
+    with pytest.raises(UnfairComparisonError, match=r"estimator\.steps\.1\.1\.n 5 and 6"):
+        compare_runs([*runs, make_run("other", 0.2)])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "images", "lacks"),
+    [
+        ({"steps": ["KNeighborsClassifier"]}, 50_000, True),
+        ({"steps": ["LogisticRegression"]}, 50_000, True),
+        ({"steps": ["LogisticRegression"], "solver": "saga"}, 50_000, False),
+        ({"steps": ["HistGradientBoostingClassifier"]}, 10_000, True),
+        ({"steps": ["HistGradientBoostingClassifier"]}, 10_001, False),
+        ({"steps": ["HistGradientBoostingClassifier"], "early_stopping": False}, 50_000, True),
+        ({"steps": ["HistGradientBoostingClassifier"], "early_stopping": True}, 500, False),
+        ({"steps": ["HistGradientBoostingClassifier"], "max_features": 0.5}, 500, False),
+    ],
+    ids=str,
+)
+def test_which_classifiers_draw_nothing(make_run, recipe, images, lacks):
+    run = knn(make_run, "one", **recipe)
+    run = replace(run, dataset=run.dataset | {"train_size": images})
+    (model, _) = compare_runs([run, make_run("other", 0.2)]).models
+    assert model.has_no_chance is lacks
+
+
+def test_methods_without_chance_say_nothing_of_other_training_images(make_run):
+    same = compare_runs([knn(make_run, "a"), knn(make_run, "b", neighbours=3)])
+    assert "There is no chance in these trainings" in same.verdict
+    other = compare_runs([knn(make_run, "a"), knn(make_run, "b", neighbours=3, fingerprint="b")])
+    assert "There is no chance in these trainings" not in other.verdict
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("label_smoothing", 0.1, "label smoothing"),
+        ("schedule", "cosine", "learning-rate schedule"),
+        ("class_weight", "balanced", "class weights"),
+        ("average_weights", 0.99, "averaging of weights"),
+        ("test_time_augment", "flip", "averaging over mirror images"),
+    ],
+)
+def test_settings_in_which_runs_differ_are_pointed_out(make_run, setting, value, words):
+    usual = {"batch_size": 32, "label_smoothing": 0.0, "schedule": "constant"}
+    one, other = (replace(make_run(name, strength), recipe=usual) for name, strength in (("one", 0.1), ("other", 0.2)))
+    notes = compare_runs([one, replace(other, recipe=usual | {setting: value})]).notes
+    assert [note for note in notes if note.startswith(f"Their recipes differ in {words} as well")]
+    assert not [note for note in compare_runs([one, other]).notes if "recipes" in note]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({}, {"batch_size": 32}, ""),  # an older record
+        ({}, {"steps": ["HistGradientBoostingClassifier"], "early_stopping": False}, ""),
+        ({"temperature": 1.1}, {"temperature": 1.2}, ""),
+        ({"temperature": 1.1}, {}, "temperature"),
+        ({"early_stopping": 3}, {}, "early stopping"),
+        ({"layer_decay": 0.8}, {"layer_decay": 0.7}, "layer-wise decay of the learning rate"),
+    ],
+    ids=["older", "scikit-learn", "both calibrated", "one calibrated", "stopped", "decay"],
+)
+def test_settings_that_are_as_usual_differ_from_none(make_run, first, second, words):
+    usual = {"batch_size": 32, "label_smoothing": 0.0, "schedule": "constant"}
+    second = second if {"batch_size", "steps"} & second.keys() else usual | second
+    info = {"estimator": {}} if "steps" in second else {}
+    runs = [
+        replace(make_run("a", 0.1), recipe=usual | first),
+        replace(make_run("b", 0.2), recipe=second, model_info=info),
+    ]
+    notes = [note for note in compare_runs(runs).notes if "Their recipes differ" in note]
+    assert len(notes) == bool(words)
+    assert all(f"differ in {words} as well" in note for note in notes)

@@ -194,6 +194,17 @@ def test_diverged_seeds_are_counted_but_not_averaged():
     assert "2 of 3" in repr(curve)
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_an_arm_without_a_result_does_not_hide_the_others(first, metric):
+    empty = {"status": "diverged", "test_probabilities": np.empty((0, 2))}
+    runs = runs_of({"scratch": TRANSFER["scratch"]})
+    dead = runs_of({"dead": TRANSFER["frozen"]}, **empty)
+    alone = efficiency_curve(runs, baseline="scratch", metric=metric).plot()
+    ax = efficiency_curve(dead + runs if first else runs + dead, baseline="scratch", metric=metric).plot()
+    assert ax.get_ylim() == alone.get_ylim()
+
+
 @settings(max_examples=15)
 @given(st.lists(st.integers(1, 5000), min_size=2, max_size=6, unique=True), st.data())
 def test_area_is_the_mean_over_the_logarithm_of_the_budget(budgets, data):

@@ -178,10 +178,33 @@ def test_what_cannot_be_exported_is_refused(run, data, tmp_path):
         tk.export(tk.build_baseline("naive_bayes"), tmp_path / "m.onnx")
     with pytest.raises(InvalidInputError, match="the model has 3 outputs, but there are 2 class names"):
         tk.export(run.model, tmp_path / "m.keras", class_names=["a", "b"])
+    flat = keras.Sequential([keras.Input((16, 16)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+    with pytest.raises(InvalidInputError, match=r"takes inputs of shape \(16, 16\), not images"):
+        tk.export(flat, tmp_path / "m.keras")
+    with pytest.raises(InvalidInputError, match="is no built functional or sequential model"):
+        tk.export(keras.Sequential([layers.Flatten(), layers.Dense(3)]), tmp_path / "m.keras")
     (tmp_path / "diary").mkdir()
     (tmp_path / "diary" / "monday.txt").write_text("rain", encoding="utf-8")
     with pytest.raises(InvalidInputError, match="holds something else, and is left alone"):
         tk.export(run, tmp_path / "diary")
+
+
+@pytest.mark.parametrize("form", ["keras", "litert"])
+def test_one_sigmoid_output_is_exported_with_two_names(data, tmp_path, form):
+    stack = [
+        keras.Input((16, 16, 3)),
+        layers.Rescaling(1 / 255),
+        layers.Flatten(),
+        layers.Dense(1, activation="sigmoid"),
+    ]
+    model = keras.Sequential(stack)
+    exported = write(model, tmp_path, form, class_names=["no", "yes"])
+    expected = tk.predict(model, data.test.images, class_names=["no", "yes"], probabilities=True)
+    answers = tk.predict(exported, data.test.images, probabilities=True)
+    assert (answers["predicted"] == expected["predicted"]).all()
+    np.testing.assert_allclose(answers["p(yes)"], expected["p(yes)"], atol=1e-5)
+    with pytest.raises(InvalidInputError, match="1 outputs, but there are 3 class names"):
+        write(model, tmp_path, form, class_names=["no", "yes", "perhaps"])
 
 
 def test_saved_model_is_replaced_by_a_newer_one(run, tmp_path):

@@ -1,5 +1,7 @@
 """ROC and precision-recall curves against scikit-learn, and what has none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,17 @@ def test_seeds_share_a_colour_and_one_entry(made):
     ax = tk.plot_roc({"CNN": [made("x", 1.0, seed) for seed in range(3)]}, language="ko")
     assert len({line.get_color() for line in ax.lines[:3]}) == 1
     assert len(ax.get_legend().get_texts()) == 1
+
+
+@pytest.mark.parametrize("name", ["_hidden", "$x$", "a" * 1_000])
+def test_any_name_is_drawn_as_it_is_read(made, name):
+    ax = tk.plot_roc(replace(made(name, 1.0), class_names=("no", name)))
+    ax.figure.canvas.draw()
+    (text,) = (text.get_text() for text in ax.get_legend().get_texts())
+    for shown in (text, ax.get_ylabel()):
+        assert name[:20] in shown.replace(r"\$", "$")
+        assert shown.count("$") == shown.count(r"\$")
+        assert len(shown) < 100
 
 
 def test_more_classes_one_class_and_unknown_curves_are_refused(made, fine, diverged):

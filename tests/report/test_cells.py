@@ -1,6 +1,8 @@
 """Numbers as they are written."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transferkit.report.cells import format_duration, format_p, format_points, format_size
 from transferkit.translation import translator
@@ -36,3 +38,11 @@ def test_a_size_has_a_sign_only_below_zero():
 
 def test_a_tiny_p_is_not_written_as_zero():
     assert (format_p(1e-9), format_p(0.0156), format_p(float("nan"))) == ("< 0.001", "0.016", "–")
+
+
+@given(st.floats(0.001, 1) | st.floats(0.0495, 0.0505) | st.floats(0.05 - 1e-12, 0.05 + 1e-12))
+def test_a_p_is_written_on_the_side_of_the_level_on_which_it_lies(p):
+    written = format_p(p)
+    assert (float(written) < 0.05) == (p < 0.05)
+    assert float(written) == pytest.approx(p, abs=0.00051)
+    assert len(written) == 5 or 0.0495 <= p < 0.05

@@ -5,7 +5,7 @@ from dataclasses import replace
 from html import unescape
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -78,6 +78,8 @@ def test_signs_that_a_console_lacks_are_plain(comparison):
         comparison.to_markdown(language).encode("cp949")
 
 
+@example("__init__")
+@example("a __b__ c")
 @given(MARKED | st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40))
 def test_any_name_is_shown_as_it_is(name):
     table = Table((("Model", "p"), (name, "0.5")))
@@ -126,3 +128,10 @@ def test_every_origin_of_weights_has_its_words(weak, provenance, source, says):
     run = replace(weak, model_info={"provenance": provenance | {"source": source}})
     assert says in compare_runs([run]).to_markdown()
     compare_runs([run]).to_markdown("ko")
+
+
+def test_a_frozen_network_has_no_statistics_of_these_images(transfer_runs):
+    runs = [replace(run, recipe=run.recipe | {"batchnorm_images": 1024}) for run in transfer_runs]
+    lines = [line for line in compare_runs(runs).to_markdown().splitlines() if "BatchNorm statistics" in line]
+    assert lines
+    assert not [line for line in lines if "**frozen**" in line]

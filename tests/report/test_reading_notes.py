@@ -29,6 +29,23 @@ def test_seeds_added_after_a_look_are_told(make_run, monkeypatch):
     in_both(compare_runs(runs), "Seeds added after the first plan (“A”: 2, 3).", "추가한 시드가 있습니다(“A”: 2, 3).")
 
 
+def test_cross_validated_models_are_no_single_trainings(make_run):
+    runs = [make_run(name, strength) for name, strength in (("A", 0.1), ("B", 1e-4))]
+    folds = [number % 3 for number in range(len(runs[0].test_labels))]
+    runs = [
+        replace(run, dataset=run.dataset | {"folds": folds}, phases=3 * run.phases, selection="none") for run in runs
+    ]
+    again = [replace(run, seed=1, key=f"{run.name} again") for run in runs]
+    for given in (runs, runs + again):
+        comparison = compare_runs(given)
+        report = comparison.to_markdown()
+        assert report.count("each image is predicted by a model that was trained without its fold") == 1
+        (line,) = (line for line in report.splitlines() if line.startswith("- **A**: head"))
+        assert (line.count("epochs 2"), line.count("epochs 3")) == (1, 1)
+        assert "this one trained model" not in report
+        assert comparison.few_seeds == []
+
+
 def test_repeated_images_are_told(weak, strong):
     clusters = [0, 0, 0, *range(3, len(weak.test_labels))]
     runs = [replace(run, dataset=run.dataset | {"test_clusters": clusters}) for run in (weak, strong)]

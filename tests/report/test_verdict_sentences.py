@@ -88,6 +88,23 @@ def test_one_run_against_several_says_what_it_is_about(made, rng):
     assert "“single” 모델은 한 번만 학습했으므로" in comparison.sentence(language="ko")
 
 
+@pytest.mark.parametrize("share", [0.9, 0.6], ids=["better", "worse"])
+@pytest.mark.parametrize("baseline", ["single", "several"])
+def test_one_run_against_several_has_one_sign_in_all_sentences(made, rng, share, baseline):
+    several = [made("several", rng.random(1000) < 0.8, seed=seed) for seed in range(3)]
+    comparison = compare_runs([made("single", rng.random(1000) < share), *several], baseline=baseline)
+    ends = r"\+\d+\.\d to \+\d+\.\d"
+    pattern = (
+        rf"is better than .* Against the mean of that recipe the difference is {ends} points .*next training {ends} "
+    )
+    for text in (
+        comparison.verdict,
+        comparison.sentence("single", "several"),
+        comparison.sentence("several", "single"),
+    ):
+        assert re.search(pattern, text, re.DOTALL)
+
+
 def test_seeds_say_that_recipes_are_compared(made, rng):
     runs = [
         made(name, rng.random(1000) < share, seed=seed) for name, share in (("A", 0.7), ("B", 0.9)) for seed in range(3)

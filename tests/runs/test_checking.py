@@ -340,7 +340,7 @@ def test_what_was_saved_is_what_is_read(saved):
 @pytest.mark.parametrize("folder", sorted(RESULTS.rglob("run.json")), ids=lambda file: "/".join(file.parts[-3:-1]))
 def test_records_of_earlier_versions_are_read(folder):
     run = load_run(folder.parent)
-    new = any(name in folder.parts[-2] for name in ("upper-blocks", "128-px", "cnn-modern"))
+    new = any(name in folder.parts[-2] for name in ("upper-blocks", "all-layers", "128-px", "cnn-modern"))
     if folder.parts[-3] != "quick" and not new:  # those were made anew
         assert (run.probe, run.identity, run.plan) == ({}, {}, {})
     assert 0.4 < run.metrics["accuracy"] < 1
@@ -434,7 +434,7 @@ def test_any_value_in_any_place_is_read_or_refused_with_our_own_error(saved, pla
             run = load_run(forge(saved, folder, text))
         except RunError:
             return
-    use(run)
+        use(run)
 
 
 def use(run):

@@ -100,3 +100,13 @@ def test_the_same_value_twice_is_no_loop_and_a_loop_ends():
 def test_numbers_of_tensors_and_variables_become_numbers():
     keras = pytest.importorskip("keras")
     assert plain({"rate": keras.Variable(0.5), "steps": keras.ops.convert_to_tensor(3)}) == {"rate": 0.5, "steps": 3}
+
+
+def test_no_address_of_this_process_is_recorded():
+    class Own:
+        def method(self):
+            """Have an address."""
+
+    found = plain({"function": len, "object": Own(), "method": Own().method, "lambda": lambda: 0})
+    assert " at 0x" not in str(found)
+    assert found == plain({"function": len, "object": Own(), "method": Own().method, "lambda": lambda: 0})

@@ -154,6 +154,19 @@ def test_a_run_that_was_read_keeps_its_weights_when_it_is_saved_again(saved, pla
     assert (small / "model.json").is_file()
 
 
+def test_weights_are_found_from_another_working_directory_and_missed_where_they_are_gone(tmp_path, monkeypatch):
+    saved = make(model=PlainModel(), model_info={"weights_sha256": "ab" * 32}).save(tmp_path / "toy")
+    monkeypatch.chdir(saved.parent)
+    run = load_run(saved.name)
+    monkeypatch.chdir("/")
+    folder = run.save(saved.with_name("elsewhere"))
+    assert (folder / "model.weights.h5").is_file()
+    saved.rename(saved.with_name("moved"))
+    with pytest.raises(RunError, match="is not there any more.*weights=False"):
+        run.save(saved.with_name("again"))
+    assert run.save(saved.with_name("again"), weights=False).is_dir()
+
+
 def test_the_weights_of_another_run_are_not_taken_for_its_own(saved):
     run = load_run(saved)
     make("second", model=PlainModel(), model_info={"weights_sha256": "ab" * 32}).save(saved, replace=True)

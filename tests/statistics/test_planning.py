@@ -125,3 +125,25 @@ def test_the_table_around_a_plan_falls_with_images_and_from_two_seeds_on_with_se
     by = {row[:2]: row[2] for row in rows}
     assert by[10_000, 2] > by[10_000, 3] > by[10_000, 10]
     assert by[100, 5] > by[1_000, 5] > by[10_000, 5]
+
+
+@given(st.integers(20, 2_000), st.integers(2, 10))
+def test_few_test_images_leave_seeds_apart_by_chance_alone(images, seeds):
+    """Two trainings that disagree on a share q of n images have accuracies that differ with a variance of q / n, whatever is stated."""
+    stated = complete_plan(**BASE | {"difference": None, "test_images": images, "seeds": seeds, "seed_sd": 0.0})
+    implied = (stated.seed_disagreement / (2 * images)) ** 0.5
+    same = complete_plan(**vars(stated) | {"difference": None, "seed_sd": implied})
+    assert stated.difference == pytest.approx(same.difference)
+    more = complete_plan(**vars(stated) | {"difference": None, "seed_sd": 2 * implied})
+    assert more.difference > stated.difference or stated.difference == 1
+
+
+def test_numbers_of_numpy_are_numbers():
+    plain = complete_plan(**BASE | {"difference": None, "test_images": 1_000, "seeds": 3})
+    numbers = {
+        "difference": None,
+        "test_images": np.int64(1_000),
+        "seeds": np.int32(3),
+        "pairs": np.uint8(BASE["pairs"]),
+    }
+    assert complete_plan(**BASE | numbers) == plain

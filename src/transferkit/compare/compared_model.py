@@ -1,7 +1,7 @@
 """The runs of one model: one recipe, trained once for each seed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -23,6 +23,8 @@ _WEIGHTS: Final = ("sha256", "backbone", "width", "image_size")
 _NUMBERED: Final = re.compile(r"(functional|sequential)_\d+")
 # scikit-learn's classifiers whose result no seed changes, after steps of which that is true as well.
 _WITHOUT_CHANCE: Final = ("KNeighborsClassifier", "LogisticRegression", "GaussianNB", "HistGradientBoostingClassifier")
+_RANDOM_SOLVERS: Final = ("liblinear", "sag", "saga")
+_STOPS_EARLY_ABOVE: Final = 10_000  # training images, unless early_stopping= says otherwise
 _PREPARING: Final = (
     "FlattenPixels",
     "StandardScaler",
@@ -100,9 +102,19 @@ class ComparedModel:
             return len({run.dataset.get("train_fingerprint") for run in self.completed}) == 1 and bool(
                 (self.correct == self.correct[0]).all()
             )
-        *before, last = self.example.recipe.get("steps") or [""]
-        is_known = last in _WITHOUT_CHANCE and set(before) <= set(_PREPARING)
-        return is_known and not self.example.recipe.get("early_stopping")
+        recipe = self.example.recipe
+        *before, last = recipe.get("steps") or [""]
+        stops = recipe.get("early_stopping", "auto")
+        if stops == "auto":  # as it is where nobody says otherwise
+            stops = last.startswith("Hist") and (self.example.dataset.get("train_size") or 0) > _STOPS_EARLY_ABOVE
+        if stops:
+            return False  # it draws validation images of its own
+        return (
+            last in _WITHOUT_CHANCE
+            and set(before) <= set(_PREPARING)
+            and recipe.get("solver") not in _RANDOM_SOLVERS
+            and recipe.get("max_features", 1.0) == 1.0  # it draws pixels
+        )
 
     @property
     def added_seeds(self) -> list[int]:
@@ -209,7 +221,17 @@ def _describe(run: Run) -> dict[str, Any]:
     if numbered := _NUMBERED.fullmatch(str(weights["backbone"])):
         weights["backbone"] = numbered[1]
     choice = {"selection": run.selection, "tuning_trials": run.tuning_trials}
-    return _without_seeds(run.recipe) | sizes | data | weights | choice
+    classifier = dict(_flatten("estimator", _without_seeds(run.model_info.get("estimator", {}))))
+    return _without_seeds(run.recipe) | sizes | data | weights | choice | classifier
+
+
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what nested dicts and lists hold, each with its place."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flatten(name if key == "parameters" else f"{name}.{key}", item)
+    else:
+        yield name, value
 
 
 def _without_seeds(value: Any) -> Any:

@@ -100,8 +100,8 @@ class ComparisonResults:
 
     @property
     def few_seeds(self) -> list[str]:
-        """Names of the models with two completed runs: so few say next to nothing of how much seeds vary."""
-        return [model.name for model in self.models if len(model.completed) == _FEW_SEEDS]
+        """Names of the models with two completed runs: so few say next to nothing of how much seeds vary. Folds are counted besides."""
+        return [model.name for model in self.models if len(model.completed) == _FEW_SEEDS and model.folds is None]
 
     @property
     def added_seeds(self) -> dict[str, list[int]]:

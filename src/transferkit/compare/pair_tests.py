@@ -165,7 +165,8 @@ def _held_out(model: ComparedModel) -> float:
 
 def _lacks_chance(model: ComparedModel, other: ComparedModel) -> bool:
     """Whether a run is all that its recipe can give, for the training images that the other model had as well."""
-    return model.has_no_chance and len({run.dataset.get("train_fingerprint") for run in other.completed}) == 1
+    both = (*model.completed, *other.completed)
+    return model.has_no_chance and len({run.dataset.get("train_fingerprint") for run in both}) == 1
 
 
 def _scope(a: ComparedModel, b: ComparedModel) -> str:

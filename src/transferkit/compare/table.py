@@ -40,8 +40,26 @@ CONDITIONS: Final = (
 )
 """What is printed only where the runs differ in it."""
 
-SETTINGS: Final = ("learning_rate", "batch_size", "optimizer", "loss")
+SETTINGS: Final = (
+    "learning_rate",
+    "schedule",
+    "batch_size",
+    "optimizer",
+    "loss",
+    "label_smoothing",
+    "class_weight",
+    "average_weights",
+    "early_stopping",
+    "layer_decay",
+    "temperature",
+    "test_time_augment",
+)
 """What else of a recipe is pointed out where runs that have it differ in it; it has no column."""
+
+_ABSENT: Final = dict.fromkeys(
+    ("loss", "class_weight", "average_weights", "early_stopping", "layer_decay", "test_time_augment")
+)
+"""What a recipe of stepwise training leaves out where it is as usual: plain cross-entropy, for instance."""
 
 
 def count_epochs(run: Run) -> int | None:
@@ -160,6 +178,7 @@ def differing_conditions(runs: Sequence[Run]) -> list[str]:
 
 def differing_settings(runs: Sequence[Run]) -> list[str]:
     """Return in which settings of stepwise training the runs that have them are not all alike."""
-    # Plain cross-entropy is what goes without saying in the recipe of a training in steps.
-    recipes = [{"loss": None, **run.recipe} if "batch_size" in run.recipe else run.recipe for run in runs]
-    return [name for name in SETTINGS if len({repr(recipe[name]) for recipe in recipes if name in recipe}) > 1]
+    recipes = [_ABSENT | run.recipe if "batch_size" in run.recipe else run.recipe for run in runs]
+    # A temperature is fitted to each run, so only whether one was says something; False and 0 are as good as None.
+    values = [recipe | {"temperature": "temperature" in run.recipe} for recipe, run in zip(recipes, runs, strict=True)]
+    return [name for name in SETTINGS if len({repr(value[name] or None) for value in values if name in value}) > 1]

@@ -69,7 +69,7 @@ def open_engine(source: Any) -> Engine:
         return _open_path(files.as_path(source, "source"))
     if hasattr(source, "predict_proba") and hasattr(source, "classes_"):
         return _open_classifier(source)
-    if hasattr(source, "input_shape") and hasattr(source, "predict_on_batch"):
+    if hasattr(source, "predict_on_batch"):
         return open_keras(source)
     raise InvalidInputError(
         "give a Run, a Keras model, a fitted scikit-learn classifier, or the path of a saved run or an exported file; got"
@@ -94,25 +94,48 @@ def model_of(run: Any) -> Any:
 
 def open_keras(model: Any) -> Engine:
     """Make a Keras model ready."""
-    if isinstance(model.input_shape, list) or isinstance(model.output_shape, list):
-        raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
-
     from transferkit.models.devices import predict_batch
+
+    shape = image_shape_of(model)
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return predict_batch(model, images).astype(np.float32, copy=False)
 
-    return Engine(compute, tuple(model.input_shape[1:]), ModelMetadata())
+    return Engine(compute, shape, ModelMetadata())
+
+
+def image_shape_of(model: Any) -> tuple[int | None, ...]:
+    """Return the shape of one image that a Keras model takes, or raise `InvalidInputError` if it is none of one input and one output."""
+    if not getattr(model, "inputs", None) or not hasattr(model, "input_shape"):
+        raise InvalidInputError(
+            f"the model {model.name!r} is no built functional or sequential model. Build it with keras.Model(inputs, outputs), or "
+            "begin the Sequential with an Input."
+        )
+    if isinstance(model.input_shape, list) or isinstance(model.output_shape, list):
+        raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
+    return check_sides(tuple(model.input_shape[1:]))
+
+
+def check_sides(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Return the shape of what a model takes, or raise `InvalidInputError` if that is no image."""
+    if len(shape) != 3:
+        raise InvalidInputError(
+            f"the model takes inputs of shape {shape}, not images of (height, width, channels). Begin it with an Input of those, for "
+            "example Input((28, 28, 1)) for grey images."
+        )
+    return shape
 
 
 def _open_classifier(classifier: Any) -> Engine:
     classes = np.asarray(classifier.classes_)
-    named = classes.dtype.kind not in "iu"  # each with its column
+    named = classes.dtype.kind not in "iu" or classes.min() < 0  # each with its column
     columns = np.arange(len(classes)) if named else classes
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         every = np.zeros((len(images), int(columns.max()) + 1), dtype=np.float32)
-        every[:, columns] = classifier.predict_proba(images)
+        found = np.asarray(classifier.predict_proba(images), np.float64)
+        with np.errstate(invalid="ignore"):  # as in training: GaussianNB may call two classes certain at once
+            every[:, columns] = found / found.sum(axis=1, keepdims=True)
         return every
 
     metadata = ModelMetadata(tuple(map(str, classes))) if named else ModelMetadata()

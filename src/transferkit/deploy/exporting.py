@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from transferkit.deploy.engines import (
     Engine,
     Format,
     guess_format,
+    image_shape_of,
     model_of,
     open_keras,
     open_litert,
@@ -186,15 +187,17 @@ def _read_source(model: Any, data: Dataset | None, class_names: Iterable[str] | 
             f"only Keras models can be exported; got {type(network).__name__}. A scikit-learn classifier is kept with skops or"
             " joblib."
         )
+    shape = image_shape_of(network)
     known = metadata_of(model) if isinstance(model, Run) else ModelMetadata() if data is None else metadata_of(data)
     names = known.class_names if class_names is None else check_class_names(class_names)
-    if names is not None and len(names) != network.output_shape[-1]:
-        raise InvalidInputError(
-            f"the model has {network.output_shape[-1]} outputs, but there are {len(names)} class names."
-        )
-    shape = tuple(network.input_shape[1:])
+    outputs = network.output_shape[-1]
+    if names is not None and len(names) != (outputs if outputs > 1 else 2):  # one sigmoid output: of the second of two
+        raise InvalidInputError(f"the model has {outputs} outputs, but there are {len(names)} class names.")
     return network, ModelMetadata(
-        names, known.image_shape or (None if None in shape else shape), known.decoding, known.dataset
+        names,
+        known.image_shape or (None if None in shape else cast("tuple[int, int, int]", shape)),
+        known.decoding,
+        known.dataset,
     )
 
 

@@ -107,7 +107,6 @@ def draw_label_efficiency(ax: Any, curve: Curve, arms: list[str], say: Translato
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     ax.set_xscale("log")
-    lows, highs = [], []
     for place, arm in enumerate(arms):
         color, marker = color_of(place), marker_of(place)
         mean = curve.table[(curve.table["arm"] == arm) & curve.table[curve.metric].notna()]
@@ -115,15 +114,13 @@ def draw_label_efficiency(ax: Any, curve: Curve, arms: list[str], say: Translato
         ax.plot(mean["labels_per_class"], mean[curve.metric], color=color, linewidth=1.8, label=shown_name(arm))
         ax.fill_between(mean["labels_per_class"], mean["low"], mean["high"], color=color, alpha=0.18, linewidth=0)
         ax.plot(dots["labels_per_class"], dots[curve.metric], linestyle="", marker=marker, markersize=4, color=color)
-        lows.append(dots[curve.metric].min())
-        highs.append(dots[curve.metric].max())
     budgets = sorted(curve.table["labels_per_class"].unique())
     ax.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
     ax.xaxis.set_minor_locator(NullLocator())
     # A band of two seeds may reach beyond 0 and 1; it is cut off where it would hide the curves.
-    room = 0.35 * (max(highs) - min(lows)) + 0.02
-    of_one = curve.metric in _FRACTIONS
-    ax.set_ylim(max(0.0, min(lows) - room), min(1.0 if of_one else math.inf, max(highs) + room))
+    low, high = curve.points[curve.metric].min(), curve.points[curve.metric].max()  # of the arms that have any
+    room = 0.35 * (high - low) + 0.02
+    ax.set_ylim(max(0.0, low - room), min(1.0 if curve.metric in _FRACTIONS else math.inf, high + room))
     if curve.metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.set_xlabel(say("Labels per class"))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 
 from transferkit.errors import InvalidInputError, UnknownNameError
-from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame
+from transferkit.plots.style import color_of, new_axes, plot_texts, quiet_frame, shown_name
 from transferkit.runs.grouping import Runs, group_runs
 from transferkit.runs.run import Run
 from transferkit.translation import Translator
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Curve = Literal["roc", "precision_recall"]
 _CLASSES: Final = 2
+_COLUMNS: Final = 24  # of a class's name on an axis
 
 
 def plot_roc(runs: Runs, *, curve: Curve = "roc", ax: "Axes | None" = None, language: str = "en") -> "Axes":
@@ -97,7 +98,7 @@ def plot_roc(runs: Runs, *, curve: Curve = "roc", ax: "Axes | None" = None, lang
 def _draw(ax: Any, groups: dict[str, list[Run]], curve: Curve, say: Translator) -> None:
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-    positive = next(iter(groups.values()))[0].class_names[1]
+    positive = shown_name(next(iter(groups.values()))[0].class_names[1], _COLUMNS)
     for index, (name, group) in enumerate(groups.items()):
         areas = []
         for place, run in enumerate(group):
@@ -112,7 +113,8 @@ def _draw(ax: Any, groups: dict[str, list[Run]], curve: Curve, say: Translator) 
             if curve == "precision_recall":
                 style["drawstyle"] = "steps-post"
             ax.plot(x, y, label="_" if place else None, **style)
-        ax.lines[-len(group)].set_label(say("{name} (area {area:.3f})", name=name, area=float(np.mean(areas))))
+        shown = say("{name} (area {area:.3f})", name=shown_name(name), area=float(np.mean(areas)))
+        ax.lines[-len(group)].set_label(shown)
     chance = float(np.mean(next(iter(groups.values()))[0].test_labels))
     ends = ([0, 1], [0, 1]) if curve == "roc" else ([0, 1], [chance, chance])
     ax.plot(*ends, color="0.6", linewidth=0.9, linestyle="--", label="_")

@@ -2,6 +2,7 @@
 
 import math
 
+from transferkit.statistics.conventions import LEVEL
 from transferkit.translation import Translator
 
 MISSING = "–"
@@ -86,11 +87,16 @@ def _bracket(low: float, high: float, decimals: int) -> str:
 
 
 def format_p(p: float) -> str:
-    """Return a p value for a cell.
+    """Return a p value for a cell, with as many decimals as it takes to stay below the level that decides if it is.
 
     Examples
     --------
-    >>> format_p(0.0156), format_p(1e-9)
-    ('0.016', '< 0.001')
+    >>> format_p(0.0156), format_p(1e-9), format_p(0.0498)
+    ('0.016', '< 0.001', '0.0498')
     """
-    return MISSING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if math.isnan(p):
+        return MISSING
+    if p < 0.001:
+        return "< 0.001"
+    written = (f"{p:.{decimals}f}" for decimals in range(3, 20))
+    return next(text for text in written if (float(text) < LEVEL) == (p < LEVEL))

@@ -19,6 +19,7 @@ _SPECIAL: Final = str.maketrans(
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
+        "|": r"\textbar{}",
         "[": "{[}",  # after a row's end it would be taken for a distance
         "]": "{]}",
         "−": "$-$",

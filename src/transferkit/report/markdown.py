@@ -19,7 +19,7 @@ def escape(text: str) -> str:
     text = simplify(" ".join(text.split()))
     text = re.sub(r"[\\`*|$]", r"\\\g<0>", text)
     text = re.sub(r"<(?=[a-zA-Z/!?])", r"\\<", text)  # of a tag
-    text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
     text = re.sub(r"~(?=\S)|(?<=\S)~", r"\\~", text)
     text = re.sub(r"[\[\]]", r"\\\g<0>", text) if re.search(r"\[(?![-+\d., %]*\](?![(\[:]))", text) else text
     text = re.sub(r"&(?=#?\w+;)", "&amp;", text)

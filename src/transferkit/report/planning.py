@@ -165,7 +165,9 @@ def plan_comparison(
     Notes
     -----
     With several seeds the estimated difference has a variance of ``2 seed_sd^2 / seeds + (disagreement - seed_disagreement) /
-    test_images``; more seeds make only the first part smaller. Take the three numbers from a pilot: two seeds of each recipe do.
+    test_images``; more seeds make only the first part smaller. With few test images the first part is at least ``seed_disagreement /
+    (test_images seeds)``: two trainings that disagree on some of them differ by that chance already. Take the three numbers from a
+    pilot: two seeds of each recipe do.
 
     Examples
     --------

@@ -121,7 +121,7 @@ def _notes_on_differences(results: ComparisonResults, say: Translator) -> Iterat
 def _notes_on_numbers(results: ComparisonResults, say: Translator) -> Iterator[str]:
     """Yield what the columns mean, and how far they can be trusted."""
     completed = [run for run in results.runs if run.status == "completed"]
-    if any(len(model.completed) == 1 for model in results.models):
+    if any(len(model.completed) == 1 and model.folds is None for model in results.models):
         yield say(
             "The 95% interval (Wilson) says what {test:,} test images leave open about this one trained model. Training "
             "again with another seed moves the accuracy besides.",
@@ -170,8 +170,6 @@ def _notes_on_tests(results: ComparisonResults, say: Translator) -> Iterator[str
             "Pairs with several seeds: Student's t for what seeds would change (Welch) and for what test images would change, put "
             "together (Howe 1974)."
         )
-    if Method.CORRECTED_T in methods:
-        yield say("Cross-validated: each image is predicted by a model that was trained without its fold.")
     if "better" in results.tests and results.tests["better"].notna().any():
         yield say(
             "The exact permutation test, shown where it can reach 0.05 at all, and P hold for these test images only. P is the "

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from transferkit.compare.compared_model import ComparedModel
 from transferkit.compare.table import list_augmentations
+from transferkit.compare.transfer import Start, start_of
 from transferkit.report.vocabulary import CHOICES, ORIGINS, PHASES, RECIPE
 from transferkit.runs.run import Run
 from transferkit.translation import Translator, mark
@@ -56,6 +57,8 @@ def _describe_dataset(run: Run, say: Translator) -> str:
     ]
     if data.get("labels_per_class"):
         sentences.append(say("{count:,} labelled training images per class.", count=data["labels_per_class"]))
+    if data.get("folds"):
+        sentences.append(say("Cross-validated: each image is predicted by a model that was trained without its fold."))
     if not validation:
         sentences.append(say("No image was held out for validation."))
     if data.get("source"):
@@ -71,11 +74,15 @@ def describe_training(model: ComparedModel, say: Translator) -> str:
     recipe: dict[str, Any] = {
         key: value for key, value in run.recipe.items() if value not in (None, "", (), [], {}, 0, "constant")
     }
+    if start_of(model) is Start.FROZEN:
+        recipe.pop("batchnorm_images", None)  # its statistics stay those of pretraining
     planned = {str(phase.get("name")): phase for phase in recipe.pop("phases", []) if isinstance(phase, dict)}
     for name, phase in planned.items():
         if phase.get("learning_rate") is None and "learning_rate" in recipe:  # then it is the one of the optimiser
             planned[name] = phase | {"learning_rate": recipe["learning_rate"]}
     parts = [_describe_phase(dict(phase), planned.get(str(phase.get("name")), {}), say) for phase in run.phases]
+    if run.dataset.get("folds"):
+        parts = list(dict.fromkeys(parts))  # each fold has phases of its own
     told = ("epochs", *_PHASE_RECIPE) if planned and run.phases else ("epochs",) if run.phases else ()
     parts += _describe_options({key: value for key, value in recipe.items() if key not in told}, RECIPE, say)
     if "augment" in run.recipe:

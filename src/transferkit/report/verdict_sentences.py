@@ -87,6 +87,7 @@ def _write_scope(row: Mapping[str, Any], results: ComparisonResults, say: Transl
         decimals = decimals_for(max(len(run.test_labels) for run in results.runs))
         pair = [model for model in results.models if model.name in (row["a"], row["b"])]
         single, several = sorted(pair, key=lambda model: len(model.completed))
+        row = turn_pair(dict(row)) if row["verdict"] == Verdict.B_BETTER else row  # as in the sentence before
         ends = {name: format_points(row[name], decimals) for name in ("mean_low", "mean_high", "next_low", "next_high")}
         return say(
             "“{single}” was trained once, so this is about that one trained model against the {count} of “{several}”, not about "

@@ -42,6 +42,14 @@ CONDITIONS: Final = {
     "batch_size": mark("batch size"),
     "optimizer": mark("optimizer"),
     "loss": mark("loss"),
+    "schedule": mark("learning-rate schedule"),
+    "label_smoothing": mark("label smoothing"),
+    "class_weight": mark("class weights"),
+    "average_weights": mark("averaging of weights"),
+    "early_stopping": mark("early stopping"),
+    "layer_decay": mark("layer-wise decay of the learning rate"),
+    "temperature": mark("temperature"),
+    "test_time_augment": mark("averaging over mirror images"),
 }
 """In what trainings may differ, within a sentence."""
 

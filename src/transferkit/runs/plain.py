@@ -2,6 +2,7 @@
 
 import math
 import operator
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import PurePath
@@ -14,6 +15,7 @@ DEEPEST: Final = 64
 
 _ARRAYS: Final = (np.generic, np.ndarray)
 _CONTAINERS: Final = (dict, list, tuple, Mapping, AbstractSet)
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")  # where an object lies is another place in each process
 _LONGEST: Final = 4096  # bits: Python writes longer whole numbers neither as text nor as JSON
 
 
@@ -67,6 +69,6 @@ def _number_or_text(value: Any) -> int | float | str | None:
         except Exception:  # noqa: BLE001, S112 - whatever a foreign object raises, it is no number
             continue
     try:
-        return plain(repr(value))
+        return plain(_ADDRESS.sub("", repr(value)))
     except Exception:  # noqa: BLE001
         return f"<{type(value).__name__}>"

@@ -92,6 +92,11 @@ def write_run(
 
 def _files_to_copy(folder: Path, record: Mapping[str, Any], *, weights: bool) -> list[Path]:
     """Return the files of a saved model, with its weights or without; where they are no longer those of the run, raise or return none."""
+    if weights and not folder.exists() and record["model_info"].get("weights_sha256"):
+        raise RunError(
+            f"{folder}, from which run {record['name']!r} was read, is not there any more, so its weights cannot be copied. Save the record "
+            "alone: weights=False."
+        )
     found = [file for name in (MODEL, *([WEIGHTS] if weights else [])) if (file := folder / name).is_file()]
     try:
         if found:

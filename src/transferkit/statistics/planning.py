@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+
 from transferkit.errors import InvalidInputError
 from transferkit.statistics.conventions import LEVEL
 from transferkit.statistics.mcnemar import smallest_detectable
@@ -58,7 +60,8 @@ def detectable_difference(plan: ComparisonPlan) -> float:
     -----
     With several seeds the variance of the difference has a part of the seeds, ``2 seed_sd^2 / seeds``, and one of the images. To the second
     adds what the recipes answer differently, not what seeds of one recipe do, which averages out:
-    ``(disagreement - seed_disagreement) / test_images``. Each has its own quantile, as in the tests themselves.
+    ``(disagreement - seed_disagreement) / test_images``. Each has its own quantile, as in the tests themselves. `seed_sd` is that of a large
+    test set: on few images two trainings differ by chance alone, with a variance of ``seed_disagreement / test_images``.
 
     Examples
     --------
@@ -72,7 +75,8 @@ def detectable_difference(plan: ComparisonPlan) -> float:
         return float(smallest_detectable(disagreements, plan.test_images, level=level, power=plan.power))
     freedom = (1 if plan.paired else 2) * (plan.seeds - 1.0)
     images = max(plan.disagreement - plan.seed_disagreement, 0.0) / plan.test_images
-    spread = Spread(((2 * plan.seed_sd**2 / plan.seeds, freedom),), images, max(plan.test_images - 1.0, 1.0))
+    seeds = max(2 * plan.seed_sd**2, plan.seed_disagreement / plan.test_images) / plan.seeds
+    spread = Spread(((seeds, freedom),), images, max(plan.test_images - 1.0, 1.0))
     return min(spread.detectable(level=level, power=plan.power), 1.0)
 
 
@@ -90,6 +94,7 @@ def complete_plan(**given: Any) -> ComparisonPlan:
     InvalidInputError
         If not exactly one is None, a number is out of its range, or nothing within reason would do.
     """
+    given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
     unknown = [name for name, value in given.items() if value is None]
     if len(unknown) != 1:
         raise InvalidInputError(
