@@ -102,16 +102,16 @@ _ = tk.plot_confused_pairs(cnn)
 # Right, and how sure?
 # --------------------
 #
-# Look at the table again, at the CNN and the fine-tuned MobileNet:
+# Look at the table again, at the CNN and the frozen MobileNet:
 
-fine_tuned = next(run for run in runs if run.name == "MobileNet, fine-tuned")
-print(table.loc[[cnn.name, fine_tuned.name], ["accuracy", "loss", "calibration_error"]].round(3).to_string())
+frozen = next(run for run in runs if run.name == "MobileNet, frozen")
+print(table.loc[[cnn.name, frozen.name], ["accuracy", "loss", "calibration_error"]].round(3).to_string())
 
 # %%
-# Accuracy and loss are nearly equal, the calibration errors are not. Do the probabilities tell the truth? A *reliability
+# Both have a calibration error: their probabilities do not tell the truth. Are they too sure, or too modest? A *reliability
 # plot* (Guo et al. 2017) answers. All images with a confidence near 80% are put in one group; about 80% of them should be right.
 
-_ = tk.plot_reliability(fine_tuned)
+_ = tk.plot_reliability(frozen)
 
 # %%
 
@@ -119,19 +119,19 @@ _ = tk.plot_reliability(cnn)
 
 # %%
 # *Observe:* where the points lie above the diagonal, a network is more often right than it believes; where they lie below, it is too
-# sure. The CNN is too modest: label smoothing, with which all four were trained, asks for 91% and never for 100%. The fine-tuned
-# MobileNet is a little too sure all the same, for it knows its 1,000 training images better than new ones. Either makes the loss
+# sure. The CNN is too modest: label smoothing, with which it was trained, asks for 91% and never for 100%. The frozen MobileNet
+# was trained without it, and is too sure: it knows its 1,000 training images better than new ones. Either makes the loss
 # higher without changing one answer.
 #
 # Since the order of the probabilities does not change, this can be repaired after training. ``calibrate`` fits one number on the
 # validation images, the *temperature*, and divides the logarithms of all probabilities by it:
 
-calibrated = {run.name: tk.calibrate(run).metrics for run in (cnn, fine_tuned)}
+calibrated = {run.name: tk.calibrate(run).metrics for run in (cnn, frozen)}
 print(pd.DataFrame(calibrated).T[["accuracy", "loss", "calibration_error"]].astype(float).round(3).to_string())
 
 # %%
-# *Observe:* compare with the table above. The accuracy is the same; which network now has the lower loss? So two models that are
-# right equally often can differ in the other thing that the loss asks for.
+# *Observe:* compare with the table above. The accuracies are the same, the losses are lower: of a loss, a part can come from
+# probabilities alone. What is left of the calibration error of the frozen network, one number cannot repair.
 #
 # Guo, C., Pleiss, G., Sun, Y. & Weinberger, K. Q. (2017). On calibration of modern neural networks.
 # `arXiv:1706.04599 <https://arxiv.org/abs/1706.04599>`_.
