@@ -188,3 +188,13 @@ def test_overlap_is_found_by_content(first, second):
     pairs = find_overlap(left, right)
     assert [index for index, _ in pairs] == [index for index, value in enumerate(first) if value in second]
     assert all(first[i] == second[j] for i, j in pairs)
+
+
+def test_arrays_of_one_size_in_an_object_array_are_told_apart_from_those_of_several():
+    images = np.empty(2, object)
+    images[:] = [GOOD[0], GOOD[1]]
+    with pytest.raises(DataError, match=r"an array of 2 arrays.*np\.stack\(list\(images\)\)"):
+        check_images(images, name="images")
+    images[:] = [[[1], [2, 3]], [[4]]]
+    with pytest.raises(DataError, match="different sizes"):
+        check_images(images, name="images")

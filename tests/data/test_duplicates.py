@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import transferkit as tk
 from transferkit.data import duplicates
 from transferkit.data.dataset import Dataset, Split
 from transferkit.data.duplicates import find_duplicates
@@ -127,3 +128,13 @@ def test_duplicates_of_files_are_named():
     parts = [Split(images[rows], labels[rows], files[rows]) for rows in (slice(0, 12), slice(12, 12), slice(12, 20))]
     table = find_duplicates(Dataset("d", ("a", "b"), *parts)).table
     assert table[["file", "train_file"]].to_numpy().tolist() == [["15.png", "3.png"]]
+
+
+def test_one_split_may_be_named_and_features_are_no_pixels(rng):
+    images = rng.integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    data = make_data(images[:10], images[5:], rng=rng)
+    assert len(find_duplicates(data, splits="test").table) == 5
+    part = Split(np.eye(6, 4, dtype=np.float32), np.array([0, 1] * 3))
+    features = tk.FeatureDataset("toy", ("cat", "dog"), part, part, part, network={"image_shape": (8, 8, 3)})
+    with pytest.raises(InvalidInputError, match="'toy' holds features"):
+        find_duplicates(features)

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import unicodedata
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,11 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 import transferkit as tk
 from transferkit import files
-from transferkit.data import folders
+from transferkit.data import decoding, folders
 from transferkit.data.decoding import Decoding, decode_image
 from transferkit.errors import DataError, InvalidInputError, StorageError, TransferKitWarning
 
@@ -622,3 +623,118 @@ def test_small_classes_are_in_every_split(tmp_path_factory, counts, seed):
         root, split_seed=seed, validation=max(len(counts), sum(counts) // 6), test=max(len(counts), sum(counts) // 6)
     )
     assert (data.class_counts() > 0).all(axis=None)
+
+
+def test_a_drive_that_had_a_fault_is_read_again(animals, monkeypatch):
+    real = decoding.open_file
+
+    def faulty(path):
+        if path.name == "003.png":
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "open_file", faulty)
+        with pytest.warns(TransferKitWarning, match="skipped"):
+            lacking = load(animals, on_error="skip")
+    whole = load(animals, on_error="skip")
+    assert sum(len(split.labels) for split in whole) == sum(len(split.labels) for split in lacking) + 2 == 22
+
+
+@pytest.mark.parametrize("extra", [(), ("cat/cover.png",), ("dog/val/0.png",), ("dog/notes/0.png",)], ids=str)
+def test_splits_inside_of_classes_are_never_put_together(tmp_path, extra):
+    for kind in ("cat", "dog"):
+        fill(tmp_path / "pets" / kind, {"train": 5, "test": 3}, offset=100 * (kind == "dog"))
+    for number, name in enumerate(extra):
+        (tmp_path / "pets" / name).parent.mkdir(exist_ok=True)
+        noise(900 + number).save(tmp_path / "pets" / name)
+    with pytest.raises(DataError, match=r"folders named like splits .* split_folders=False"):
+        load(tmp_path / "pets")
+    together = load(tmp_path / "pets", split_folders=False)
+    assert together.class_names == ("cat", "dog")
+
+
+def test_dark_pictures_of_eight_bits_are_not_said_to_have_sixteen(tmp_path):
+    """Their decoder is told the bytes of a row, a number in which 16 occurs."""
+    for kind in ("a", "b"):
+        (tmp_path / kind).mkdir()
+        for number in range(8):
+            pixels = np.random.default_rng(number + 8 * (kind == "b")).integers(0, 40, (16, 160), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / kind / f"{number}.bmp")
+    load(tmp_path)  # warnings are errors
+
+
+def test_a_test_folder_of_which_nothing_can_be_read_is_no_empty_split(tmp_path):
+    fill(tmp_path / "pets" / "train")
+    (tmp_path / "pets" / "test" / "cat").mkdir(parents=True)
+    (tmp_path / "pets" / "test" / "cat" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="none of the test images can be read"):
+        load(tmp_path / "pets", on_error="skip")
+
+
+def test_sizes_of_splits_that_have_folders_of_their_own_do_not_matter(tmp_path):
+    for split, counts in (("train", {"cat": 6, "dog": 6}), ("test", {"cat": 2, "dog": 2})):
+        fill(tmp_path / "pets" / split, counts, offset=5000 * (split == "test"))
+    assert len(load(tmp_path / "pets", test=100).test.labels) == 4
+
+
+def test_groups_are_found_by_names_that_are_written_in_another_form(tmp_path):
+    names = [unicodedata.normalize("NFD", f"사진{number}.png") for number in range(8)]
+    for kind in ("cat", "dog"):
+        (tmp_path / kind).mkdir()
+        for number, name in enumerate(names):
+            noise(number + 10 * (kind == "dog")).save(tmp_path / kind / name)
+    groups = {
+        unicodedata.normalize("NFC", f"{kind}/{name}"): f"{kind}{number // 2}"
+        for kind in ("cat", "dog")
+        for number, name in enumerate(names)
+    }
+    data = load(tmp_path, groups=groups)
+    assert not set(data.train.groups) & set(data.test.groups)
+
+
+@given(st.integers(3, 6), st.integers(2, 8), st.integers(0, 99))
+def test_splits_by_groups_have_every_class_that_has_the_groups(persons, photographs, seed):
+    """Each person belongs to one class, as patients do."""
+    groups = np.repeat(np.arange(2 * persons), photographs)
+    labels = np.int64(groups >= persons)
+    images = np.random.default_rng(0).integers(0, 256, (len(groups), 2, 2, 1), dtype=np.uint8)
+    data = tk.Dataset.from_arrays(
+        (images, labels), (255 - images[[0, -1]], labels[[0, -1]]), validation=0.15, groups=groups, seed=seed
+    )
+    assert set(data.train.labels) == {0, 1}
+    if len(data.validation.labels) >= 2:
+        assert set(data.validation.labels) == {0, 1}
+
+
+def test_a_class_that_is_only_tested_is_told_from_one_without_images(tmp_path):
+    noise(0).save(tmp_path / "0.png")
+    rows = [("0.png", "dog", "test"), *((f"{number}.png", "cat", "train") for number in range(1, 9))]
+    for name, *_ in rows[1:]:
+        noise(int(name[0])).save(tmp_path / name)
+    table = pd.DataFrame(rows, columns=["file", "kind", "part"])
+    with pytest.raises(DataError, match="class 'dog' has test images only; a model cannot learn it"):
+        tk.load_image_table(table, path="file", label="kind", split="part", root=tmp_path, image_size=8)
+
+
+def test_truncated_files_are_read_where_pillow_is_told_to(animals, monkeypatch):
+    file = animals / "cat" / "long.jpg"
+    noise(77, size=(64, 64)).save(file, quality=95)
+    file.write_bytes(file.read_bytes()[:-400])
+    with pytest.warns(TransferKitWarning, match="skipped 1 of"):
+        lacking = load(animals, on_error="skip")
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = load(animals, on_error="skip")
+    assert sum(len(split.labels) for split in whole) == sum(len(split.labels) for split in lacking) + 1
+
+
+def test_groups_by_the_exact_name_come_first(tmp_path):
+    """Two files whose names look alike are two files."""
+    names = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")] + [f"{number}.png" for number in range(8)]
+    for kind in ("cat", "dog"):
+        (tmp_path / kind).mkdir()
+        for number, name in enumerate(names):
+            noise(number + 10 * (kind == "dog")).save(tmp_path / kind / name)
+    paths = [f"{kind}/{name}" for kind in ("cat", "dog") for name in names]
+    data = load(tmp_path, groups={path: path for path in paths})
+    assert len({group for split in data for group in split.groups.tolist()}) == 20

@@ -346,3 +346,33 @@ def test_images_of_a_test_split_without_classes_are_left_out(tmp_path):
     with pytest.warns(TransferKitWarning, match="the images in test lie in no class folder"):
         data = tk.load_image_folder(root, image_size=8)
     assert sum(len(split.labels) for split in data) == 24
+
+
+def test_folders_that_only_say_images_are_passed_over_inside_splits(tmp_path):
+    kinds = [
+        f"{part}/images/{kind}/{number}.png"
+        for part in ("train", "test")
+        for kind in ("cat", "dog")
+        for number in range(4)
+    ]
+    found = list_images(grow(tmp_path / "x", kinds), split_folders=True)
+    assert found.class_names == ("cat", "dog")
+    assert [image.split for image in found.images].count("test") == 8
+
+
+def test_a_dataset_beside_another_folder_is_no_class(tmp_path):
+    files = [
+        f"pets/{part}/{kind}/{number}.png"
+        for part in ("train", "test")
+        for kind in ("cat", "dog")
+        for number in range(2)
+    ]
+    root = grow(tmp_path / "x", [*files, "notes/0.png"])
+    with pytest.raises(DataError, match="pets in x has folders named like splits .test, train.*load pets alone"):
+        tk.load_image_folder(root, image_size=8)
+
+
+def test_files_whose_bits_were_told_are_not_named(tmp_path):
+    for number in range(24):
+        write(tmp_path / "x" / "ab"[number % 2] / f"{number}.png", deep_noise(number, 12))
+    tk.load_image_folder(tmp_path / "x", image_size=8, color_mode="grayscale", bit_depth=12)  # warnings are errors

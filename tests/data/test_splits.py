@@ -94,7 +94,8 @@ def test_classes_of_one_group_do_not_keep_others_from_being_held_out():
     for seed in range(4):
         kept, held = split_holdout(labels, 275, seed=seed, groups=groups)
         assert len(set(labels[kept])) == 60
-        assert 230 <= len(held) <= 320
+        assert set(labels[held]) == set(range(30, 60))
+        assert 230 <= len(held) <= 370  # with the groups of classes that had none yet
     with pytest.raises(DataError, match="belong to 30 groups, of which none can be held out"):
         split_holdout(labels[:600], 90, seed=0, groups=groups[:600])
 
@@ -185,3 +186,24 @@ def test_bad_sizes_are_refused(bad):
 @given(st.integers(0, 2**63))
 def test_large_seeds_work(seed):
     assert len(split_holdout(np.array([0, 1, 0, 1]), 2, seed=seed)[1]) == 2
+
+
+@given(st.lists(st.integers(3, 6), min_size=2, max_size=5), st.integers(1, 9), st.integers(0, 99))
+def test_every_class_with_three_groups_is_tested_validated_and_trained(numbers, photographs, seed):
+    """Each group belongs to one class, as patients do to a disease."""
+    groups = np.repeat(np.arange(sum(numbers)), photographs)
+    labels = np.repeat(np.repeat(np.arange(len(numbers)), numbers), photographs)
+    size = max(len(numbers), round(0.15 * len(labels)))
+    rest, test = split_holdout(labels, size, seed=seed, groups=groups, reserve=2)
+    train, validation = split_holdout(labels[rest], size, seed=seed, groups=groups[rest])
+    for part in (labels[test], labels[rest][validation], labels[rest][train]):
+        assert set(part) == set(labels)
+
+
+def test_a_class_of_two_groups_is_kept_for_validation():
+    labels, groups = np.repeat([0, 0, 1, 1], 5), np.repeat(np.arange(4), 5)
+    with pytest.raises(DataError, match="each class must keep 2, one of them for validation.*validation=0"):
+        split_holdout(labels, 3, seed=0, groups=groups, reserve=2)
+    for seed in range(9):
+        for part in split_holdout(labels, 3, seed=seed, groups=groups):
+            assert set(labels[part]) == {0, 1}

@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,3 +168,58 @@ def test_a_file_in_two_splits_or_groups_is_refused(photos, column):
     )
     with pytest.raises(DataError, match=r"00\.png stands in several rows"):
         load(twice, root=root, split="part", groups="owner")
+
+
+@pytest.mark.parametrize("kinds", [("12345678901234567890", "2"), ("1e3", "1000"), ("inf", "1"), ("0x1F", "31")])
+def test_what_is_no_number_in_a_csv_file_stays_a_name(photos, kinds):
+    root, table = photos
+    table.assign(kind=[kinds[number // 20] for number in range(40)]).to_csv(root / "labels.csv", index=False)
+    assert set(load(root / "labels.csv").class_names) == set(kinds)
+
+
+def test_numbers_in_a_csv_file_are_in_the_order_of_numbers(photos):
+    root, table = photos
+    table.assign(kind=[(10, 9)[number // 20] for number in range(40)]).to_csv(root / "labels.csv", index=False)
+    assert load(root / "labels.csv").class_names == ("9", "10")
+
+
+def test_names_are_found_that_an_archive_wrote_in_another_form(tmp_path):
+    names = [f"사진{number}.png" for number in range(20)]
+    for number, name in enumerate(names):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / unicodedata.normalize("NFD", name))
+    table = pd.DataFrame({"file": names, "kind": ["고양이", "강아지"] * 10})
+    data = load(table, root=tmp_path)
+    assert sum(len(split.labels) for split in data) == 20
+    table["kind"] = [
+        unicodedata.normalize(("NFC", "NFD")[number // 2 % 2], kind) for number, kind in enumerate(table.kind)
+    ]
+    assert load(table, root=tmp_path).class_names == data.class_names
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [("labels.csv.gz", "read_csv"), ("labels.xlsx", "read_excel"), ("labels.parquet", "read_parquet")],
+)
+def test_tables_of_other_kinds_are_refused_with_the_way_to_read_them(photos, name, reader):
+    root, _ = photos
+    (root / name).write_bytes(bytes(range(256)))
+    with pytest.raises(DataError, match=rf"is no CSV file. Pass pandas\.{reader}"):
+        load(root / name)
+
+
+def test_columns_are_given_by_their_names(photos):
+    root, table = photos
+    for options in ({"label": table["kind"]}, {"groups": table["owner"]}, {"groups": str.lower}):
+        with pytest.raises(InvalidInputError, match="must be the name of a column"):
+            load(table, root=root, **options)
+    with pytest.raises(DataError, match="2 columns called 'kind'"):
+        load(pd.concat([table, table[["kind"]]], axis=1), root=root)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "~$nobody.png"])
+def test_names_that_no_file_can_have_are_named(photos, name):
+    root, table = photos
+    table.loc[0, "file"] = name
+    with pytest.raises(DataError, match="1 of 40 image files cannot be read"):
+        load(table, root=root)

@@ -107,6 +107,29 @@ def test_classifier_of_scikit_learn_predicts(data):
     assert (frame["predicted"].to_numpy() == np.array(NAMES)[run.test_predictions]).all()
 
 
+def test_rows_of_naive_bayes_are_probabilities_far_from_what_it_knows():
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels * 15).astype(np.uint8).reshape(-1, 8, 8, 1)
+    classifier = tk.build_baseline("naive_bayes").fit(images[:400], labels[:400])
+    frame = tk.predict(classifier, 255 - images[:100], probabilities=True)  # it calls two digits certain at once
+    np.testing.assert_allclose(frame.filter(like="p(").sum(axis=1), 1, atol=1e-6)
+
+
+def test_classes_below_zero_are_names(data):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from transferkit.models.baselines import FlattenPixels
+
+    signs = np.where(data.train.labels == 1, 1, -1)
+    classifier = make_pipeline(FlattenPixels(), LogisticRegression()).fit(data.train.images, signs)
+    frame = tk.predict(classifier, data.test.images, probabilities=True)
+    assert list(frame) == ["predicted", "probability", "p(-1)", "p(1)"]
+    assert frame["predicted"].tolist() == list(map(str, classifier.predict(data.test.images)))
+
+
 def test_bare_model_needs_to_be_told(run, data, photos):
     assert tk.predict(run.model, data.test.images)["predicted"].isin(["0", "1", "2"]).all()
     assert tk.predict(run.model, photos, data=data).equals(tk.predict(run, photos))
@@ -217,6 +240,14 @@ def test_what_is_no_model_is_refused(run, data, tmp_path):
     logits = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
     with pytest.raises(InvalidInputError, match="the model's output"):
         tk.predict(logits, data.test.images)
+    flat = keras.Sequential([keras.Input((16, 16)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.raises(
+        InvalidInputError, match=r"takes inputs of shape \(16, 16\), not images.*Input\(\(28, 28, 1\)\)"
+    ):
+        tk.predict(flat, data.test.images)
+    unbuilt = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+    with pytest.raises(InvalidInputError, match=r"is no built functional or sequential model\. Build it with"):
+        tk.predict(unbuilt, data.test.images)
     (tmp_path / "x.keras").write_bytes(b"no archive")
     with pytest.raises(DataError, match="x.keras"):
         tk.predict(tmp_path / "x.keras", data.test.images)
@@ -288,3 +319,10 @@ def test_quantised_answers_are_probabilities_or_refused(found):
     given = _dequantise(np.array([found], np.int8), answer)
     exact = (np.array([found]) + 128) / 256
     np.testing.assert_allclose(given, exact / (exact.sum() if abs(exact.sum() - 1) < 0.006 else 1), atol=1e-6)
+
+
+def test_pictures_that_are_not_read_are_counted(run, tmp_path):
+    paint(COLOURS["green"], 1).save(tmp_path / "0.png")
+    (tmp_path / "1.nef").write_bytes(b"II*" + bytes(100))
+    with pytest.warns(TransferKitWarning, match="1 file of a format that Pillow does not read: 1.nef"):
+        assert len(tk.predict(run, tmp_path)) == 1

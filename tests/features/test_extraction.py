@@ -298,3 +298,34 @@ def test_a_killed_worker_loses_no_finished_shard(model, tmp_path, output):
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     alone = extract(model, tmp_path / "shards", tmp_path / "alone")
     assert np.array_equal(read(found), read(alone))
+
+
+def test_a_photograph_that_was_replaced_with_the_same_size_and_time_is_computed_anew(model, images, tmp_path, output):
+    (tmp_path / "photographs").mkdir()
+    for number, image in enumerate(images[:4]):
+        Image.fromarray(image).save(tmp_path / "photographs" / f"{number}.bmp")
+    first = tmp_path / "photographs" / "0.bmp"
+    os.utime(first, (1e9, 1e9))
+    before = read(extract(model, [tmp_path / "photographs"], output))
+    Image.fromarray(images[9]).save(first)
+    os.utime(first, (1e9, 1e9))
+    after = read(extract(model, [tmp_path / "photographs"], output))
+    assert not np.array_equal(before, after)
+
+
+def test_pictures_that_are_not_read_are_counted(model, images, tmp_path, output, capsys):
+    (tmp_path / "photographs").mkdir()
+    Image.fromarray(images[0]).save(tmp_path / "photographs" / "0.tga")  # told by its name alone
+    Image.fromarray(images[1]).save(tmp_path / "photographs" / "1.png")
+    (tmp_path / "photographs" / "2.nef").write_bytes(b"II*" + bytes(100))
+    with pytest.warns(TransferKitWarning, match="1 file of a format that Pillow does not read: 2.nef"):
+        found = extract(model, [tmp_path / "photographs"], output)
+    assert len(read(found)) == 2
+
+
+def test_a_list_of_image_files_is_read(model, images, tmp_path, output):
+    names = []
+    for number, image in enumerate(images[:5]):
+        names.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(image).save(names[-1])
+    assert len(read(extract(model, names, output))) == 5

@@ -1,5 +1,7 @@
 """load_features: labels joined by key, splits, and heads trained on features without the images."""
 
+import unicodedata
+
 import keras
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 from PIL import Image
 
 import transferkit as tk
-from transferkit.errors import DataError, InvalidInputError, UnknownNameError
+from transferkit.errors import DataError, InvalidInputError, TransferKitWarning, UnknownNameError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -191,3 +193,41 @@ def test_images_without_a_group_or_label_are_named(folder, data, missing):
         tk.load_features(folder, labels=label, split=part, groups=groups)
     with pytest.raises(DataError, match=f"1 images have no label: {keys[3]}"):
         tk.load_features(folder, labels=groups, split=part)
+
+
+def test_features_of_images_as_they_were_are_left_out(few, tmp_path):
+    """A folder of photographs changes, and features are extracted again into the same place."""
+    model, photographs, kept = make_model(), tmp_path / "photographs", tmp_path / "features"
+    for number, image in enumerate(few.train.images[:20]):
+        (photographs / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(photographs / "ab"[number % 2] / f"{number}.png")
+    tk.extract_features(model, photographs, output=kept, verbose=False)
+    Image.fromarray(few.test.images[0, ..., 0]).save(photographs / "a" / "0.png")
+    for number in (1, 3):
+        (photographs / "b" / f"{number}.png").rename(photographs / "b" / f"new{number}.png")
+    found = tk.extract_features(model, photographs, output=kept, verbose=False)
+    with pytest.warns(TransferKitWarning, match="left out 1 file with features of images as they were"):
+        data = tk.load_features(kept, labels=lambda key: key[0])
+    again = tk.load_features(found, labels=lambda key: key[0])
+    assert data.fingerprint == again.fingerprint
+    assert sum(len(split.labels) for split in data) == 20
+
+
+def test_numbers_of_numpy_are_sizes_and_labels(folder):
+    plain = tk.load_features(folder, labels=label, validation=3, test=4)
+    numbers = tk.load_features(folder, labels=lambda key: float(label(key)), validation=np.int64(3), test=np.int64(4))
+    assert numbers.class_names == plain.class_names
+    assert tk.load_features(folder, labels=label, validation=np.float32(0.2)).num_classes == plain.num_classes
+    with pytest.raises(DataError, match="whole numbers|classes|integers"):
+        tk.load_features(folder, labels=lambda key: float(label(key)) + 0.5)
+
+
+def test_labels_and_groups_are_found_by_names_that_are_written_in_another_form(few, tmp_path):
+    names = [f"사진{number}.png" for number in range(12)]
+    (tmp_path / "photographs").mkdir()
+    for name, image in zip(names, few.train.images, strict=False):
+        Image.fromarray(image[..., 0]).save(tmp_path / "photographs" / unicodedata.normalize("NFD", name))
+    tk.extract_features(make_model(), tmp_path / "photographs", output=tmp_path / "features", verbose=False)
+    table = pd.DataFrame({"label": ["a", "b"] * 6, "owner": range(12)}, index=names)
+    data = tk.load_features(tmp_path / "features", labels=table["label"], groups=table["owner"])
+    assert sum(len(split.labels) for split in data) == 12

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transferkit.errors import CacheError
+from transferkit.features import store as store_module
 from transferkit.features.store import FeatureStore
 
 
@@ -295,3 +296,13 @@ def test_store_that_is_removed_before_anything_is_read_is_made_again(tmp_path):
     shutil.rmtree(tmp_path / "features")
     np.testing.assert_array_equal(store.take(store.locate([images], compute)), features_of(images))
     assert compute.images == 20
+
+
+def test_few_large_images_wait_for_a_chunk(tmp_path, monkeypatch):
+    images = make_images(200)
+    monkeypatch.setattr(store_module, "_WAITING_BYTES", 70 * images[0].nbytes)
+    asked = []
+    store = FeatureStore(tmp_path, (3,))
+    rows = store.locate([images], lambda some: (asked.append(len(some)), features_of(some))[1])
+    assert asked == [128, 72]  # whole batches
+    np.testing.assert_array_equal(store.take(rows), features_of(images))

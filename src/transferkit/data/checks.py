@@ -61,6 +61,11 @@ def _refuse_dtype(images: NDArray[Any], *, name: str) -> None:
             f"{name} are of type {type(images.item()).__name__}; expected an array (n, height, width, channels). Of a tf.data.Dataset of "
             "batches, np.concatenate([images for images, _ in dataset]) makes one."
         )
+    shapes = {getattr(image, "shape", ()) for image in images.flat} if kind == "O" else set()
+    if len(shapes) == 1 and shapes != {()}:
+        raise DataError(
+            f"{name} are an array of {len(images):,} arrays; expected one array of shape (n, height, width, channels). Pass np.stack(list(images))."
+        )
     if kind == "O":
         raise DataError(
             f"{name} have different sizes (an object array or a ragged list); expected one array of shape"

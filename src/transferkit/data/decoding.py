@@ -66,7 +66,7 @@ class Decoded(NamedTuple):
     bits: int | None
 
 
-def decode_image(source: Path | bytes, decoding: Decoding) -> Decoded:
+def decode_image(source: Path | bytes, decoding: Decoding, *, name: str = "") -> Decoded:
     """Decode and resize one image.
 
     Damaged metadata (EXIF, text, colour profiles) are passed over where the pixels can be read without them.
@@ -77,6 +77,8 @@ def decode_image(source: Path | bytes, decoding: Decoding) -> Decoded:
         A file of any format that `transferkit.data.formats` lists, or the content of one.
     decoding : Decoding
         Size, colours, fit, bits, and the most pixels.
+    name : str, default ""
+        What the file is called whose content is given; some formats (TGA, PCX) are told by it alone.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def decode_image(source: Path | bytes, decoding: Decoding) -> Decoded:
     """
     from PIL import Image, UnidentifiedImageError
 
-    formats = formats_of(source.name if isinstance(source, Path) else "")
+    formats = formats_of(source.name if isinstance(source, Path) else name)
     try:
         try:
             with _open(source) as stream, Image.open(stream, formats=formats) as image:
@@ -113,7 +115,7 @@ def decode_image(source: Path | bytes, decoding: Decoding) -> Decoded:
     except Image.DecompressionBombError:
         raise DataError(f"it has more pixels than Pillow allows, and than max_pixels={decoding.max_pixels:,}") from None
     except Exception as error:  # damaged files make Pillow raise whatever its decoders stumble over
-        name = source.name if isinstance(source, Path) else "the image"
+        name = source.name if isinstance(source, Path) else name or "the image"
         raise DataError(f"{type(error).__name__}: {str(error).replace(str(source), name)[:300]}") from error
 
 
@@ -140,7 +142,7 @@ def _to_array(image: Any, decoding: Decoding) -> Decoded:
     longest = 2 * max(decoding.height, decoding.width)
     if hasattr(image, "draft"):
         image.draft(None, (longest, longest))  # lets JPEG decode at a fraction of its size, but never below twice ours
-    deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    deep = any("16" in _raw_mode(tile) for tile in getattr(image, "tile", ()))
     depth = _bits_per_sample(image) or decoding.bit_depth
     image.load()
     image = _turn_upright(image)
@@ -149,7 +151,8 @@ def _to_array(image: Any, decoding: Decoding) -> Decoded:
         raise DataError("it holds floating-point values, and nothing says which of them is white; save it with 8 bits")
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
         values = np.asarray(image).astype(np.int64)
-        bits = max(int(values.max()), 0).bit_length()
+        if depth == 16:  # otherwise the user or the file has said it
+            bits = max(int(values.max()), 0).bit_length()
         image = Image.fromarray((values >> (depth - 8)).clip(0, 255).astype(np.uint8))
     elif image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -166,6 +169,12 @@ def _to_array(image: Any, decoding: Decoding) -> Decoded:
     else:
         image = ImageOps.pad(image, size, bilinear, color="white")
     return Decoded(np.asarray(image, dtype=np.uint8).reshape(decoding.shape), bits)
+
+
+def _raw_mode(tile: Any) -> str:
+    """Return how the pixels of a tile are stored, ``"RGB;16B"``; what else its codec is told (offsets, lengths) is no mode."""
+    told = tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3]
+    return told if isinstance(told, str) else ""
 
 
 def _extrema(image: Any) -> list[tuple[int, int]]:

@@ -29,15 +29,22 @@ def check_plan(listing: Listing, plan: Plan) -> None:
     )
     empty = [name for name, count in zip(listing.class_names, counts, strict=True) if not count]
     if empty:
+        elsewhere = {listing.class_names[image.label]: image.split for image in listing.images}
+        held = [name for name in empty if name in elsewhere]
+        if held:
+            raise DataError(
+                f"class {list_some(map(repr, held))} has {elsewhere[held[0]]} images only; a model cannot learn it. Add some for training, or "
+                "remove the class."
+            )
         raise DataError(
             f"no images of class {list_some(map(repr, empty))} in {show_path(listing.root)}. Add some, or remove the class."
         )
     total = int(counts.sum())
     num_held = 0
     for name, size in (("test", plan.test), ("validation", plan.validation)):
-        count = splits.resolve_size(size, total, name=name)
         if name in explicit:
             continue
+        count = splits.resolve_size(size, total, name=name)
         if not count and (name == "test" or size):
             raise DataError(
                 f"{name}={size} of {total} images makes no {name} image. Add images, or choose a larger share."
@@ -62,6 +69,11 @@ def divide(
         for name in ("validation", "test")
     }
     train = np.array([i for i, file in enumerate(members) if file.split in (None, "train")], dtype=np.int64)
+    lost = [name for name in place if name in explicit and not len(place[name])]
+    if lost:
+        raise DataError(
+            f"none of the {lost[0]} images can be read. Repair them, or take them away, to have others held out."
+        )
     if not plan.allow_overlap:
         for together, what in ((equal, "are also"), (groups, "belong to the groups of")):
             if together is not None:

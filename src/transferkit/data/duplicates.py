@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +155,11 @@ def find_duplicates(
         raise InvalidInputError(
             f"max_distance must be from 0 to 255 grey levels, for example 10; got {max_distance!r}."
         )
+    if data.train.images.dtype != np.uint8:
+        raise InvalidInputError(
+            f"{data.name!r} holds features, and distances are those of pixels. Give the dataset of the images."
+        )
+    splits = cast("Any", (splits,)) if isinstance(splits, str) else splits
     for split in splits:
         if split not in SPLITS:
             raise UnknownNameError("split", split, SPLITS)

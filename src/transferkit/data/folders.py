@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from transferkit.data.listing import ImageFile, Listing, list_images, show_path
 from transferkit.data.notices import say
 from transferkit.errors import DataError, InvalidInputError, TransferKitError, list_some
 
-_SCHEMA = 3
+_SCHEMA = 4
 _FEW_BITS = 14  # of 16 that all images of a folder together use: cameras have 10, 12 or 14
 
 
@@ -174,6 +175,9 @@ def _with_groups(listing: Listing, groups: Callable[[str], Any] | Mapping[str, A
         named = [groups(path) for path in paths]
     elif hasattr(groups, "items"):  # a pandas Series too
         table = dict(groups.items())
+        composed = {unicodedata.normalize("NFC", str(path)): group for path, group in table.items()}
+        named_otherwise = {path: unicodedata.normalize("NFC", path) for path in paths if path not in table}
+        table |= {path: composed[name] for path, name in named_otherwise.items() if name in composed}
         missing = [show_path(path) for path in paths if path not in table]
         if missing:
             raise InvalidInputError(f"groups has no entry for {len(missing)} images: {list_some(missing, most=5)}.")
@@ -214,11 +218,11 @@ def load_listing(
     check_plan(listing, plan)
     target = files.cache_home() / "folders" / _store_key(listing, decoding, plan)
     try:
-        store = read_kept(target)
+        store = _still_true(read_kept(target), listing, decoding)
         if store is None:
             what = f"the decoded images of {show_path(listing.root)}"
             with files.lock(target, what=what, timeout_seconds=files.LONG_WAIT_SECONDS):
-                store = read_kept(target)
+                store = _still_true(read_kept(target), listing, decoding)
                 if store is None:
                     files.remove_leftovers(target)
                     _write_store(target, listing, decoding, plan, on_error=on_error)
@@ -338,6 +342,20 @@ def _store_key(listing: Listing, decoding: Decoding, plan: Plan) -> str:
         [facts, [state(image) for image in listing.images]], default=float
     )  # ASCII, so that any file name will do
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def _still_true(store: KeptImages | None, listing: Listing, decoding: Decoding) -> KeptImages | None:
+    """Return what was kept, unless a file that could not be read can be now: a network drive has hiccups, and Pillow has switches."""
+    if store is None or not store.skipped:
+        return store
+    for image in listing.images:
+        if show_path(image.path) in store.skipped:
+            try:
+                decode_image(listing.root / image.path, decoding)
+            except DataError:
+                continue
+            return None
+    return store
 
 
 def _write_store(

@@ -45,8 +45,11 @@ def _readable() -> dict[str, frozenset[str]]:
 def decoder_versions() -> list[str]:
     """Return the versions of what decodes images: another one may decode otherwise."""
     import PIL
+    from PIL import ImageFile
 
     versions = [f"Pillow {PIL.__version__}"]
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        versions.append("truncated files are read")
     if "HEIF" in _readable():
         import pillow_heif
 

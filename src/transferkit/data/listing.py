@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -222,23 +222,36 @@ def _look_inside(root: Path, base: Path, classes: list[Path]) -> list[str]:
     DataError
         If those are named like splits.
     """
+    divided = {one: found for one in classes if (found := _splits_inside(one))}
+    if divided and len(classes) > 1:
+        first, found = next(iter(divided.items()))
+        who, name = "each class" if len(divided) == len(classes) else show_path(first.name), show_path(first.name)
+        raise DataError(
+            f"{who} in {show_path(base.name)} has folders named like splits ({list_some(map(show_path, found))}). Put the classes into the "
+            f"splits, as in {show_path(found[0])}/{name}; or load {name} alone, if it is the whole dataset. To put all images of a class "
+            "together, pass split_folders=False."
+        )
     if len(classes) < 2 or any(map(_has_image, classes)):
         return []
     names = {frozenset(folder.name for folder in _subfolders(one)) for one in classes}
     if len(names) > 1 or len(next(iter(names))) < 2:
         return []
     shared = sorted(next(iter(names)))
-    where, first = show_path(base.name), show_path(classes[0].name)
-    if "train" in map(split_of, shared) and None not in map(split_of, shared):
-        raise DataError(
-            f"each class in {where} has folders named like splits ({list_some(map(show_path, shared))}). Put the classes into the splits, "
-            f"as in {show_path(shared[0])}/{first}. To put all images of a class together, pass split_folders=False."
-        )
     deeper = show_path((base / classes[0].name).relative_to(root))
     listed = list_some(map(show_path, shared), most=3)
     return [
         f"each class holds the same {len(shared)} folders ({listed}): if these are the classes, load {deeper} alone"
     ]
+
+
+def _splits_inside(folder: Path) -> list[str]:
+    """Return the names of a class folder's own folders for training and for something else, if it has both."""
+    try:
+        with os.scandir(folder) as entries:  # which knows folders without asking the disk about each image
+            roles = {one.name: role for one in entries if one.is_dir() and (role := split_of(one.name))}
+    except OSError:  # the walk through it will say so
+        return []
+    return sorted(roles) if {"train"} < set(roles.values()) else []
 
 
 def _find_splits(base: Path, folders: list[Path]) -> tuple[dict[str, Path], list[Path]] | None:
@@ -293,7 +306,12 @@ def _skip_twin(folder: Path) -> Path:
     """Return the folder of the same name or role inside a split's folder, if that is all that it holds (seg_train/seg_train)."""
     inner = _subfolders(folder)
     if len(inner) == 1 and not _has_image(folder) and _subfolders(inner[0]):
-        same = inner[0].name.casefold() == folder.name.casefold() or _role(inner[0].name) == _role(folder.name)
+        name = inner[0].name
+        same = (
+            name.casefold() == folder.name.casefold()
+            or _role(name) == _role(folder.name)
+            or name.casefold() in _FILLERS
+        )
         return inner[0] if same else folder
     return folder
 
@@ -382,12 +400,23 @@ def _describe_lost(root: Path, others: list[Path]) -> Iterator[str]:
     def list_files(files: list[Path]) -> str:
         return list_some((show_path(file.relative_to(root)) for file in files), most=5)
 
-    unreadable = [file for file in others if file.suffix.lower() in UNREADABLE_SUFFIXES - image_suffixes()]
-    homeless = [file for file in others if file not in set(unreadable) and looks_like_image(file)]
+    homeless = [file for file in others if not _is_unreadable(file) and looks_like_image(file)]
     if homeless:
         yield f"left out {count(len(homeless), 'image file')} in no class folder: {list_files(homeless)}"
+    yield from describe_unreadable(root, others)
+
+
+def _is_unreadable(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return suffix in UNREADABLE_SUFFIXES and suffix not in image_suffixes()
+
+
+def describe_unreadable(root: Path, files: Iterable[Path]) -> Iterator[str]:
+    """Yield a sentence about the pictures among these files that are of a format that is not read, if there are any."""
+    unreadable = [file for file in files if _is_unreadable(file)]
     if unreadable:
+        listed = list_some((show_path(file.relative_to(root)) for file in unreadable), most=5)
         yield (
-            f"left out {count(len(unreadable), 'file')} of a format that Pillow does not read: {list_files(unreadable)}."
+            f"left out {count(len(unreadable), 'file')} of a format that Pillow does not read: {listed}."
             " Convert such files to PNG or JPEG (for HEIC install the extra: pip install 'transferkit[heic]')"
         )

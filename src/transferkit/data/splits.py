@@ -186,21 +186,38 @@ def _hold_out_groups(
             parts = [free[part] for _, part in kfold.split(free, labels[free], groups[free])]
     # The first folds hold the largest groups, whatever the seed, so their order is drawn.
     parts = [parts[place] for place in rng.permutation(len(parts))]
-    counts = [np.bincount(labels[part], minlength=labels.max() + 1) for part in parts]
-    left = np.bincount(labels)
-    fit = [place for place, taken in enumerate(counts) if len(parts[place]) and _leaves_enough(left, taken, reserve)]
+    number = int(labels.max()) + 1
+    _, first = np.unique(np.stack([groups, labels]), axis=1, return_index=True)  # an image of each group in each class
+    alone = np.isin(np.arange(len(labels)), first)
+
+    def count_groups(part: Indices) -> Indices:
+        return np.bincount(labels[part[alone[part]]], minlength=number)
+
+    left = count_groups(np.arange(len(labels)))
+    fit = [part for part in parts if len(part) and _leaves_enough(left, count_groups(part), reserve)]
     if not fit:
-        number = len(np.unique(groups))
+        total = len(np.unique(groups))
+        keeps, cure = ("one", "") if reserve == 1 else (f"{reserve}, one of them for validation", "validation=0, ")
         raise DataError(
-            f"all {len(labels)} images belong to {'one group' if number == 1 else f'{number} groups'}, of which none can be held out, since "
-            "each class must keep one. Give more groups, or groups=None."
+            f"all {len(labels)} images belong to {'one group' if total == 1 else f'{total} groups'}, of which none can be held out, since "
+            f"each class must keep {keeps}. Give more groups, {cure}or groups=None."
         )
     held = np.empty(0, np.int64)
-    for place in fit:  # the next one joins while that brings the part nearer to its size
-        nearer = abs(len(held) + len(parts[place]) - size) < abs(len(held) - size)
-        if nearer and _leaves_enough(left, counts[place], reserve):
-            held, left = np.concatenate([held, parts[place]]), left - counts[place]
-    return np.sort(held if len(held) else min((parts[place] for place in fit), key=len)).astype(np.int64)
+    for part in fit:  # the next one joins while that brings the part nearer to its size
+        nearer = abs(len(held) + len(part) - size) < abs(len(held) - size)
+        if nearer and _leaves_enough(left, count_groups(part), reserve):
+            held, left = np.concatenate([held, part]), left - count_groups(part)
+    if not len(held):
+        held = min(fit, key=len)
+        left = left - count_groups(held)
+    missing = np.setdiff1d(labels[free], labels[held]) if size >= number else np.empty(0, np.int64)
+    for label in missing:  # otherwise nothing is measured for it
+        members = [np.flatnonzero(groups == group) for group in np.unique(groups[free][labels[free] == label])]
+        spare = sorted((one for one in members if _leaves_enough(left, count_groups(one), reserve)), key=len)
+        if spare and label not in labels[held]:
+            chosen = spare[int(rng.integers((len(spare) + 1) // 2))]  # one of the smaller
+            held, left = np.concatenate([held, chosen]), left - count_groups(chosen)
+    return np.sort(held).astype(np.int64)
 
 
 def _leaves_enough(left: Indices, taken: Indices, reserve: int) -> bool:
@@ -208,10 +225,9 @@ def _leaves_enough(left: Indices, taken: Indices, reserve: int) -> bool:
 
 
 def _are_needed(labels: NDArray[np.integer], groups: NDArray[np.integer], reserve: int) -> NDArray[np.bool_]:
-    """Return which images belong to a group without which a class that it holds would keep fewer than `reserve`."""
-    pairs, counts = np.unique(np.stack([groups, labels]), axis=1, return_counts=True)
-    left = np.bincount(labels)[pairs[1]] - counts
-    return np.isin(groups, pairs[0][left < reserve])
+    """Return which images belong to a group that holds a class of which no more than `reserve` groups have images."""
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    return np.isin(groups, pairs[0][np.bincount(pairs[1])[pairs[1]] <= reserve])
 
 
 def split_holdout(
@@ -244,7 +260,7 @@ def split_holdout(
     groups : ndarray of int, shape (n,), optional
         Equal numbers mark images that belong together, also of several classes.
     reserve : int, default 1
-        How many images of each class the rest must have.
+        How many images of each class the rest must have; with `groups`, how many groups that hold such images.
 
     Returns
     -------

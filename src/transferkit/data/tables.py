@@ -2,7 +2,8 @@
 
 import glob
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -104,13 +105,22 @@ def load_image_table(
     >>> tk.load_image_table(table, path="file", label="kind", image_size=32)
     Dataset('table', 2 classes, 32x32x3, train 28, validation 6, test 6)
     """
+    columns: dict[str, Any] = {"path": path, "label": label, "split": split, "groups": groups}
+    for what, column in columns.items():
+        if not isinstance(column, Hashable) or callable(column):
+            raise InvalidInputError(
+                f"{what} must be the name of a column of the table; got {type(column).__name__}. Add it to the table."
+            )
     frame, home, title = _read_table(table, path, label, (split, groups))
     decoding = check_decoding(image_size, color_mode, fit, max_pixels, bit_depth)
-    for column in (path, label, split, groups):
+    for column in columns.values():
         if column is not None and column not in frame.columns:
             raise UnknownNameError("column", column, map(str, frame.columns))
+        number = list(frame.columns).count(column)
+        if number > 1:
+            raise DataError(f"the table has {number} columns called {column!r}. Keep one of them.")
     folder = (home if root is None else files.as_path(root, "root")).resolve()
-    class_names, numbers = _read_labels(frame[label])
+    class_names, numbers = read_labels(frame[label])
     rows = zip(
         _read_paths(frame[path], folder),
         numbers,
@@ -138,6 +148,11 @@ def _read_table(table: Any, path: str, label: str, others: tuple[str | None, ...
         frame, home, title = table, Path.cwd(), "table"
     elif isinstance(table, str | os.PathLike):
         file = files.as_path(table, "table")
+        reader = _READERS.get(file.suffix.lower())
+        if reader is not None:
+            raise DataError(
+                f"{file} is no CSV file. Pass pandas.read_{reader}({str(file)!r}), and in root= the folder of the images."
+            )
         try:
             files.check_file(file)
             with file.open(encoding="utf-8-sig") as stream:
@@ -169,6 +184,16 @@ def _read_table(table: Any, path: str, label: str, others: tuple[str | None, ...
     return frame, home, title
 
 
+_READERS: Final = {
+    ".gz": "csv",
+    ".zip": "csv",
+    ".xls": "excel",
+    ".xlsx": "excel",
+    ".parquet": "parquet",
+    ".json": "json",
+}
+"""What of pandas reads other tables."""
+
 _MISSING: Final = ("NA", "N/A", "n/a", "NULL", "null", "None", "<NA>", "#N/A")
 """What programs write for nothing. In a column of classes these may be classes."""
 
@@ -176,11 +201,14 @@ _MISSING: Final = ("NA", "N/A", "n/a", "NULL", "null", "None", "<NA>", "#N/A")
 def _numbers_if_all_are(column: "pd.Series[Any]") -> "pd.Series[Any]":
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce")
-    return numbers if (numbers.isna() == column.isna()).all() else column
+    known = column.dropna()
+    if not known.str.fullmatch(r"\s*[+-]?\d+(\.\d*)?\s*").all():  # 2E3, inf and 0x1F are names
+        return column
+    numbers = pd.to_numeric(column)
+    return column if (numbers.abs() >= 2**53).any() else numbers  # two of such could become one
 
 
-def _read_labels(column: "pd.Series[Any]") -> tuple[tuple[str, ...], list[int]]:
+def read_labels(column: "pd.Series[Any]") -> tuple[tuple[str, ...], list[int]]:
     """Return the class names, and each image's class.
 
     Raises
@@ -204,8 +232,12 @@ def _read_labels(column: "pd.Series[Any]") -> tuple[tuple[str, ...], list[int]]:
         checks.check_labels(values, num_classes=None, name=what)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         column = column.astype(np.int64)
-    codes, names = pd.factorize(column.map(lambda value: value.strip() if isinstance(value, str) else value), sort=True)
+    codes, names = pd.factorize(column.map(_name_of), sort=True)
     return checks.check_class_names([str(name) for name in names]), codes.tolist()
+
+
+def _name_of(value: Any) -> Any:
+    return unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else value  # as of a folder
 
 
 def _read_paths(column: "pd.Series[Any]", folder: Path) -> list[str]:
@@ -216,9 +248,9 @@ def _read_paths(column: "pd.Series[Any]", folder: Path) -> list[str]:
         )
     paths = []
     for value in column:
-        file = Path(os.path.normpath(folder / Path(str(value).replace("\\", "/")).expanduser()))
+        file = _find(folder, str(value).replace("\\", "/"))
         paths.append((file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix())
-    missing = [path for path in paths if not (folder / path).exists()]
+    missing = [path for path in paths if not _exists(folder / path)]
     if len(missing) == len(paths):
         cure = "Say in root= which folder they lie in."
         suffixed = next((file.suffix for file in folder.glob(f"{glob.escape(Path(missing[0]).name)}.*")), None)
@@ -228,6 +260,23 @@ def _read_paths(column: "pd.Series[Any]", folder: Path) -> list[str]:
             f"none of the files in column {column.name!r} is in {show_path(folder)}, for example {missing[0]}. {cure}"
         )
     return paths
+
+
+def _find(folder: Path, name: str) -> Path:
+    """Return a file by its name in a table; macOS writes names decomposed, others do not, and archives carry that along."""
+
+    def place(form: str) -> Path:  # of ~$name too, the home of a user whom nobody knows
+        return Path(os.path.normpath(folder / os.path.expanduser(form)))  # noqa: PTH111
+
+    file = place(name)
+    if name.isascii() or _exists(file):
+        return file
+    others = (place(unicodedata.normalize(form, name)) for form in ("NFC", "NFD"))
+    return next(filter(_exists, others), file)
+
+
+def _exists(file: Path) -> bool:
+    return os.path.exists(file)  # noqa: PTH110 - a name that is too long is no error here
 
 
 def _read_split(value: Any) -> str | None:

@@ -14,10 +14,10 @@ from transferkit.data.checks import check_class_names, check_images
 from transferkit.data.decoding import Decoding, Fit, decode_image, decode_opened
 from transferkit.data.folders import FITS, check_choice, check_decoding
 from transferkit.data.formats import looks_like_image
-from transferkit.data.listing import Walk, show_path
+from transferkit.data.listing import Walk, describe_unreadable, show_path
 from transferkit.data.notices import say
 from transferkit.data.splits import is_int
-from transferkit.deploy.engines import Engine, open_engine
+from transferkit.deploy.engines import Engine, check_sides, open_engine
 from transferkit.deploy.metadata import metadata_of
 from transferkit.errors import DataError, InvalidInputError, list_some, warn
 from transferkit.runs.metrics import check_probabilities
@@ -87,7 +87,7 @@ class ImageClassifier:
         known = self._engine.metadata if data is None else metadata_of(data)
         self.class_names = known.class_names if class_names is None else check_class_names(class_names)
         shape = self._engine.input_shape or known.image_shape
-        self._shape = tuple(shape) if shape is not None else None
+        self._shape = check_sides(tuple(shape)) if shape is not None else None
         self.decoding = _choose_decoding(known.decoding, self._shape, known.image_shape, fit)
         self._fit_is_known = known.decoding is not None or fit is not None
 
@@ -285,7 +285,9 @@ def _list_files(path: Path) -> list[tuple[str, Path]]:
         raise DataError(f"{show_path(path)} does not exist. Give a file or a folder.{pattern}")
     if not path.is_dir():
         return [(show_path(path), path)]
-    files = [file for file in Walk().files(path) if looks_like_image(file)]
+    found = list(Walk().files(path))
+    say(f"{show_path(path)}: ", describe_unreadable(path, found))
+    files = [file for file in found if looks_like_image(file)]
     if not files:
         raise DataError(f"{show_path(path)} holds no image files.")
     return [(show_path(file.relative_to(path).as_posix()), file) for file in files]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -23,6 +24,7 @@ from transferkit.errors import (
 )
 from transferkit.features.arrow import load_pyarrow
 from transferkit.features.cache import FeatureCache
+from transferkit.features.calls import note_call
 from transferkit.features.engine import Engine, choose_engine, engine_version
 from transferkit.features.portable import PortableNetwork, pack_network
 from transferkit.features.prefix import frozen_part
@@ -82,7 +84,7 @@ def extract_features(
         Any functional or sequential model whose first layers are frozen, on raw pixels.
     images : ndarray of uint8, shape (n, height, width, channels), or shards
         In memory or a memory map of any size. With `output`: a folder of Parquet files, a folder of images in any subfolders, or a
-        list of Parquet files, folders and lists of image files, each of which is one shard.
+        list of Parquet files, folders and lists of image files, each of which is one shard, or of image files.
     engine : {"auto", "litert", "keras"}, default "auto"
         What computes: LiteRT with XNNPACK on a CPU, checked against Keras on the first images; Keras on an accelerator.
     output : path, optional
@@ -175,7 +177,11 @@ def extract_features(
     job = ShardJob(str(folder), str(network), job_columns, fit, on_error == "skip")
     with joblib_backend(backend):
         outcomes = _run(shards, job, n_jobs, verbose=verbose)
-    return _judge(shards, outcomes)
+    found = _judge(shards, outcomes)
+    if isinstance(images, str | os.PathLike):
+        where = [str(files.as_path(images, "shards").absolute()), network.name, asdict(job_columns), fit]
+        note_call(folder, where, [file.name for file in found])
+    return found
 
 
 def _of_array(model: Any, images: Any, engine: Engine) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +18,17 @@ from transferkit.data import checks, splits
 from transferkit.data.dataset import Dataset, Split
 from transferkit.data.description import DatasetRecord, DecodingRecord
 from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
-from transferkit.data.listing import ImageFile, Listing, split_of
+from transferkit.data.listing import ImageFile, Listing, count, split_of
 from transferkit.data.notices import say
+from transferkit.data.tables import read_labels
 from transferkit.errors import DataError, InvalidInputError, UnknownNameError, list_some
+from transferkit.features.calls import former_files
 from transferkit.features.feature_file import FeatureFile
 
 Values = str | Callable[[Any], Any] | Mapping[Any, Any]
 
 _INDEX: Final = "index.json"
+_SCHEMA: Final = 2
 _ROWS: Final = "rows.f32"
 
 
@@ -109,7 +113,8 @@ def load_features(
     Parameters
     ----------
     path : path or sequence of path
-        The folder that `extract_features` wrote to, or some files in it.
+        The folder that `extract_features` wrote to, or some files in it. Of a folder of images that has changed since, and was computed
+        again, the former files are left out.
     labels : str, mapping or callable
         The class of each image: a column of the files; a mapping from keys, such as a column of a table,
         ``table.set_index("key")["label"]``; or a function of the key. Images that a mapping does not name are left out.
@@ -217,7 +222,12 @@ def _open_files(path: Any) -> list[FeatureFile]:
     """Return the files, all of one network, sorted by their names."""
     if isinstance(path, str | os.PathLike):
         folder = files.as_path(path, "path")
-        paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+        former = former_files(folder) if folder.is_dir() else set()
+        there = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+        paths = [one for one in there if one.name not in former]
+        if left := len(there) - len(paths):
+            why = "of images as they were before extract_features ran again"
+            say(f"{folder}: ", [f"left out {count(left, 'file')} with features {why}"])
     elif isinstance(path, Iterable) and not isinstance(path, bytes):
         paths = sorted({files.as_path(one, "path") for one in path})
     else:
@@ -274,7 +284,8 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
     double = index[index.duplicated()].unique()
     if len(double):
         raise DataError(
-            f"{len(double)} keys are there more than once: {list_some(map(str, double), most=5)}. Keep one of each."
+            f"{len(double)} keys are there more than once: {list_some(map(str, double), most=5)}. Keep one of each: pass the "
+            "files that the last extract_features returned, not their folder."
         )
 
     def values_of(what: str, values: Values, *, needed: bool) -> list[Any]:
@@ -289,7 +300,7 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
         if getattr(getattr(values, "index", None), "is_unique", True) is False:  # a column of a table
             twice = values.index[values.index.duplicated()].unique()  # type: ignore[attr-defined]
             raise DataError(f"{what} name {len(twice)} keys more than once: {list_some(map(str, twice), most=5)}.")
-        named = dict(values.items())
+        named = _by_key(dict(values.items()), keys)
         unknown = named.keys() - set(keys)
         if unknown and needed:
             raise DataError(
@@ -307,8 +318,7 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
         )
     if not kept:
         raise DataError("no image has a label.")
-    codes, names = pd.factorize(pd.Series([given[position] for position in kept]), sort=True)
-    class_names = checks.check_class_names([str(one).strip() for one in names])
+    class_names, codes = read_labels(pd.Series([given[position] for position in kept], name="labels"))
     roles = None if split is None else values_of("split", split, needed=False)
     together = None if groups is None else values_of("groups", groups, needed=False)
     if together is not None:
@@ -330,6 +340,18 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
 
 
 _ABSENT: Final = object()
+
+
+def _by_key(named: dict[Any, Any], keys: Sequence[Any]) -> dict[Any, Any]:
+    """Return a mapping whose names are written as the keys are: macOS writes names decomposed, tables do not."""
+    known = set(keys)
+    written = {unicodedata.normalize("NFC", key): key for key in keys if isinstance(key, str) and not key.isascii()}
+    return {
+        name
+        if name in known or not isinstance(name, str)
+        else written.get(unicodedata.normalize("NFC", name), name): value
+        for name, value in named.items()
+    }
 
 
 def _is_missing(value: Any) -> bool:
@@ -355,12 +377,13 @@ def _keep_table(
 ) -> tuple[NDArray[np.float32], list[int], NDArray[np.int64], list[str]]:
     """Return all features in the order of the splits, the splits' sizes, the images in that order, and conflicts."""
     facts = [
+        _SCHEMA,
         [file.record["rows_sha256"] for file in found],
         [(image.path, image.label, image.split, image.group) for image in table.images],
         [plan.validation, plan.test, plan.seed, plan.allow_overlap],
         found[0].record["network"],
     ]
-    address = hashlib.sha256(json.dumps(facts).encode("ascii")).hexdigest()[:32]
+    address = hashlib.sha256(json.dumps(facts, default=float).encode("ascii")).hexdigest()[:32]
     folder = files.cache_home() / "features" / address
     shape = (len(table.images), *found[0].shape)
     with files.lock(folder / _ROWS, what="the table of features", timeout_seconds=files.LONG_WAIT_SECONDS):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.data.decoding import MAX_PIXELS, Decoding, Fit, decode_image
 from transferkit.data.formats import decoder_versions
-from transferkit.errors import DataError, TransferKitError, list_some
+from transferkit.errors import DataError, list_some
 from transferkit.features.arrow import load_pyarrow
 from transferkit.features.feature_file import FeatureFile, FeatureRows, write_feature_file
 from transferkit.features.litert import BATCH_SIZE
@@ -89,18 +89,20 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_count(), "decoding")
 
 
-def decode_files(contents: Sequence[bytes | None], decoding: Decoding) -> tuple[NDArray[np.uint8], dict[int, str]]:
+def decode_files(
+    contents: Sequence[bytes | None], decoding: Decoding, names: Sequence[str]
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
     """Return those images that can be decoded, and why the others cannot, by their position."""
 
-    def decode(content: bytes | None) -> NDArray[np.uint8] | str:
+    def decode(content: bytes | None, name: str) -> NDArray[np.uint8] | str:
         if content is None:
             return "it is missing"
         try:
-            return decode_image(content, decoding).array
+            return decode_image(content, decoding, name=name).array
         except DataError as error:
             return str(error)
 
-    found = list(_pool().map(decode, contents))
+    found = list(_pool().map(decode, contents, names))
     failures = {position: one for position, one in enumerate(found) if isinstance(one, str)}
     images = np.empty((len(found) - len(failures), *decoding.shape), np.uint8)
     for row, image in enumerate(one for one in found if not isinstance(one, str)):
@@ -115,7 +117,7 @@ def extract_shard(shard: Shard, job: ShardJob) -> ShardOutcome:
     except FileNotFoundError as error:
         missing = error.filename or error
         return ShardOutcome(shard.name, problem=f"{missing} is not on {platform.node()}, which was to compute it")
-    except (TransferKitError, OSError, MemoryError) as error:
+    except Exception as error:  # noqa: BLE001 - any other way out would be taken for a lost worker
         return ShardOutcome(shard.name, problem=f"{type(error).__name__}: {error}")
 
 
@@ -194,11 +196,11 @@ def features_of(
 ) -> tuple["pa.Table", NDArray[np.float32]]:
     """Return keys and features of those images that can be decoded; add the others to `skipped`."""
     pa = load_pyarrow()
-    images, failures = decode_files(piece.contents, decoding)
     table = piece.table
+    names = [str(key) for key in table.column("key").to_pylist()]
+    images, failures = decode_files(piece.contents, decoding, names)
     if failures:
-        keys = table.column("key")
-        skipped |= {str(keys[position].as_py()): reason for position, reason in failures.items()}
+        skipped |= {names[position]: reason for position, reason in failures.items()}
         table = table.filter(pa.array([position not in failures for position in range(len(piece.contents))]))
     features = network(images) if len(images) else np.empty((0, *network.shape), np.float32)
     return table, features

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from transferkit import files
-from transferkit.data.formats import looks_like_image
-from transferkit.data.listing import Walk, show_path
+from transferkit.data.formats import image_suffixes, looks_like_image
+from transferkit.data.listing import Walk, describe_unreadable, show_path
+from transferkit.data.notices import say
 from transferkit.errors import DataError, InvalidInputError, UnknownNameError, list_some
 from transferkit.features.arrow import load_pyarrow
 
@@ -74,7 +75,8 @@ class Shard:
         found: list[Any] = [(self.path, self.images, self.prefix)]
         for path in self._paths():
             status = path.stat()
-            found.append((status.st_size, status.st_mtime_ns))
+            # cp -p and archives give a new file the old one's time; no program sets the third
+            found.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         return found
 
     def _read_digest(self) -> str:
@@ -103,7 +105,9 @@ class Shard:
             for image in some:
                 with files.open_file(Path(self.path, image)) as stream:
                     contents.append(stream.read())
-            yield Piece(pa.table({"key": pa.array([self.prefix + image for image in some], pa.string())}), contents)
+            yield Piece(
+                pa.table({"key": pa.array([show_path(self.prefix + image) for image in some], pa.string())}), contents
+            )
 
 
 class Piece(NamedTuple):
@@ -195,9 +199,13 @@ def list_shards(given: Any) -> list[Shard]:
             f"shards must be a folder, or a list of Parquet files, folders and lists of image files; got {type(given).__name__}."
         )
     shards: list[Shard] = []
+    loose: list[str] = []
     for number, one in enumerate(given):
         if isinstance(one, str | os.PathLike):
             path = files.as_path(one, "shards").absolute()
+            if path.suffix.lower() in image_suffixes() and not path.is_dir():
+                loose.append(files.as_path(one, "shards").as_posix())
+                continue
             shards += _of_one(path) if path.is_dir() else [_of_file(path)]
         elif isinstance(one, Sequence):
             images = tuple(files.as_path(image, "shards").as_posix() for image in one)
@@ -205,6 +213,9 @@ def list_shards(given: Any) -> list[Shard]:
                 shards.append(Shard(f"list {number}", str(Path.cwd()), images))
         else:
             raise InvalidInputError(f"a shard must be a path or a list of paths; got {type(one).__name__}.")
+    for start in range(0, len(loose), _FILES_IN_SHARD):
+        part = tuple(loose[start : start + _FILES_IN_SHARD])
+        shards.append(Shard(f"files from {start}", str(Path.cwd()), part))
     if not shards:
         raise InvalidInputError("shards is empty; give at least one.")
     return shards
@@ -246,6 +257,7 @@ def _contents(folder: Path) -> tuple[list[Shard], list[str]]:
     tables = [path for path in found if path.suffix.lower() in _PARQUET and not path.name.startswith("_")]
     others = [path for path in found if path.suffix.lower() not in _PARQUET]
     images = sorted(path.relative_to(folder).as_posix() for path in others if looks_like_image(path))
+    say(f"{show_path(folder)}: ", describe_unreadable(folder, others))
     if tables and images:
         raise DataError(
             f"{show_path(folder)} holds Parquet files and images ({list_some(images, most=3)}). Say which: pass a list of files."

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from transferkit import files
 from transferkit.data.checks import digest_image
 from transferkit.errors import CacheError, DataError
+from transferkit.features.litert import BATCH_SIZE
 
 Rows = NDArray[np.int64]
 _ROWS = "rows.f32"
@@ -27,6 +28,7 @@ _DIGEST_BYTES = 16
 _HEAD_BYTES = 40  # the first row's number and the rows' SHA-256
 _CHUNK_IMAGES = 512  # a killed extraction loses at most as many
 _CHUNK_BYTES = 1 << 26
+_WAITING_BYTES = 1 << 27  # of images that wait for a chunk
 _REMOVED = (
     "kept features were removed, by clear_cache() or another process, while they were in use. Run this again; what was trained "
     "with folder= goes on where it stopped."
@@ -189,18 +191,22 @@ class _Pending:
     def __init__(self, store: FeatureStore, append: Any, compute: Any) -> None:
         self._store, self._append, self._compute = store, append, compute
         self._images: dict[bytes, NDArray[Any]] = {}
+        self._bytes = 0
 
     def add(self, images: NDArray[Any], digests: list[bytes]) -> None:
         for image, digest in zip(images, digests, strict=True):
             if not self._store.knows(digest) and digest not in self._images:
                 self._images[digest] = image
-                if len(self._images) == self._store.chunk_images:
+                self._bytes += image.nbytes
+                count = len(self._images)
+                enough = self._bytes >= _WAITING_BYTES and not count % BATCH_SIZE
+                if count == self._store.chunk_images or enough:
                     self.flush()
 
     def flush(self) -> None:
         if self._images:
             self._append(self._compute(np.stack(list(self._images.values()))), list(self._images))
-            self._images = {}
+            self._images, self._bytes = {}, 0
 
 
 class _Index(NamedTuple):
