@@ -49,7 +49,10 @@ def test_record_comes_back_and_a_flipped_bit_is_found_or_means_the_same(path, re
         assert files.read_sealed_json(path) == record  # white space alone
 
 
-@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"a": 1}', b'{"sha256": 3, "a": 1}', b'{"sha256": "00", "a": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"{}", b'{"a": 1}', b'{"sha256": 3, "a": 1}', b'{"sha256": "00", "a": 1}', b'{"sha256": "00", "a": 1e999}'],
+)
 def test_record_without_its_seal_is_damaged(path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match="damaged"):
