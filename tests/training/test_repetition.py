@@ -181,8 +181,8 @@ def nothing_trains(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("training began")
 
+    monkeypatch.setattr("transferkit.training.repetition.run_tasks", fail)  # first, since it may be imported by this
     monkeypatch.setattr(tasks, "run_tasks", fail)
-    monkeypatch.setattr("transferkit.training.repetition.run_tasks", fail)
 
 
 @pytest.mark.parametrize(

@@ -135,19 +135,21 @@ def check_build(build: Build, seeds: Sequence[int], method: Method = "train") ->
         )
     model = build_model(build, seeds[0])
     if isinstance(model, keras.Model):
-        takes_seed = _takes_seed(build)
-        again = build_model(
-            build, seeds[0] if takes_seed else seeds[:2][-1]
-        )  # another seed may fail, which is that run's own affair
+        several = len(seeds) > 1 and not _takes_seed(build)
+        # A model of another seed may fail to be built, which is that run's own affair.
+        again = build_model(build, seeds[1] if several else seeds[0])
         _refuse_shared(model, again, method)
-        start, other = model.get_weights(), again.get_weights()
-        same = len(start) == len(other) and all(map(np.array_equal, start, other))
-        if same and len(seeds) > 1 and not takes_seed:
+        if several and _start_alike(model, again):
             warn(
                 "build takes no seed, and all its models start from the same weights: the spread over the seeds will lack what "
                 "initialisation adds. Pass a function of seed, for example lambda seed: transferkit.build_cnn(seed=seed)."
             )
     return str(getattr(model, "name", type(model).__name__))
+
+
+def _start_alike(model: Any, again: Any) -> bool:
+    start, other = model.get_weights(), again.get_weights()
+    return len(start) == len(other) and all(map(np.array_equal, start, other))
 
 
 def _refuse_shared(model: Any, again: Any, method: Method) -> None:
