@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import io
 import subprocess
@@ -161,6 +162,22 @@ def test_one_sigmoid_output_means_two_classes(data):
     frame = tk.predict(model, data.test.images, class_names=["no", "yes"], probabilities=True)
     np.testing.assert_allclose(frame["p(yes)"], model.predict(data.test.images, verbose=0)[:, 0], atol=1e-6)
     np.testing.assert_allclose(frame["p(no)"] + frame["p(yes)"], 1, atol=1e-6)
+    labels = np.arange(len(data.test.images)) % 2
+    evaluation = tk.evaluate(model, (data.test.images, labels))
+    np.testing.assert_allclose(evaluation.probabilities, frame[["p(no)", "p(yes)"]], atol=1e-6)
+    assert evaluation.metrics["accuracy"] == np.mean((frame["predicted"] == "yes") == labels)
+
+
+def test_what_a_search_found_is_taken_like_its_run(run, data, tmp_path):
+    tuned = tk.Tuned(run.model, run, pd.DataFrame())
+    expected = tk.predict(run, data.test.images)
+    pd.testing.assert_frame_equal(tk.predict(tuned, data.test.images), expected)
+    pd.testing.assert_frame_equal(tk.predict(tk.export(tuned, tmp_path / "m.keras"), data.test.images), expected)
+    assert tk.evaluate(tuned, data.test).metrics == tk.evaluate(run, data.test).metrics
+    other = dataclasses.replace(run, name="other", key="another")
+    assert tk.compare_runs([tuned, other]).table.equals(tk.compare_runs([run, other]).table)
+    assert list(tk.compare_runs({"found": tuned, "other": other}).table.index) == ["found", "other"]
+    assert tk.plot_confusion(tuned).get_title() == tk.plot_confusion(run).get_title()
 
 
 @pytest.mark.long

@@ -43,6 +43,17 @@ def test_history_becomes_rows(digits):
     np.testing.assert_array_equal(run.test_labels, digits.test.labels)
 
 
+@pytest.mark.parametrize("axes", ["a column", "a vector"])
+def test_one_sigmoid_output_is_of_the_second_of_two_classes(digits, axes):
+    shares = np.array([0.1, 0.6, 0.75], np.float32)
+    data = tk.Dataset.from_arrays(train=(digits.train.images[:3], [0, 1, 1]), test=(digits.test.images[:3], [0, 1, 1]))
+    run = own_run(data, test_probabilities=shares[:, None] if axes == "a column" else shares)
+    np.testing.assert_array_equal(run.test_probabilities, np.stack([1 - shares, shares], axis=1))
+    assert run.metrics["accuracy"] == 1
+    with pytest.raises(InvalidInputError, match="between 0 and 1"):
+        own_run(data, test_probabilities=4 * shares[:, None])
+
+
 def test_own_fit_joins_a_comparison_and_is_saved(digits, tmp_path):
     own = own_run(
         digits,

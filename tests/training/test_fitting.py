@@ -356,6 +356,18 @@ def test_a_run_whose_folder_holds_another_training_by_now_is_not_answered_by_tha
             tk.average_flips(old, data)
 
 
+def test_one_output_for_two_classes_is_refused_with_the_cure(digits):
+    data = tk.Dataset.from_arrays(
+        train=(digits.train.images[:20], np.arange(20) % 2), test=(digits.test.images[:4], [0, 1, 0, 1])
+    )
+    model = keras.Sequential(
+        [keras.Input(data.image_shape), keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
+    )
+    model.compile("adam", "binary_crossentropy")
+    with pytest.raises(InvalidInputError, match=r"Dense\(2, activation='softmax'\)"):
+        tk.train(model, data, epochs=1, verbose=False)
+
+
 @pytest.mark.parametrize("wrong", ["sigmoid", "scaled"])
 def test_outputs_that_are_no_probabilities_are_noticed_before_the_training(digits, wrong):
     outputs = {

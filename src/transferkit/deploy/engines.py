@@ -60,8 +60,9 @@ def open_engine(source: Any) -> Engine:
     MissingDependencyError
         If the package that runs such a file is not installed.
     """
-    from transferkit.runs.run import Run
+    from transferkit.runs.run import Run, run_of
 
+    source = run_of(source)
     if isinstance(source, Run):
         model = model_of(source)
         return open_engine(model)._replace(metadata=metadata_of(source))

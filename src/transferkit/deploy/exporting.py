@@ -179,8 +179,9 @@ def export(
 
 
 def _read_source(model: Any, data: Dataset | None, class_names: Iterable[str] | None) -> tuple[Any, ModelMetadata]:
-    from transferkit.runs.run import Run
+    from transferkit.runs.run import Run, run_of
 
+    model = run_of(model)
     network = model_of(model) if isinstance(model, Run) else model
     if not (hasattr(network, "export") and hasattr(network, "predict_on_batch")):
         raise InvalidInputError(

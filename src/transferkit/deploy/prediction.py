@@ -20,7 +20,7 @@ from transferkit.data.splits import is_int
 from transferkit.deploy.engines import Engine, check_sides, open_engine
 from transferkit.deploy.metadata import metadata_of
 from transferkit.errors import DataError, InvalidInputError, list_some, warn
-from transferkit.runs.metrics import check_probabilities
+from transferkit.runs.metrics import check_probabilities, of_both_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,8 +152,7 @@ class ImageClassifier:
     ) -> "pd.DataFrame":
         import pandas as pd
 
-        if answers.shape[1] == 1:  # one sigmoid output: the probability of the second of two classes
-            answers = np.concatenate([1 - answers, answers], axis=1)
+        answers = of_both_classes(answers)
         classes = answers.shape[1]
         names = self.class_names or tuple(str(number) for number in range(classes))
         if self._engine.may_lack_classes and classes < len(names):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from transferkit.errors import InvalidInputError, MissingDependencyError, warn
 from transferkit.runs.grouping import Runs, group_runs
-from transferkit.runs.run import Run
+from transferkit.runs.run import Run, run_of
 from transferkit.translation import Translator, mark, translator
 
 # Okabe & Ito (2008), "Color Universal Design", without black and yellow, which vanish on dark and on white paper.
@@ -196,6 +196,7 @@ def list_runs(runs: Runs) -> list[Run]:
 
 def predicted_run(run: Run) -> Run:
     """Return a run that has test predictions, or say why it cannot be drawn."""
+    run = run_of(run)
     if not isinstance(run, Run):
         raise InvalidInputError(f"run must be a Run; got {type(run).__name__}. Read a saved one with load_run.")
     _ = run.test_predictions  # raises

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from transferkit.errors import InvalidInputError
 from transferkit.runs.loading import load_runs
-from transferkit.runs.run import Run
+from transferkit.runs.run import Run, run_of
 from transferkit.statistics.clusters import Clusters, number_clusters
 
 
@@ -47,6 +47,7 @@ def group_runs(runs: Runs) -> dict[str, list[Run]]:
     """
     if isinstance(runs, str | Path):
         runs = load_runs(runs)
+    runs = run_of(runs)
     if isinstance(runs, Run):
         return {runs.name: [runs]}
     if isinstance(runs, Mapping):
@@ -59,7 +60,7 @@ def group_runs(runs: Runs) -> dict[str, list[Run]]:
     if not isinstance(listed, Sequence):
         raise InvalidInputError(f"runs cannot be a {type(runs).__name__}. {HOW_TO_GIVE}")
     groups: dict[str, list[Run]] = {}
-    for run in listed:
+    for run in map(run_of, listed):
         if not isinstance(run, Run):
             raise InvalidInputError(f"a list of runs cannot hold a {type(run).__name__}. {HOW_TO_GIVE}")
         groups.setdefault(run.name, []).append(run)
@@ -67,7 +68,7 @@ def group_runs(runs: Runs) -> dict[str, list[Run]]:
 
 
 def _as_list(name: object, group: Any) -> list[Run]:
-    found = [group] if isinstance(group, Run) else list(group) if isinstance(group, list | tuple) else []
+    found = [run_of(run) for run in (group if isinstance(group, list | tuple) else [group])]
     if not found or not all(isinstance(run, Run) for run in found):
         raise InvalidInputError(f"{name!r} must stand for a Run or a list of runs; got {group!r:.80}. {HOW_TO_GIVE}")
     return found

@@ -14,7 +14,7 @@ from transferkit.data.description import DatasetRecord
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, warn
 from transferkit.files import as_path
-from transferkit.runs.metrics import accuracy, as_array, check_probabilities, log_loss
+from transferkit.runs.metrics import accuracy, as_array, check_probabilities, log_loss, of_both_classes
 from transferkit.runs.records import EpochRecord, ModelRecord, PhaseRecord, Recipe, Selection
 
 if TYPE_CHECKING:
@@ -266,7 +266,10 @@ def _standard_name(name: str) -> str:
 
 def _check_predictions(probabilities: ArrayLike, data: Dataset, split: SplitName) -> NDArray[np.float32]:
     what = f"{split}_probabilities"
-    checked = check_probabilities(probabilities, what=what)
+    answers = as_array(probabilities, what=what)
+    if data.num_classes == 2 and answers.ndim == 1:
+        answers = answers[:, None]
+    checked = check_probabilities(of_both_classes(answers) if data.num_classes == 2 else answers, what=what)
     expected = (len(getattr(data, split).labels), data.num_classes)
     if checked.shape != expected:
         raise InvalidInputError(

@@ -83,6 +83,17 @@ def check_labels(labels: ArrayLike, num_classes: int | None = None, *, what: str
     return array.astype(np.int64, copy=False)
 
 
+def of_both_classes(answers: NDArray[Any]) -> NDArray[Any]:
+    """Return the probabilities of two classes where one sigmoid output gives that of the second, and others as they are.
+
+    Examples
+    --------
+    >>> of_both_classes(np.array([[0.25]]))
+    array([[0.75, 0.25]])
+    """
+    return np.concatenate([1 - answers, answers], axis=1) if answers.ndim == 2 and answers.shape[1] == 1 else answers
+
+
 def check_probabilities(probabilities: ArrayLike, *, what: str = "probabilities") -> NDArray[np.floating[Any]]:
     """Return probabilities as floats, or say what is wrong with them.
 

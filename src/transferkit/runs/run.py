@@ -433,7 +433,7 @@ class Run:
         data : Dataset
             What the model was trained and tested on; labels and fingerprints are taken from it.
         test_probabilities : array-like of float, shape (n, classes)
-            Softmax output on ``data.test.images``, in their order.
+            Softmax output on ``data.test.images``, in their order; of two classes also the one column of a sigmoid.
         validation_probabilities : array-like of float, optional
             The same on ``data.validation.images``; `transferkit.calibrate` needs it.
         seed : int, default 0
@@ -514,6 +514,12 @@ class Run:
         facts |= {} if self.train_seconds is None else {"train_seconds": f"{self.train_seconds:.1f}"}
         cells = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
         return f"<table><caption>{html.escape(self.name)}</caption>{cells}</table>"
+
+
+def run_of(result: Any) -> Any:
+    """Return the run of a result that has one, as `transferkit.tune`'s does, and anything else as it is."""
+    run = getattr(result, "run", None)
+    return run if isinstance(run, Run) else result
 
 
 def derived_key(run: Run, change: str) -> str:

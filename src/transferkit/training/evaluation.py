@@ -15,8 +15,8 @@ from transferkit.features.engine import convert_model
 from transferkit.features.litert import Compute
 from transferkit.models.keras_internals import is_hub_task
 from transferkit.models.saving import load_model
-from transferkit.runs.metrics import Metrics, compute_metrics
-from transferkit.runs.run import Run
+from transferkit.runs.metrics import Metrics, compute_metrics, of_both_classes
+from transferkit.runs.run import Run, run_of
 from transferkit.runs.storage import find_model
 from transferkit.training.classifier import is_classifier, predict_classifier
 from transferkit.training.network import Engine, Network, choose_network
@@ -107,8 +107,8 @@ def evaluate(model: Any, split: Any) -> Evaluation:
     Parameters
     ----------
     model : keras.Model, scikit-learn classifier, Run or path-like
-        A network on raw uint8 pixels with softmax output, or a fitted classifier on raw images such as `build_baseline`'s; a run with its
-        model, or the folder of a saved one.
+        A network on raw uint8 pixels with softmax output or, for two classes, one sigmoid output; a fitted classifier on raw images such
+        as `build_baseline`'s; a run with its model, or the folder of a saved one.
     split : Split or tuple
         uint8 images of shape (n, height, width, channels) and int labels of shape (n,), for example ``data.test``.
 
@@ -142,14 +142,16 @@ def evaluate(model: Any, split: Any) -> Evaluation:
         )
     if isinstance(model, str | os.PathLike):
         model = load_model(Path(model))
+    model = run_of(model)
     if isinstance(model, Run):
         model = model_of_run(model)
     if is_classifier(model):
         return _evaluate_classifier(model, *split)
     check_network(model)
     images = check_images(split[0], name="images", input_shape=model.input_shape[1:])
-    labels = check_labels(split[1], num_classes=int(model.output_shape[-1]), name="labels", length=len(images))
-    probabilities = Predictor(model, images, expected=len(images))(images)
+    classes = max(2, int(model.output_shape[-1]))  # one sigmoid output is of two
+    labels = check_labels(split[1], num_classes=classes, name="labels", length=len(images))
+    probabilities = of_both_classes(Predictor(model, images, expected=len(images))(images))
     return Evaluation(compute_metrics(labels, probabilities), probabilities)
 
 
@@ -182,11 +184,6 @@ def check_network(model: Any) -> None:
         )
     if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
         raise InvalidInputError(f"the model {model.name!r} must have one input and one output.")
-    if model.output_shape[-1] == 1:
-        raise InvalidInputError(
-            f"the model {model.name!r} has one output for two classes. Give it two, Dense(2, activation='softmax'), and a loss for class "
-            "indices, sparse_categorical_crossentropy. (predict takes it as it is.)"
-        )
     if is_hub_task(model) and getattr(model, "preprocessor", None) is not None:
         raise InvalidInputError(
             f"{model.name!r} of KerasHub prepares images outside of its network, so what is saved or exported would not. Set its "

@@ -569,6 +569,11 @@ def check_trainable(model: Any, data: Dataset, *, engine: Engine = "auto") -> No
         If images or classes do not fit it.
     """
     check_network(model)
+    if model.output_shape[-1] == 1:
+        raise InvalidInputError(
+            f"the model {model.name!r} has one output for two classes. Give it two, Dense(2, activation='softmax'), and a loss for class "
+            "indices, sparse_categorical_crossentropy. (predict, evaluate and Run.from_history take it as it is.)"
+        )
     if not model.compiled or model.optimizer is None:
         raise InvalidInputError(f"the model {model.name!r} is not compiled. Call model.compile(...) first.")
     check_fits_model(data.image_shape, model.input_shape[1:], name="images")
