@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 import transferkit as tk
-from transferkit.errors import DataError, InvalidInputError, TransferKitError
+from transferkit.errors import DataError, InvalidInputError, TransferKitError, TransferKitWarning
 
 QUIET = {"verbose": False, "batch_size": 32}
 
@@ -405,3 +405,46 @@ def test_metrics_of_class_indices_go_on_where_labels_are_smoothed(digits):
     assert set(plain) == set(smoothed)
     assert "val_top3" in seen
     assert smoothed["val_top3"] >= smoothed["val_accuracy"]
+
+
+class TwoOptimizers(keras.Model):
+    """Trains the head with an optimiser beside the one that it is compiled with."""
+
+    def compile(self, *arguments, head_optimizer=None, **options):
+        super().compile(*arguments, **options)
+        self.head_optimizer = head_optimizer
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(x, y, predicted)
+        below, head = self.trainable_variables[:-2], self.trainable_variables[-2:]
+        gradients = tape.gradient(loss, [*below, *head])
+        self.optimizer.apply(gradients[:-2], below)
+        self.head_optimizer.apply(gradients[-2:], head)
+        return self.compute_metrics(x, y, predicted)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a step with TensorFlow's tape")
+def test_a_training_with_a_second_optimizer_begins_anew_after_a_cut(digits, tmp_path, cut_after):
+    def make():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((16, 16, 1))
+        x = layers.Dense(8, activation="relu")(layers.Flatten()(layers.Rescaling(1 / 255)(inputs)))
+        model = TwoOptimizers(inputs, layers.Dense(10, activation="softmax")(x))
+        losses = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+        model.compile(keras.optimizers.Adam(0.01), head_optimizer=keras.optimizers.Adam(0.03), **losses)
+        return model
+
+    data = digits.subset(10)
+    saved = cut_after(2, OSError)
+    with pytest.warns(TransferKitWarning, match="head_optimizer"), pytest.raises(OSError):  # noqa: PT011 - from the disk
+        tk.train(make(), data, epochs=3, folder=tmp_path, name="two", **QUIET)
+    with pytest.warns(TransferKitWarning, match="head_optimizer"):
+        run = tk.train(make(), data, epochs=3, folder=tmp_path, name="two", **QUIET)
+    assert saved[:4] == [1, 2, 1, 2]
+    whole = tk.train(make(), data, epochs=3, **QUIET)
+    np.testing.assert_allclose(run.test_probabilities, whole.test_probabilities, atol=1e-5)

@@ -256,20 +256,29 @@ class CallbackStates(keras.callbacks.Callback):
             vars(callback).update(state)
 
     def states(self) -> list[dict[str, Any]] | None:
-        """Return what each callback knows now, as plain values and lists of arrays; None, with a warning, if one knows something else."""
+        """Return what each callback knows now, as plain values and lists of arrays; None, with a warning, if something else counts as well."""
         found = []
+        for name, held in vars(self.model).items():
+            if isinstance(held, keras.optimizers.Optimizer) and held is not self.model.optimizer:
+                self._say_unsaved(
+                    f"the model's optimiser {name!r}, beside the one that it is compiled with, is not saved,"
+                )
+                return None
         for callback, begun in zip(self._callbacks, self._begun, strict=True):
             try:
                 found.append(_state(callback, begun))
             except TypeError as error:
-                if self._kept:
-                    warn(
-                        f"what the callback {type(callback).__name__} knows cannot be saved ({error}), so if this training is cut off it "
-                        "begins anew. Let it hold numbers, strings, lists and dicts of them, and open files in on_epoch_end."
-                    )
-                self._kept = False
+                self._say_unsaved(
+                    f"what the callback {type(callback).__name__} knows cannot be saved ({error}),",
+                    " Let it hold numbers, strings, lists and dicts of them, and open files in on_epoch_end.",
+                )
                 return None
         return found
+
+    def _say_unsaved(self, why: str, cure: str = "") -> None:
+        if self._kept:
+            warn(f"{why} so if this training is cut off it begins anew.{cure}")
+        self._kept = False
 
 
 def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
