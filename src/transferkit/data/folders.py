@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from transferkit.data.decoding import MAX_PIXELS, ColorMode, Decoding, Fit, deco
 from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
 from transferkit.data.formats import decoder_versions
 from transferkit.data.kept import KeptImages, read_kept, write_kept
-from transferkit.data.listing import ImageFile, Listing, list_images, show_path
+from transferkit.data.listing import ImageFile, Listing, list_images, named_as, show_path
 from transferkit.data.notices import say
 from transferkit.errors import DataError, InvalidInputError, TransferKitError, list_some
 
@@ -174,10 +173,7 @@ def _with_groups(listing: Listing, groups: Callable[[str], Any] | Mapping[str, A
     if callable(groups):
         named = [groups(path) for path in paths]
     elif hasattr(groups, "items"):  # a pandas Series too
-        table = dict(groups.items())
-        composed = {unicodedata.normalize("NFC", str(path)): group for path, group in table.items()}
-        named_otherwise = {path: unicodedata.normalize("NFC", path) for path in paths if path not in table}
-        table |= {path: composed[name] for path, name in named_otherwise.items() if name in composed}
+        table = named_as({str(path): group for path, group in groups.items()}, paths)
         missing = [show_path(path) for path in paths if path not in table]
         if missing:
             raise InvalidInputError(f"groups has no entry for {len(missing)} images: {list_some(missing, most=5)}.")

@@ -3,9 +3,10 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from transferkit.data import checks
 from transferkit.data.formats import UNREADABLE_SUFFIXES, image_suffixes, looks_like_image
@@ -137,7 +138,7 @@ def _count_files(path: Path) -> int:
 
 def _role(name: str) -> tuple[str, str] | None:
     """Return the split that a folder's name stands for, and what else the name says; None if it names no split."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)).lower()
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", composed(name)).lower()
     words = " ".join(re.findall(r"[^\W\d_]+|\d+", spaced)).replace("hold out", "holdout").split()
     if words and words[0].isdigit():  # 1.Training, 2.Validation
         del words[0]
@@ -321,8 +322,22 @@ def _has_image(folder: Path) -> bool:
     return any(file.suffix.lower() in image_suffixes() and file.is_file() for file in _entries(folder))
 
 
+def composed(name: Any) -> Any:
+    """Return a name in one form, as macOS writes names decomposed and others do not; what is no string as it is."""
+    return unicodedata.normalize("NFC", name) if isinstance(name, str) else name
+
+
+def named_as(table: Mapping[Any, Any], names: Collection[Any]) -> dict[Any, Any]:
+    """Return a table under `names` as those are written, and what is of none of them under its own; equal spelling goes first."""
+    alike, wanted = {composed(name): value for name, value in table.items()}, set(map(composed, names))
+    found = {
+        name: table.get(name, alike.get(composed(name))) for name in names if name in table or composed(name) in alike
+    }
+    return found | {name: value for name, value in table.items() if composed(name) not in wanted}
+
+
 def _class_name(folder: Path) -> str:
-    name = unicodedata.normalize("NFC", folder.name)  # macOS writes names decomposed, others do not
+    name = composed(folder.name)
     if show_path(name) != name:
         raise DataError(f"the folder name {show_path(folder)} is not valid UTF-8. Rename it.")
     return name

@@ -15,7 +15,7 @@ from transferkit.data.dataset import Dataset
 from transferkit.data.decoding import MAX_PIXELS, ColorMode, Fit
 from transferkit.data.dividing import Plan
 from transferkit.data.folders import check_decoding, load_listing
-from transferkit.data.listing import ImageFile, Listing, show_path, split_of
+from transferkit.data.listing import ImageFile, Listing, composed, show_path, split_of
 from transferkit.errors import DataError, InvalidInputError, UnknownNameError, list_some
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def read_labels(column: "pd.Series[Any]") -> tuple[tuple[str, ...], list[int]]:
 
 
 def _name_of(value: Any) -> Any:
-    return unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else value  # as of a folder
+    return composed(value.strip() if isinstance(value, str) else value)  # as of a folder
 
 
 def _read_paths(column: "pd.Series[Any]", folder: Path) -> list[str]:

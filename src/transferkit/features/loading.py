@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from transferkit.data import checks, splits
 from transferkit.data.dataset import Dataset, Split
 from transferkit.data.description import DatasetRecord, DecodingRecord
 from transferkit.data.dividing import Plan, check_plan, divide, find_conflicts
-from transferkit.data.listing import ImageFile, Listing, count, split_of
+from transferkit.data.listing import ImageFile, Listing, count, named_as, split_of
 from transferkit.data.notices import say
 from transferkit.data.tables import read_labels
 from transferkit.errors import DataError, InvalidInputError, UnknownNameError, list_some
@@ -300,7 +299,7 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
         if getattr(getattr(values, "index", None), "is_unique", True) is False:  # a column of a table
             twice = values.index[values.index.duplicated()].unique()  # type: ignore[attr-defined]
             raise DataError(f"{what} name {len(twice)} keys more than once: {list_some(map(str, twice), most=5)}.")
-        named = _by_key(dict(values.items()), keys)
+        named = named_as(dict(values.items()), keys)
         unknown = named.keys() - set(keys)
         if unknown and needed:
             raise DataError(
@@ -340,18 +339,6 @@ def _read_keys(found: Sequence[FeatureFile], labels: Values, split: Values | Non
 
 
 _ABSENT: Final = object()
-
-
-def _by_key(named: dict[Any, Any], keys: Sequence[Any]) -> dict[Any, Any]:
-    """Return a mapping whose names are written as the keys are: macOS writes names decomposed, tables do not."""
-    known = set(keys)
-    written = {unicodedata.normalize("NFC", key): key for key in keys if isinstance(key, str) and not key.isascii()}
-    return {
-        name
-        if name in known or not isinstance(name, str)
-        else written.get(unicodedata.normalize("NFC", name), name): value
-        for name, value in named.items()
-    }
 
 
 def _is_missing(value: Any) -> bool:
