@@ -116,8 +116,7 @@ def test_names_are_where_each_format_keeps_them(run, data, tmp_path):
 
 
 def test_keras_loads_the_file_as_if_nothing_were_added(run, data, tmp_path):
-    path = write(run, tmp_path, "keras").path
-    model = keras.models.load_model(path)
+    model = keras.models.load_model(write(run, tmp_path, "keras"))
     again = tmp_path / "again.keras"
     model.save(again)
     np.testing.assert_array_equal(

@@ -85,6 +85,8 @@ class Exported(os.PathLike[str]):
     def __fspath__(self) -> str:
         return str(self.path)
 
+    __str__ = __fspath__  # keras.models.load_model and others look at str(path)
+
 
 def export(
     model: "Run | Any",
