@@ -85,13 +85,15 @@ def leave_bars(ax: Any) -> None:
 def draw_features(figure: Any, say: Say) -> None:
     rows = read_rows("features")
     sizes = list(dict.fromkeys(row["px"] for row in rows))
-    colors = dict(zip(dict.fromkeys(row["engine"] for row in rows), (OURS, KERAS, OTHER), strict=True))
+    colors = dict(
+        zip(dict.fromkeys(row["engine"] for row in rows), (OURS, KERAS, OTHER), strict=False)
+    )  # without PyTorch, two
     axes = figure.subplots(-(-len(sizes) // 2), 2, squeeze=False)
     for ax, size in zip(axes.flat, sizes, strict=False):
         shown = [row for row in rows if row["px"] == size]
         rates = [row["images/s"] for row in shown]
         names = ["" for _ in shown]
-        draw_bars(ax, names, rates, [f"{rate:,}" for rate in rates], [colors[row["engine"]] for row in shown])
+        draw_bars(ax, names, rates, [f"{rate:,.0f}" for rate in rates], [colors[row["engine"]] for row in shown])
         ax.set_title(say("{size} px: images per second", size=size), fontsize="medium", loc="left")
     handles = [Patch(color=color, label=name) for name, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
@@ -102,7 +104,8 @@ def draw_frozen_training(figure: Any, say: Say) -> None:
     names = [say(row["training"]).replace("`", "").replace(", ", ",\n") for row in rows]
     seconds = [row["seconds"] for row in rows]
     colors = [OURS if "cache" in row["training"] else KERAS if "Keras" in row["training"] else OTHER for row in rows]
-    draw_bars(figure.add_subplot(), names, seconds, [say("{value:,} s", value=value) for value in seconds], colors)
+    numbers = [say("{value:,} s", value=round(value)) for value in seconds]
+    draw_bars(figure.add_subplot(), names, seconds, numbers, colors)
 
 
 def draw_fixed_costs(figure: Any, say: Say) -> None:

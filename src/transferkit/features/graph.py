@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,11 +108,15 @@ def takes_training(operation: Any) -> bool:
     return "training" in inspect.signature(operation.call).parameters
 
 
-def run(steps: Iterable[Step], value: Any, *, start: int, end: int, training: bool | None) -> Any:
+def run(steps: Sequence[Step], value: Any, *, start: int, end: int, training: bool | None) -> Any:
     """Run steps on the value numbered `start` and return the one numbered `end`."""
+    last_reader = {number: step for step in steps for number in step.inputs}
     values = {start: value}
     for step in steps:
         step(values, training=training)
+        for number in {*step.inputs} - {end}:
+            if last_reader[number] is step:
+                del values[number]  # as Keras does not: feature maps of all layers at once are many times the largest
     return values[end]
 
 
