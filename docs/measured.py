@@ -136,6 +136,7 @@ def draw_partial_freezing(figure: Any, say: Say) -> None:
     frozen = [say("nothing frozen") if row["frozen up to"] == "nothing" else row["frozen up to"] for row in rows]
     names = [f"{name},\n{row['px']} px" for name, row in zip(frozen, rows, strict=True)]
     ax.set_yticks([5 * group + 1.5 for group in range(len(rows))], names)
+    ax.margins(y=0.01)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.18 * max(values))
     leave_bars(ax)
@@ -276,7 +277,7 @@ PLOTS: dict[str, tuple[Callable[[Any, Say], None], float, str]] = {
     "features": (draw_features, 4.0, "Bars: images per second of three engines at each image size"),
     "frozen_training": (draw_frozen_training, 3.2, "Bars: seconds of a training on frozen layers, five ways"),
     "fixed_costs": (draw_fixed_costs, 3.0, "Stacked bars: where the seconds of a training go"),
-    "partial_freezing": (draw_partial_freezing, 5.6, "Bars: milliseconds of a training step, four ways"),
+    "partial_freezing": (draw_partial_freezing, 8.0, "Bars: milliseconds of a training step, four ways"),
     "time_to_accuracy": (draw_time_to_accuracy, 6.4, "Curves and dots: accuracies over minutes, ours and its peers"),
     "own_photographs": (draw_own_photographs, 4.6, "Dots: test accuracy of each seed, four ways of training"),
     "imbalanced": (draw_imbalanced, 2.8, "Dots: macro F1 of each seed, with and without class weights"),
