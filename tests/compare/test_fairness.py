@@ -27,6 +27,12 @@ def test_other_test_images_are_refused(weak, strong):
         compare_runs([weak, changed])
 
 
+def test_images_of_two_sizes_are_refused_with_the_cure(weak, strong):
+    changed = replace(strong, dataset=other_data(strong, test_fingerprint="c" * 64, image_shape=[48, 48, 1]))
+    with pytest.raises(UnfairComparisonError, match=r"Their sizes differ: .*Resizing"):
+        compare_runs([weak, changed])
+
+
 def test_test_images_of_unknown_identity_are_refused(weak, strong):
     unknown = replace(strong, dataset=other_data(strong, test_fingerprint=None))
     with pytest.raises(UnfairComparisonError, match="'strong': no fingerprint"):

@@ -125,6 +125,60 @@ def test_keras_loads_the_file_as_if_nothing_were_added(run, data, tmp_path):
     assert tk.ImageClassifier(again).class_names is None  # Keras keeps what it knows
 
 
+AUGMENTING = ("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation")
+
+
+def test_layers_that_augment_are_left_out_of_an_onnx_file(tmp_path):
+    pytest.importorskip("tf2onnx", reason="the onnx extra is not installed")
+    augment = keras.Sequential(
+        [getattr(layers, kind)(*([] if kind == "RandomFlip" else [0.1])) for kind in AUGMENTING[:3]]
+    )
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3)(layers.RandomTranslation(0.1, 0.1)(augment(layers.Rescaling(1 / 255)(inputs))))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    exported = tk.export(model, tmp_path / "m.onnx")
+    assert exported.difference < 1e-5
+    assert {"RandomFlip", "RandomTranslation"} <= {type(layer).__name__ for layer in (*augment.layers, *model.layers)}
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    again = np.asarray(model(images, training=True))
+    assert np.abs(again - model.predict(images, verbose=0)).max() > 1e-3  # it augments as before
+
+
+@keras.saving.register_keras_serializable("tests")
+class Patches(layers.Layer):
+    def call(self, images):
+        import tensorflow as tf
+
+        return tf.image.extract_patches(images, [1, 4, 4, 1], [1, 4, 4, 1], [1, 1, 1, 1], "VALID")
+
+
+@keras.saving.register_keras_serializable("tests")
+class Nameless(layers.Layer):
+    def __init__(self):
+        super().__init__()
+
+    def call(self, x):
+        return x + 1.0
+
+
+@pytest.mark.parametrize(
+    ("layer", "file", "cause"),
+    [
+        pytest.param(
+            Patches, "m.tflite", r"cannot be run \(Select TensorFlow op.*Export it as 'saved_model'", id="litert"
+        ),
+        pytest.param(Nameless, "m.keras", r"unexpected keyword argument.*\*\*kwargs", id="keras"),
+    ],
+)
+def test_files_that_cannot_be_run_are_refused_with_the_cause(tmp_path, layer, file, cause):
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Flatten()(layer()(layers.Rescaling(1 / 255)(inputs)))
+    with pytest.raises(ExportError, match=cause) as caught:
+        tk.export(keras.Model(inputs, layers.Dense(2, activation="softmax")(x)), tmp_path / file)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_saved_run_is_exported_without_its_model_in_memory(run, data, tmp_path):
     folder = run.save(tmp_path / "run")
     exported = tk.export(tk.load_run(folder), tmp_path / "m.keras", images=data.test.images)

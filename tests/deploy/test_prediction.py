@@ -255,7 +255,7 @@ def test_what_is_no_model_is_refused(run, data, tmp_path):
     with pytest.raises(DataError, match="is no saved run and no exported model"):
         tk.predict(tmp_path, data.test.images)
     logits = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
-    with pytest.raises(InvalidInputError, match="the model's output"):
+    with pytest.raises(InvalidInputError, match="puts out logits"):
         tk.predict(logits, data.test.images)
     flat = keras.Sequential([keras.Input((16, 16)), keras.layers.Flatten(), keras.layers.Dense(3)])
     with pytest.raises(

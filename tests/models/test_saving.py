@@ -75,6 +75,10 @@ def test_model_comes_back_and_predicts_the_same(kind, network, tmp_path, rng):
         layers.RandomErasing(value_range=(0, 1)),
         layers.TimeDistributed(layers.Dense(3)),
         pytest.param(lambda x: keras.ops.add(x[:, 0], x[..., 3, :]), id="slices"),
+        pytest.param(
+            lambda x: (x - np.array([0.4], np.float32)) / np.array([0.2], np.float32), id="constants of NumPy"
+        ),
+        pytest.param(lambda x: keras.ops.add(x, keras.ops.convert_to_tensor([0.5])), id="constant tensors"),
     ],
 )
 def test_operations_and_other_layers_of_keras_come_back(through, tmp_path, images):
@@ -85,6 +89,24 @@ def test_operations_and_other_layers_of_keras_come_back(through, tmp_path, image
     again = load_model(save(model, tmp_path / "run"))
     assert_same(model, again, images)
     assert again.compiled
+
+
+@pytest.mark.parametrize("kind", ["__tensor__", "__numpy__"])
+@pytest.mark.parametrize("dtype", ["object", "S9", None, ["uint8"]], ids=["objects", "bytes", "none", "list"])
+def test_constants_of_anything_but_numbers_are_refused(tmp_path, kind, dtype):
+    inputs = keras.Input((16, 16, 1))
+    shifted = layers.Rescaling(1 / 255)(inputs) - np.array([0.4], np.float32)
+    folder = save(
+        keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Flatten()(shifted))), tmp_path / "run"
+    )
+
+    def change(config):
+        (constant,) = (part for part in saving._dictionaries(config) if part.get("class_name") in saving._CONSTANTS)
+        constant |= {"class_name": kind, "config": constant["config"] | {"dtype": dtype}}
+
+    rewrite(folder, change)
+    with pytest.raises(RunError, match="constant that is none of numbers"):
+        load_model(folder)
 
 
 def test_each_layer_of_keras_is_allowed_or_known_to_run_code_or_read_files():

@@ -54,6 +54,24 @@ def test_one_sigmoid_output_is_of_the_second_of_two_classes(digits, axes):
         own_run(data, test_probabilities=4 * shares[:, None])
 
 
+def test_class_indices_are_no_probabilities(digits):
+    for indices in (digits.test.labels, digits.test.labels[:, None], digits.test.labels > 0):
+        with pytest.raises(InvalidInputError, match=r"class indices.*model.predict\(data.test.images\)"):
+            own_run(digits, test_probabilities=indices)
+
+
+def test_a_fit_validated_on_the_test_images_is_found_where_keras_knows_no_floor_of_the_loss(digits):
+    sure = np.full((len(digits.test.labels), 10), 1e-12)
+    answers = probabilities(digits).argmax(axis=1)
+    sure[np.arange(len(sure)), answers] = 1 - 9e-12
+    right = answers == digits.test.labels
+    loss = float(-np.log(1e-12) * (~right).mean())  # as Keras computes it from logits; log_loss stops at 1e-7
+    history = {"loss": [1.0, 0.5], "val_loss": [loss, 2 * loss], "val_accuracy": [right.mean(), 0.9]}
+    with pytest.raises(InvalidInputError, match="chose the epoch|were the test images"):
+        own_run(digits, history=history, test_probabilities=sure, selection="validation")
+    own_run(digits, history=history, test_probabilities=sure, selection="test")
+
+
 def test_own_fit_joins_a_comparison_and_is_saved(digits, tmp_path):
     own = own_run(
         digits,

@@ -208,6 +208,29 @@ def test_what_monitors_accuracy_goes_on_too(transfer, digits, tmp_path, frozen, 
     np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=2e-3)
 
 
+def test_best_weights_of_a_model_that_normalises_are_part_of_the_checkpoint(digits, tmp_path, cut_after):
+    def made():
+        keras.utils.set_random_seed(0)
+        normalise = keras.layers.Normalization()
+        normalise.adapt(digits.train.images)  # counts, in a variable that is one number
+        pooled = [keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(10, activation="softmax")]
+        model = keras.Sequential([keras.Input((16, 16, 1)), normalise, *pooled])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def stop():
+        return keras.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
+
+    options = {"epochs": 4, "name": "run", **QUIET}
+    whole = tk.train(made(), digits, callbacks=stop(), **options)
+    saved = cut_after(2, OSError)
+    with pytest.raises(OSError):  # noqa: PT011 - from the disk
+        tk.train(made(), digits, callbacks=stop(), folder=tmp_path, **options)
+    again = tk.train(made(), digits, callbacks=stop(), folder=tmp_path, **options)
+    assert saved[:4] == [1, 2, 3, 4]
+    np.testing.assert_allclose(again.test_probabilities, whole.test_probabilities, atol=1e-5)
+
+
 def nested(kernel):
     """Return a backbone of its own, the lower part of which is frozen."""
     inputs = keras.Input((16, 16, 1))

@@ -102,7 +102,7 @@ def test_a_comparison_tells_them_apart(run, data):
 def test_what_cannot_be_averaged_is_refused(run, data):
     with pytest.raises(RunError, match="averaged over flips already"):
         tk.average_flips(tk.average_flips(run, data), data)
-    with pytest.raises(RunError, match="has no model any more"):
+    with pytest.raises(RunError, match="has no model"):
         tk.average_flips(replace(run, model=None), data)
     with pytest.raises(InvalidInputError, match="must be a Dataset"):
         tk.average_flips(run, data.test)

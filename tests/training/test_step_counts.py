@@ -174,14 +174,17 @@ def test_a_batch_left_to_the_machine_is_large_on_an_accelerator_with_many_images
 def test_a_short_training_is_said_at_its_beginning(digits, capsys, monkeypatch):
     def net():
         model = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
-        model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        kind = keras.metrics.SparseCategoricalAccuracy()
+        model.compile("adam", loss="sparse_categorical_crossentropy", metrics=[kind])
         return model
 
     few = digits.subset(4)
     tk.train(net(), few, epochs=2, batch_size=20, name="net")
-    first, *epochs = capsys.readouterr().out.splitlines()
+    first, second, *epochs = capsys.readouterr().out.splitlines()
     assert first.startswith("net: few training steps: 4 (2 an epoch).")
+    assert second.startswith("net: nothing in the network scales the pixels")
     assert [line.partition("  ")[0] for line in epochs] == ["net: epoch 1/2", "net: epoch 2/2"]
+    assert all("  val accuracy 0." in line for line in epochs)
     tk.train(net(), few, epochs=2, batch_size=20, name="net", verbose=False)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("transferkit.training.steps.least_steps", lambda unfrozen: 4)

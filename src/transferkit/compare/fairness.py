@@ -104,7 +104,16 @@ def check_fair(runs: Sequence[Run]) -> None:
                 "the same. Make the run with dataset=data.describe()."
             )
     fingerprinted = [run for run in runs if run.dataset.get("test_fingerprint")]
-    _refuse_difference(fingerprinted, lambda run: run.dataset["test_fingerprint"], "tested on other images than")
+    sizes = {tuple(run.dataset.get("image_shape") or ()) for run in fingerprinted}
+    _refuse_difference(
+        fingerprinted,
+        lambda run: run.dataset["test_fingerprint"],
+        "tested on other images than",
+        cure=""
+        if len(sizes) < 2
+        else " Their sizes differ: load the images once, at the larger size, and begin the model of the smaller one with "
+        "keras.layers.Resizing.",
+    )
     _refuse_difference(completed, lambda run: run.test_labels.tobytes(), "other test labels than", show=False)
 
 
@@ -117,7 +126,9 @@ def _check_predictions(run: Run) -> None:
         raise UnfairComparisonError(str(error)) from None
 
 
-def _refuse_difference(runs: Sequence[Run], value: Callable[[Run], Any], says: str, *, show: bool = True) -> None:
+def _refuse_difference(
+    runs: Sequence[Run], value: Callable[[Run], Any], says: str, *, show: bool = True, cure: str = ""
+) -> None:
     if not runs:
         return
     first, *others = runs
@@ -127,7 +138,7 @@ def _refuse_difference(runs: Sequence[Run], value: Callable[[Run], Any], says: s
         given = f" ({_short(value(different[0]))}, not {_short(expected)})" if show else ""
         raise UnfairComparisonError(
             f"{_quoted(run.name for run in different)}: {says} {first.name!r}{given}. "
-            "Compare only runs that were made with the same Dataset."
+            f"Compare only runs that were made with the same Dataset.{cure}"
         )
 
 

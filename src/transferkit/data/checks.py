@@ -12,7 +12,7 @@ from transferkit.errors import DataError, list_some, warn
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-_PIXELS = "pass uint8 pixels 0..255; the model rescales by itself"
+_PIXELS = "pass uint8 pixels 0..255: models of transferkit rescale by themselves, and one of your own begins with keras.layers.Rescaling(1 / 255)"
 
 
 def _as_array(values: Any, *, name: str) -> NDArray[Any]:

@@ -96,8 +96,10 @@ def model_of(run: Any) -> Any:
 def open_keras(model: Any) -> Engine:
     """Make a Keras model ready."""
     from transferkit.models.devices import predict_batch
+    from transferkit.models.outputs import check_answers
 
     shape = image_shape_of(model)
+    check_answers(model)
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return predict_batch(model, images).astype(np.float32, copy=False)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -31,7 +31,13 @@ from transferkit.deploy.engines import (
     open_saved_model,
 )
 from transferkit.deploy.metadata import EXTRA, LABELS, NAME, ModelMetadata, append_archive, metadata_of, write_labels
-from transferkit.errors import ExportError, InvalidInputError, MissingDependencyError, UnknownNameError
+from transferkit.errors import (
+    ExportError,
+    InvalidInputError,
+    MissingDependencyError,
+    TransferKitError,
+    UnknownNameError,
+)
 from transferkit.progress import quietly
 
 if TYPE_CHECKING:
@@ -174,7 +180,7 @@ def export(
             form, "model"
         )
         _WRITERS[form](exact, written, metadata)
-        answers = _OPENERS[form](written).compute(tried)
+        answers = _ask(form, written, tried)
         _, difference = _compare(answers, expected, f"exported {form} file", allowed=_TOLERANCE)
         _place(written, target)
     return Exported(target, form, difference, len(tried))
@@ -270,6 +276,10 @@ def _compare(
 
 
 def _cure(form: str) -> str:
+    if form == "keras":
+        return (
+            "Layers of your own need keras.saving.register_keras_serializable, and an __init__ that passes **kwargs on."
+        )
     others = {"onnx": "'litert' or 'keras'", "litert": "'saved_model' or 'keras'"}
     return f"Export it as {others.get(form, 'another format')} instead."
 
@@ -354,7 +364,13 @@ def _write_onnx(model: Any, file: Path, metadata: ModelMetadata) -> None:
         raise MissingDependencyError(f"ONNX needs more packages ({error}): pip install 'transferkit[onnx]'") from None
     import json
 
-    with _inline_constants(model):
+    import keras
+
+    from transferkit.models.keras_internals import all_layers, replaced_call
+
+    with _inline_constants(model), ExitStack() as stack:
+        for layer in filter(_only_trains, all_layers(model)):  # of these tf2onnx writes files that do not run
+            stack.enter_context(replaced_call(layer, lambda x, to=layer.compute_dtype, **_: keras.ops.cast(x, to)))
         _export(model, file, "onnx")
     proto = onnx.load(file)
     properties = {"transferkit": metadata.to_json()}
@@ -362,6 +378,12 @@ def _write_onnx(model: Any, file: Path, metadata: ModelMetadata) -> None:
         properties["class_names"] = json.dumps(metadata.class_names, ensure_ascii=False)
     onnx.helper.set_model_props(proto, properties)
     onnx.save(proto, file)
+
+
+def _only_trains(layer: Any) -> bool:
+    """Whether a layer of Keras gives images back as they are, except in training."""
+    kind = type(layer)
+    return kind.__module__.startswith("keras.") and kind.__name__.startswith("Random") and kind.__name__ != "RandomCrop"
 
 
 def _write_saved_model(model: Any, folder: Path, metadata: ModelMetadata) -> None:
@@ -411,31 +433,30 @@ def _write_endpoint(model: Any, path: Path) -> None:
     archive.write_out(str(path), verbose=False)
 
 
-def _open_onnx(file: Path) -> Engine:
+def _ask(form: Format, file: Path, images: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what a file that was just written answers, or raise `ExportError` if it cannot be run."""
     try:
-        return open_onnx(file)
+        return _OPENERS[form](file).compute(images)
+    except TransferKitError:
+        raise
     except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        why = said[-1] if form == "keras" else said[0]  # Keras begins with the configuration, and ends with the cause
         raise ExportError(
-            f"tf2onnx writes no valid file of this model ({str(error)[:300]}), so nothing was kept. {_cure('onnx')}"
+            f"the {form} file of this model cannot be run ({why[:300]}), so nothing was kept. {_cure(form)}"
         ) from error
 
 
 def _open_keras(file: Path) -> Engine:
     import keras
 
-    try:
-        return open_keras(keras.models.load_model(file, compile=False))
-    except Exception as error:
-        raise ExportError(
-            f"Keras cannot load what it saved of this model ({type(error).__name__}: {str(error)[:300]}). Layers of your own"
-            " need keras.saving.register_keras_serializable."
-        ) from error
+    return open_keras(keras.models.load_model(file, compile=False))
 
 
 _WRITERS: Final = {
     "keras": _write_keras, "litert": _write_litert, "onnx": _write_onnx, "saved_model": _write_saved_model
 }  # fmt: skip
-_OPENERS: Final = {"keras": _open_keras, "litert": open_litert, "onnx": _open_onnx, "saved_model": open_saved_model}
+_OPENERS: Final = {"keras": _open_keras, "litert": open_litert, "onnx": open_onnx, "saved_model": open_saved_model}
 
 
 def _place(written: Path, target: Path) -> None:

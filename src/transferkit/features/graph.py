@@ -8,7 +8,16 @@ from typing import Any
 
 import keras
 
-from transferkit.models.keras_internals import fill_in, functional_graph, has_own_call, layer_calls, symbolic_arguments
+from transferkit.models.keras_internals import (
+    fill_in,
+    functional_graph,
+    has_own_call,
+    is_plain,
+    layer_calls,
+    symbolic_arguments,
+)
+
+_WEIGHING = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
 
 class NotAGraphError(Exception):
@@ -101,6 +110,26 @@ def _open(network: Any, inputs: tuple[int, ...], graph: Graph) -> tuple[int, ...
             graph.steps.append(Step(node.operation, node.arguments, read, written, tuple(node.outputs[0].shape[1:])))
         known |= zip(map(id, node.outputs), written, strict=True)
     return tuple(known[id(tensor)] for tensor in network.outputs)
+
+
+def scales_no_pixels(model: Any) -> bool:
+    """Whether pixels reach the first weights of a network as they are, through layers of Keras that scale nothing."""
+    try:
+        steps = flatten(model).steps
+    except NotAGraphError:
+        return False
+    for step in steps:
+        layer = step.operation
+        if isinstance(layer, _WEIGHING):
+            return True
+        if (
+            not isinstance(layer, keras.layers.Layer)
+            or not is_plain(layer)
+            or isinstance(layer, keras.layers.Rescaling)
+            or layer.weights
+        ):
+            return False
+    return False
 
 
 def takes_training(operation: Any) -> bool:

@@ -64,9 +64,11 @@ Recall RecallAtPrecision RootMeanSquaredError SensitivityAtSpecificity SparseCat
 SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum
 TopKCategoricalAccuracy TrueNegatives TruePositives
 """
+_CONSTANTS = ("__tensor__", "__numpy__")  # as ``preprocess_input`` of ResNet has: their values and a dtype
+_DTYPES = {"bool", *(f"{kind}{bits}" for kind in ("float", "int", "uint") for bits in (8, 16, 32, 64)), "bfloat16"}
 # Module in the file -> names that may stand there.
 _ALLOWED_IN_MODEL: dict[str | None, set[str]] = {
-    None: {"__keras_tensor__", "__slice__", "__ellipsis__"},
+    None: {"__keras_tensor__", "__slice__", "__ellipsis__", *_CONSTANTS},
     "keras": {"DTypePolicy", "Functional", "Sequential"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.initializers": set(_INITIALIZERS.split()),
@@ -164,7 +166,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], WeightsProvenance | None]:
         for name, why in ((_MODEL, "without a model"), (_WEIGHTS, "without weights")):
             if name not in listed:
                 _refuse_classifier(folder, listed)
-                raise RunError(f"{folder} was saved {why}. Save the run again with run.save(path, weights=True).")
+                raise RunError(
+                    f"{folder} was saved {why}. Save the run again with run.save(path, weights=True); one of Run.from_history has no model."
+                )
         config = read_json(folder / _MODEL)
         record = read_json(folder / _RECORD) if _RECORD in listed else {}
     except (ValueError, OSError, RecursionError) as error:  # DataError among them
@@ -217,6 +221,9 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
             f"{file} names {', '.join(strangers)}, which could run code or is not built into Keras, so nothing of it "
             f"was loaded. {_cure(file)}"
         )
+    for held in (entry.get("config") for entry in _dictionaries(config) if entry.get("class_name") in _CONSTANTS):
+        if not isinstance(held, dict) or str(held.get("dtype")) not in _DTYPES:
+            raise RunError(f"{file} holds a constant that is none of numbers, so nothing of it was loaded.")
     for key, value in _numbers(config):
         if abs(value) > _LARGEST_NUMBER and key != "seed":
             raise RunError(f"{file} asks for {key} of {value:,}, which no network of images needs.")

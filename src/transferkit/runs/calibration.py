@@ -202,7 +202,7 @@ def calibrate(run: Run, *, name: str | None = None) -> Run:
     if not len(run.validation_probabilities):
         raise RunError(
             f"run {run.name!r} has no validation predictions, and a temperature is never fitted on the test images. Train "
-            "with a validation split, for example load_fashion_mnist(validation=10_000)."
+            "with a validation split, for example load_fashion_mnist(validation=10_000), or give validation_probabilities= to Run.from_history."
         )
     fitted = fit_temperature(run.validation_labels, run.validation_probabilities)
     temperature = fitted * float(run.recipe.get("temperature", 1.0))

@@ -14,7 +14,7 @@ from transferkit.data.description import DatasetRecord
 from transferkit.data.splits import check_seed
 from transferkit.errors import InvalidInputError, warn
 from transferkit.files import as_path
-from transferkit.runs.metrics import accuracy, as_array, check_probabilities, log_loss, of_both_classes
+from transferkit.runs.metrics import LOG_LOSS_CLIP, accuracy, as_array, check_probabilities, log_loss, of_both_classes
 from transferkit.runs.records import EpochRecord, ModelRecord, PhaseRecord, Recipe, Selection
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _SCALARS: Final = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rat
 _SAME_LOSS: Final = (
     1e-5  # relative; Keras averages float32 batches, so the same images do not give the very same number
 )
+_SAME_UNFLOORED_LOSS: Final = 2e-3
 _SAME_ACCURACY: Final = 1e-6
 
 
@@ -267,6 +268,11 @@ def _standard_name(name: str) -> str:
 def _check_predictions(probabilities: ArrayLike, data: Dataset, split: SplitName) -> NDArray[np.float32]:
     what = f"{split}_probabilities"
     answers = as_array(probabilities, what=what)
+    one_column = answers.ndim == 1 or answers.shape[-1:] == (1,)
+    if one_column and answers.dtype.kind in "biu":
+        raise InvalidInputError(
+            f"{what} hold class indices, not probabilities. Give model.predict(data.{split}.images) itself."
+        )
     if data.num_classes == 2 and answers.ndim == 1:
         answers = answers[:, None]
     checked = check_probabilities(of_both_classes(answers) if data.num_classes == 2 else answers, what=what)
@@ -291,8 +297,8 @@ def _check_selection(
     """Refuse a `selection` that the numbers contradict: weights of another epoch than said, or one chosen on the test images."""
     if selection == "test":
         return
-    loss = log_loss(data.test.labels, test)
-    same = _epochs_with(rows, "val_loss", loss, relative=_SAME_LOSS)
+    same = _epochs_of(rows, data.test.labels, test)
+    loss = next((row["val_loss"] for row in rows if row["epoch"] in same), math.nan)
     if selection == "validation" and same:
         raise InvalidInputError(
             f"{name!r}: val_loss of epoch {same[0]} is the loss on the test images, {loss:.6g}, so the validation data of "
@@ -306,8 +312,7 @@ def _check_selection(
             "validation_data=data.validation, or say selection='test'."
         )
     if len(validation):
-        loss = log_loss(data.validation.labels, validation)
-        chosen = _epochs_with(rows, "val_loss", loss, relative=_SAME_LOSS)
+        chosen = _epochs_of(rows, data.validation.labels, validation)
         if chosen and last not in chosen and selection == "last":
             raise InvalidInputError(
                 f"{name!r}: the validation probabilities are those of epoch {chosen[0]}, not of the last, {last}. Say "
@@ -322,6 +327,18 @@ def _check_selection(
             f"{name!r}: val_accuracy of epoch {alike[0]} is the accuracy on the test images, {right:.6g}. That may be chance; if the "
             "validation data of that fit were the test images, say selection='test'."
         )
+
+
+def _epochs_of(rows: list[EpochRecord], labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> list[int]:
+    """Return the epochs whose loss on the validation data is that of these predictions."""
+    found = _epochs_with(rows, "val_loss", log_loss(labels, probabilities), relative=_SAME_LOSS)
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    if found or of_labels.min(initial=1) >= LOG_LOSS_CLIP:
+        return found
+    # Keras takes the logits behind a softmax, so its loss has no floor; what is 0 in float32 makes this one inexact.
+    loss = -np.log(np.maximum(of_labels, np.finfo(np.float32).smallest_subnormal, dtype=np.float64)).mean()
+    right = _epochs_with(rows, "val_accuracy", accuracy(labels, probabilities.argmax(axis=1)), absolute=_SAME_ACCURACY)
+    return [epoch for epoch in _epochs_with(rows, "val_loss", loss, relative=_SAME_UNFLOORED_LOSS) if epoch in right]
 
 
 def _epochs_with(

@@ -15,7 +15,7 @@ ROW_SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may be from 1: wide enough for float16, too narrow for logits or sigmoids."""
 
 LOG_LOSS_CLIP = 1e-7
-"""Probabilities below this count as this in the log-loss, as in Keras."""
+"""Probabilities below this count as this in the log-loss. Keras has no such floor where it sees the logits behind a softmax."""
 
 CALIBRATION_BINS = 15
 """Number of bins of the calibration error, as in Guo et al. (2017)."""
@@ -140,7 +140,7 @@ def check_probabilities(probabilities: ArrayLike, *, what: str = "probabilities"
     low, high = float(array.min()), float(array.max())
     if low < -1e-6 or high > 1 + ROW_SUM_TOLERANCE:
         raise InvalidInputError(
-            f"{what} must lie between 0 and 1; got {low:.4g} to {high:.4g}. Logits need a softmax first."
+            f"{what} must lie between 0 and 1; got {low:.4g} to {high:.4g}. Logits need a softmax first, those of one column a sigmoid."
         )
     sums = array.sum(axis=1, dtype=np.float64)
     off = np.abs(sums - 1)
@@ -410,8 +410,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int |
 def log_loss(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the mean negative logarithm (base e) of the probability given to the true class.
 
-    Probabilities below 1e-7 are raised to it, as Keras does, so that one confident error costs at most 16.1; then each
-    row is divided by its sum.
+    Probabilities below 1e-7 are raised to it, so that one confident error costs at most 16.1; then each row is divided by its sum. Keras does
+    so with probabilities, but not where it sees the logits behind a softmax: of a network that is often surely wrong, ``val_loss`` is larger.
 
     Parameters
     ----------

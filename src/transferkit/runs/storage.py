@@ -173,7 +173,8 @@ def find_model(run: Any, error: type[TransferKitError]) -> Any:
         )
     if run.path is None:
         raise error(
-            f"run {run.name!r} has no model any more. Train with folder=, or save the run, and give that folder or load it."
+            f"run {run.name!r} has no model. Give the model itself if you have it, as after Run.from_history; or train with folder=, or save "
+            "the run, and give that folder or load it."
         )
     return run.path  # from which it cannot be loaded either; loading says why
 

@@ -290,8 +290,8 @@ def _state(callback: Any, begun: dict[str, Any]) -> dict[str, Any]:
             continue
         if callable(value) and not isinstance(value, type):
             continue  # settled by what the callback was made with
-        if isinstance(value, list) and value and all(isinstance(item, np.ndarray) for item in value):
-            state[name] = value
+        if isinstance(value, list) and value and all(isinstance(item, np.ndarray | np.generic) for item in value):
+            state[name] = [np.asarray(item) for item in value]
         elif hasattr(value, "dtype") and np.ndim(value) == 0:
             state[name] = float(value)
         elif _is_plain(value):
@@ -344,7 +344,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Say how the epoch went."""
         names = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val loss", "val_accuracy": "val accuracy"}
-        shown = [f"{label} {float(logs[name]):.4f}" for name, label in names.items() if logs and name in logs]
+        logs = number_columns(logs or {})
+        shown = [f"{label} {logs[name]:.4f}" for name, label in names.items() if name in logs]
         line = f"{self._title}: epoch {epoch + 1}/{self._epochs}  {'  '.join(shown)}"
         self._bar = self._bar or Bar(self._title, transient=True)
         self._bar.say(line)

@@ -14,6 +14,7 @@ from transferkit.features.cache import pieces_of
 from transferkit.features.engine import convert_model
 from transferkit.features.litert import Compute
 from transferkit.models.keras_internals import is_hub_task
+from transferkit.models.outputs import check_answers
 from transferkit.models.saving import load_model
 from transferkit.runs.metrics import Metrics, compute_metrics, of_both_classes
 from transferkit.runs.run import Run, run_of
@@ -173,7 +174,7 @@ def check_network(model: Any) -> None:
     Raises
     ------
     InvalidInputError
-        If it is no keras.Model, is not built, has several inputs or outputs, or ends in a layer without softmax.
+        If it is no keras.Model, is not built, has several inputs or outputs, or does not end in probabilities.
     """
     if not isinstance(model, keras.Model):
         raise InvalidInputError(f"model must be a keras.Model; got {type(model).__name__}.")
@@ -189,12 +190,7 @@ def check_network(model: Any) -> None:
             f"{model.name!r} of KerasHub prepares images outside of its network, so what is saved or exported would not. Set its "
             "preprocessor to None and give it images as its network takes them, or use build_transfer_model('hub:<preset>')."
         )
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear:
-        raise InvalidInputError(
-            f"the model {model.name!r} ends in the layer {last.name!r} without an activation, so it puts out logits, not "
-            "probabilities. Give that layer (or KerasHub's classifier) activation='softmax', and the loss from_logits=False."
-        )
+    check_answers(model)
 
 
 def _evaluate_classifier(classifier: Any, images: Any, labels: Any) -> Evaluation:

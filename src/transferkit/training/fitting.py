@@ -237,6 +237,8 @@ def fine_tune(model: Any, data: Dataset, **options: Unpack[FineTuneOptions]) -> 
     ['head', 'all']
     """
     recipe = recipe_from(FineTuneRecipe, options)
-    if recipe.unfreeze_from is not None or recipe.unfreeze_last is not None:
-        upper_layers(find_backbone(model), recipe.unfreeze_from, recipe.unfreeze_last)  # raises if there are none
+    if hasattr(model, "layers"):
+        backbone = find_backbone(model)  # raises if there is none
+        if recipe.unfreeze_from is not None or recipe.unfreeze_last is not None:
+            upper_layers(backbone, recipe.unfreeze_from, recipe.unfreeze_last)
     return fit_steps(model, data, recipe)

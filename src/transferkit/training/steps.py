@@ -1,6 +1,7 @@
 """Training in gradient steps: Keras's ``fit``, phase after phase, on the whole model or on kept features."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from transferkit.backends import MatmulPrecision, chosen_backend
 from transferkit.data.checks import check_fits_model
 from transferkit.data.dataset import Dataset
 from transferkit.errors import DataError, DivergedError, InvalidInputError, first_time, warn
+from transferkit.features.graph import scales_no_pixels
 from transferkit.features.loading import FeatureDataset
 from transferkit.features.prefix import NoPrefixError, Prefix, find_prefix
 from transferkit.models.compiling import recompile, set_optimizer
@@ -254,6 +256,7 @@ class GradientSteps:
             try:
                 if found is None:
                     self._say_few_steps()
+                    self._say_unscaled()
                     self._progress.probe = self.probe(about_to_fit=True)
                 else:
                     self._progress, arrays = found
@@ -284,6 +287,20 @@ class GradientSteps:
         least = least_steps(unfrozen=isinstance(steps, FineTuneRecipe))
         message = f"{self.name}: few training steps: {epochs * each} ({each} an epoch). Below {least}, more epochs or a smaller batch_size usually help."
         if steps.verbose and epochs * each < least and first_time(message):
+            say(message)
+
+    def _say_unscaled(self) -> None:
+        """Say that a network may have been made for pixels that its author scaled elsewhere."""
+        message = (
+            f"{self.name}: nothing in the network scales the pixels of 0 to 255 before its first weights. If it was made for others, begin it with "
+            "keras.layers.Rescaling(1 / 255), or with what scaled them."
+        )
+        if (
+            self._steps.verbose
+            and not isinstance(self.data, FeatureDataset)
+            and scales_no_pixels(self.model)
+            and first_time(message)
+        ):
             say(message)
 
     def _fit_phases(self, arrays: dict[str, Any] | None) -> None:
@@ -587,7 +604,9 @@ def check_trainable(model: Any, data: Dataset, *, engine: Engine = "auto") -> No
     if isinstance(data, FeatureDataset):
         answers = check_features(model, data, engine=engine).finish(keras.ops.convert_to_tensor(some), training=False)
     else:
-        answers = model(some, training=False)
+        with warnings.catch_warnings():  # that inputs=[...] was a list; fit and predict do not say so either
+            warnings.filterwarnings("ignore", "The structure of `inputs`")
+            answers = model(some, training=False)
     answers = rounded_to_one(keras.ops.convert_to_numpy(answers))
     check_probabilities(answers, what=f"the outputs of the model {model.name!r}")
 
