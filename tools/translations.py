@@ -96,6 +96,9 @@ def update(parts: list[Part]) -> None:
         translation.update(template, no_fuzzy_matching=not path.exists())
         for message in translation:
             message.flags.discard("python-format")  # "95% interval" is none
+            if message.fuzzy and is_shown_as_it_is(message):
+                message.string = ""
+                message.flags.discard("fuzzy")
             for pattern, korean in ALIKE.items():
                 if isinstance(message.id, str) and message.id and re.fullmatch(pattern, message.id):
                     message.string = re.sub(pattern, korean, message.id)
