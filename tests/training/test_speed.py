@@ -63,7 +63,7 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement_and_nothing_else(dig
 def test_only_whole_batches_are_timed(digits, monkeypatch):
     sizes = []
     monkeypatch.setattr(speed, "predict_batch", lambda model, images: sizes.append(len(images)))
-    for count, expected in ((100, [64, 64]), (10, [10, 10]), (200, [64, 64, 64, 64])):
+    for count, expected in ((50, [32, 32]), (10, [10, 10]), (200, [32, 32, 32, 32])):
         sizes.clear()
         test = np.resize(digits.test.images, (count, 16, 16, 1)), np.arange(count) % 10
         data = tk.Dataset.from_arrays(digits.train, test, 0, allow_overlap=True)

@@ -203,7 +203,9 @@ class FeatureCache:
         if known is None:
             if self._folder.exists() and (file.exists() or any(self._folder.glob("rows*"))):
                 self._drop()
-            shape = live_values(self._prefix, self._sample[:1]).shape[1:]
+            shape: tuple[Any, ...] = self._prefix.shape[1:]
+            if None in shape:
+                shape = live_values(self._prefix, self._sample[:1]).shape[1:]
             model = self._prefix.model.name
             files.write_json(
                 file, {"address": self._folder.name, "shape": list(shape), "model": model, "engine": self.engine}

@@ -16,7 +16,7 @@ from transferkit.features.loading import FeatureDataset
 from transferkit.models.devices import predict_batch
 from transferkit.training.environment import describe_environment
 
-_TIMED_IMAGES, _TIMED_BATCH = 192, 64
+_TIMED_IMAGES, _TIMED_BATCH = 96, 32  # as many as Keras predicts at once
 _KEPT_SECONDS = 3600
 
 
