@@ -85,9 +85,8 @@ def leave_bars(ax: Any) -> None:
 def draw_features(figure: Any, say: Say) -> None:
     rows = read_rows("features")
     sizes = list(dict.fromkeys(row["px"] for row in rows))
-    colors = dict(
-        zip(dict.fromkeys(row["engine"] for row in rows), (OURS, KERAS, OTHER), strict=False)
-    )  # without PyTorch, two
+    engines = dict.fromkeys(row["engine"] for row in rows)  # without PyTorch, two
+    colors = dict(zip(engines, (OURS, KERAS, OTHER), strict=False))
     axes = figure.subplots(-(-len(sizes) // 2), 2, squeeze=False)
     for ax, size in zip(axes.flat, sizes, strict=False):
         shown = [row for row in rows if row["px"] == size]

@@ -27,7 +27,7 @@ NAMES = {"say": 1, "mark": 1, "counted": 2}
 COMPLETE = ("index", "benchmarks", "start/*", "plots/*", "course/*", "pitfalls/*", "homework/index", "guide/*")
 # What sphinx-gallery writes on every page, numbers, code alone, and what measuring again changes in tables.
 ALIKE = {
-    r"([^A-Za-z]+|(?:`[^`]+`(?:, )?)+|[a-z]+(?:_[a-z0-9]+)+|tensorflow|jax|torch|keras \d.*)": r"\1",
+    r"([^A-Za-z]+|(?:`[^`]+`(?:, )?)+|tensorflow|jax|torch|keras \d.*)": r"\1",
     r"([\d,.]+) s \(([\d,.]+) s\)(, [\d.]+%)?": r"\1초(\2초)\3",
     r":doc:`(.+)`": r":doc:`\1`",
     r"((?:plot_|comparison\.)\w+\(.*\))": r"\1",

@@ -382,8 +382,10 @@ def _write_onnx(model: Any, file: Path, metadata: ModelMetadata) -> None:
 
 def _only_trains(layer: Any) -> bool:
     """Whether a layer of Keras gives images back as they are, except in training."""
-    kind = type(layer)
-    return kind.__module__.startswith("keras.") and kind.__name__.startswith("Random") and kind.__name__ != "RandomCrop"
+    from transferkit.models.keras_internals import is_plain
+
+    name = type(layer).__name__
+    return name.startswith("Random") and name != "RandomCrop" and is_plain(layer)
 
 
 def _write_saved_model(model: Any, folder: Path, metadata: ModelMetadata) -> None:

@@ -255,8 +255,9 @@ class GradientSteps:
         with lent(model):
             try:
                 if found is None:
-                    self._say_few_steps()
-                    self._say_unscaled()
+                    if self._steps.verbose:
+                        self._say_few_steps()
+                        self._say_unscaled()
                     self._progress.probe = self.probe(about_to_fit=True)
                 else:
                     self._progress, arrays = found
@@ -286,7 +287,7 @@ class GradientSteps:
         each = steps_an_epoch(len(self.data.train.labels), cast("int", steps.batch_size))
         least = least_steps(unfrozen=isinstance(steps, FineTuneRecipe))
         message = f"{self.name}: few training steps: {epochs * each} ({each} an epoch). Below {least}, more epochs or a smaller batch_size usually help."
-        if steps.verbose and epochs * each < least and first_time(message):
+        if epochs * each < least and first_time(message):
             say(message)
 
     def _say_unscaled(self) -> None:
@@ -295,12 +296,7 @@ class GradientSteps:
             f"{self.name}: nothing in the network scales the pixels of 0 to 255 before its first weights. If it was made for others, begin it with "
             "keras.layers.Rescaling(1 / 255), or with what scaled them."
         )
-        if (
-            self._steps.verbose
-            and not isinstance(self.data, FeatureDataset)
-            and scales_no_pixels(self.model)
-            and first_time(message)
-        ):
+        if not isinstance(self.data, FeatureDataset) and scales_no_pixels(self.model) and first_time(message):
             say(message)
 
     def _fit_phases(self, arrays: dict[str, Any] | None) -> None:
